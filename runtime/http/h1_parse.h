@@ -1,0 +1,97 @@
+/* h1_parse.h - HTTP/1.x request framing, pure: a head block is checked and indexed in one call,
+ * a body is decoded as it comes. No allocation, no I/O, no callback of the user's. RFC 9112. */
+#ifndef HV_H1_PARSE_H_
+#define HV_H1_PARSE_H_
+
+#include "hhttp.h"
+#include "llhttp.h"
+
+/* Limits of one head; all must be > 0. */
+typedef struct h1_limits_s {
+    uint32_t request_line_bytes_max;
+    uint32_t header_bytes_max;
+    uint32_t header_count_max;
+} h1_limits_t;
+
+/* What a valid head says. Slices point into the head block. */
+typedef struct h1_head_s {
+    hhttp_slice_t method_name;
+    hhttp_slice_t target;       /* as sent */
+    hhttp_slice_t path;         /* of origin-form or absolute-form; "*" for OPTIONS *; for CONNECT
+                                   the authority */
+    hhttp_slice_t query;        /* data NULL where there is no '?' */
+    hhttp_slice_t headers;      /* the header lines, from the first name to the blank line */
+    hhttp_slice_t host;         /* value of Host; data NULL where absent (HTTP/1.0) */
+    uint64_t content_length;    /* bytes; 0 where absent */
+    hhttp_method_e method;
+    uint8_t version;            /* 10 or 11 */
+    uint8_t has_content_length;
+    uint8_t is_chunked;
+    uint8_t keep_alive;         /* the peer wants the connection kept (RFC 9112 section 9.3) */
+    uint8_t expects_continue;   /* Expect: 100-continue, HTTP/1.1 */
+    uint8_t is_upgrade;         /* Connection: upgrade with an Upgrade header */
+} h1_head_t;
+
+typedef struct h1_parser_s {
+    llhttp_t llhttp;
+    h1_head_t head;
+    const h1_limits_t *limits;
+    /* Private to h1_parse.c: what the llhttp callbacks fill. */
+    const char *field_name;
+    size_t field_name_len;
+    const char *field_value;
+    size_t field_value_len;
+    hhttp_slice_t body_piece;
+    uint32_t header_count;
+    int status;
+    uint8_t host_count;
+    uint8_t content_length_count;
+    uint8_t transfer_encoding_count;
+    uint8_t message_complete;
+} h1_parser_t;
+
+/* Looks for the end of a head block in `data`, whose first `*scanned` bytes were looked at before.
+ * Leading empty lines before a request line are the caller's to skip (h1_skip_empty_lines).
+ *   scanned  in and out; start with 0
+ * Returns the bytes of the block including its blank line, 0 where more is needed, or the negated
+ * HTTP status to refuse with: -414 once the first line passes its limit, -431 once the headers do,
+ * -400 for a NUL, a CR without LF or an LF without CR. */
+long h1_find_head_end(const char *data, size_t len, size_t *scanned, const h1_limits_t *limits);
+
+/* Returns how many bytes of CRLF pairs stand at the start (RFC 9112 section 2.2), at most `len`. A
+ * lone CR at the very end is not counted. */
+size_t h1_skip_empty_lines(const char *data, size_t len);
+
+/* Parses one whole head block, as h1_find_head_end measured it, and readies the parser for the
+ * body. Fills parser->head, whose slices borrow `block`.
+ * Returns 0, or the HTTP status to refuse with: 400, 414, 417, 431, 501 (unknown transfer
+ * coding), 505. Strict: both Content-Length and Transfer-Encoding, doubled or differing
+ * Content-Length, obs-fold, blanks before a colon, bad names, control characters in values,
+ * HTTP/1.1 without Host or with two, bad Host, chunked not last, Transfer-Encoding in HTTP/1.0,
+ * all 400. */
+int h1_parse_head(h1_parser_t *parser, const char *block, size_t len, const h1_limits_t *limits);
+
+/* Tells whether a body is still to come (0 right after a head without one). */
+int h1_body_pending(const h1_parser_t *parser);
+
+/* Decodes body bytes until one piece of payload is found, the body ends, or the input does.
+ *   consumed  out: bytes of `data` used, framing included
+ *   piece     out: payload found, inside `data`; len 0 where none
+ * Call again with the rest while bytes are left and the body is pending. Trailer fields are
+ * checked and dropped; chunk extensions are dropped; both count toward header_bytes_max of one
+ * body, so a peer cannot send them for ever.
+ * Returns 0, or the HTTP status to refuse with (400, 431). */
+int h1_parse_body(h1_parser_t *parser, const char *data, size_t len, size_t *consumed,
+                  hhttp_slice_t *piece);
+
+/* Iterates validated header lines (head->headers): the header after `*cursor` (start with 0).
+ * Returns 1, or 0 at the end. */
+int h1_next_header(hhttp_slice_t headers, size_t *cursor, hhttp_header_t *header);
+
+/* The first header of that name, case-insensitive; data NULL where there is none. */
+hhttp_slice_t h1_find_header(hhttp_slice_t headers, const char *name, size_t name_len);
+
+/* Moves every slice of a head from the block at `from` to an equal copy at `to`. */
+void h1_head_rebase(h1_head_t *head, const char *from, const char *to);
+
+#endif

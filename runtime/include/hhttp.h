@@ -1,0 +1,234 @@
+/* hhttp.h - HTTP server sessions and routes over the loop, usable from C without Lua.
+ *
+ * A server owns listeners and connections. For each request whose head has arrived and is valid it
+ * calls on_request; the program answers now or later, and the next request of that connection is
+ * read only then, so pipelined answers leave in order and a slow program slows its peer. Requests
+ * that are malformed, too large or too slow are answered by the server itself and never seen here.
+ *
+ *     static void on_request(hhttp_request_t *req, void *userdata) {
+ *         hhttp_respond(req, 200, "text/plain", "hello\n", 6);
+ *     }
+ *     hhttp_server_t *server = hhttp_server_new(loop, NULL);
+ *     hhttp_server_on_request(server, on_request, NULL);
+ *     hhttp_server_listen(server, "0.0.0.0", 8080, 0);
+ *     hloop_run(loop);
+ *
+ * The message types are neutral to the protocol version: what a request or a response is does not
+ * depend on how its bytes travel. */
+#ifndef HV_HTTP_H_
+#define HV_HTTP_H_
+
+#include "hloop.h"
+
+HV_BEGIN_DECLS
+
+typedef struct hhttp_server_s hhttp_server_t;
+typedef struct hhttp_request_s hhttp_request_t;
+typedef struct hhttp_router_s hhttp_router_t;
+
+/* Methods that routes know (RFC 9110 section 9, RFC 5789). HHTTP_OTHER is any other token. */
+typedef enum {
+    HHTTP_GET,
+    HHTTP_HEAD,
+    HHTTP_POST,
+    HHTTP_PUT,
+    HHTTP_PATCH,
+    HHTTP_DELETE,
+    HHTTP_OPTIONS,
+    HHTTP_CONNECT,
+    HHTTP_TRACE,
+    HHTTP_OTHER,
+    HHTTP_ANY, /* in routes only: every method */
+} hhttp_method_e;
+
+/* A borrowed run of bytes; not NUL-terminated. `data` is NULL where the thing is absent. */
+typedef struct hhttp_slice_s {
+    const char *data;
+    size_t len;
+} hhttp_slice_t;
+
+typedef struct hhttp_header_s {
+    hhttp_slice_t name;
+    hhttp_slice_t value;
+} hhttp_header_t;
+
+/* Limits and times of a server. A field left 0 takes the default named beside it; for the times
+ * and for requests_per_connection_max INFINITE switches the check off. */
+typedef struct hhttp_server_options_s {
+    uint32_t request_line_bytes_max;      /* 8 KiB; beyond: 414 */
+    uint32_t header_bytes_max;            /* 64 KiB for all header lines; beyond: 431 */
+    uint32_t header_count_max;            /* 100; beyond: 431 */
+    uint64_t body_bytes_max;              /* 8 MiB; beyond: 413 */
+    uint32_t header_timeout_ms;           /* 15000 from the first byte to the end of the head; 408 */
+    uint32_t body_timeout_ms;             /* 30000 between two pieces of a body; 408 */
+    uint32_t idle_timeout_ms;             /* 75000 between two requests; closes silently */
+    uint32_t write_timeout_ms;            /* 60000 without a byte taken by the peer; closes */
+    uint32_t requests_per_connection_max; /* none */
+    uint32_t connections_max;             /* none; beyond it the listeners rest */
+    const char *server_name;              /* the Server header, copied; NULL: none is sent */
+} hhttp_server_options_t;
+
+typedef void (*hhttp_request_cb)(hhttp_request_t *req, void *userdata);
+
+/* ---- Server ---- */
+
+/* Creates a server on a loop.
+ *   options  copied; NULL for the defaults
+ * Returns the server, or NULL with hloop_last_error set. Free it with hhttp_server_close. */
+HV_EXPORT hhttp_server_t *hhttp_server_new(hloop_t *loop, const hhttp_server_options_t *options);
+
+/* Sets the function that gets every request. Called by the dispatcher, never inside another API
+ * call. A request not answered before it returns stays valid until it is answered. */
+HV_EXPORT void hhttp_server_on_request(hhttp_server_t *server, hhttp_request_cb on_request,
+                                       void *userdata);
+
+/* Adds a listener; a server may have several.
+ *   host   name or address literal, or a path with a '/' for a unix socket (port is ignored)
+ *   port   0..65535; 0 takes a free one
+ *   flags  HIO_LISTEN_REUSE_PORT or 0
+ * Returns the listening io, or NULL with hloop_last_error set. The server owns the io. */
+HV_EXPORT hio_t *hhttp_server_listen(hhttp_server_t *server, const char *host, int port, int flags);
+
+/* Closes the listeners; idle connections close at once, busy ones after the answer in flight
+ * (which carries Connection: close) or after `grace_ms`. `on_close` (may be NULL) is then called
+ * and the server is freed. Calling it again shortens the grace. */
+HV_EXPORT void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
+                                  void (*on_close)(hhttp_server_t *server, void *userdata),
+                                  void *userdata);
+
+/* Counts: open connections, and requests answered since the start. */
+HV_EXPORT size_t hhttp_server_connections(const hhttp_server_t *server);
+HV_EXPORT uint64_t hhttp_server_requests(const hhttp_server_t *server);
+
+/* ---- Request: valid until it is answered, and then as long as it is retained ---- */
+
+HV_EXPORT void hhttp_request_retain(hhttp_request_t *req);
+HV_EXPORT void hhttp_request_release(hhttp_request_t *req);
+
+/* The user's own slot. */
+HV_EXPORT void hhttp_request_set_userdata(hhttp_request_t *req, void *userdata);
+HV_EXPORT void *hhttp_request_userdata(const hhttp_request_t *req);
+
+HV_EXPORT hhttp_method_e hhttp_request_method(const hhttp_request_t *req);
+HV_EXPORT hhttp_slice_t hhttp_request_method_name(const hhttp_request_t *req);
+/* The target as sent, its path (never empty, still percent-encoded) and its query without '?'. */
+HV_EXPORT hhttp_slice_t hhttp_request_target(const hhttp_request_t *req);
+HV_EXPORT hhttp_slice_t hhttp_request_path(const hhttp_request_t *req);
+HV_EXPORT hhttp_slice_t hhttp_request_query(const hhttp_request_t *req);
+/* 10 for HTTP/1.0, 11 for HTTP/1.1. */
+HV_EXPORT int hhttp_request_version(const hhttp_request_t *req);
+/* The first header of that name, case-insensitive; surrounding blanks are cut. */
+HV_EXPORT hhttp_slice_t hhttp_request_header(const hhttp_request_t *req, const char *name,
+                                             size_t name_len);
+/* The header after `*cursor` (start with 0). Returns 1, or 0 at the end. */
+HV_EXPORT int hhttp_request_next_header(const hhttp_request_t *req, size_t *cursor,
+                                        hhttp_header_t *header);
+/* The connection, for its addresses; NULL once it is gone. Never read or write on it. */
+HV_EXPORT hio_t *hhttp_request_io(const hhttp_request_t *req);
+/* Tells whether the peer is gone or the answer has been completed. */
+HV_EXPORT int hhttp_request_is_over(const hhttp_request_t *req);
+
+/* Asks for the whole body, up to body_bytes_max.
+ *   on_body  called once later if 0 is returned: error 0 and the body complete, or an error
+ * Returns 1 where the body is there already (or there is none): see hhttp_request_body;
+ * 0 where it is on its way; HV_ECLOSED, HV_EBUSY (asked twice), HV_ELIMIT (a 413 has been sent). */
+HV_EXPORT int hhttp_request_collect_body(hhttp_request_t *req,
+                                         void (*on_body)(hhttp_request_t *req, int error));
+
+/* The body collected so far; complete once hhttp_request_collect_body said so. Borrowed until the
+ * request is answered or released; hhttp_request_retain keeps it. */
+HV_EXPORT hhttp_slice_t hhttp_request_body(const hhttp_request_t *req);
+
+/* Asks to be told once when the peer goes away before the answer is complete. */
+HV_EXPORT void hhttp_request_on_abort(hhttp_request_t *req, hhttp_request_cb on_abort,
+                                      void *userdata);
+
+/* ---- Response ---- */
+
+/* Answers in one piece. Sends Date, Content-Length, and Connection where it is needed; a HEAD
+ * request gets the head only.
+ *   status        200..599
+ *   content_type  borrowed until return; NULL sends none
+ *   body          copied or sent before return
+ * Returns 0; HV_ECLOSED where the peer is gone, HV_EBUSY where an answer has begun,
+ * HV_EINVAL for a status out of range or a type with control characters. */
+HV_EXPORT int hhttp_respond(hhttp_request_t *req, int status, const char *content_type,
+                            const void *body, size_t len);
+
+/* The same with headers of the caller's. Content-Length, Transfer-Encoding, Connection and Date
+ * are the server's own and refused here.
+ * Returns as hhttp_respond; HV_EINVAL where a name is no token or a value has CR, LF or NUL. */
+HV_EXPORT int hhttp_respond_with(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                                 size_t header_count, const void *body, size_t len);
+
+/* Begins an answer in pieces.
+ *   length  bytes that will follow, or -1: chunked for HTTP/1.1, until close for HTTP/1.0
+ * Returns as hhttp_respond_with. */
+HV_EXPORT int hhttp_response_begin(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                                   size_t header_count, int64_t length);
+/* Sends a piece. Returns 0; HV_ECLOSED; HV_ELIMIT where more than the promised length is written;
+ * HV_EAGAIN where it was queued and the queue is now above the high-water mark: wait for
+ * on_drain of hhttp_response_on_drain before the next. */
+HV_EXPORT int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len);
+HV_EXPORT void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on_drain,
+                                       void *userdata);
+/* Ends the answer. Returns 0; HV_ECLOSED; HV_EPROTO where fewer bytes than promised were written
+ * (the connection is then closed so that the peer sees it). */
+HV_EXPORT int hhttp_response_end(hhttp_request_t *req);
+/* Tells whether an answer has begun. */
+HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
+/* Gives the request up: the connection is closed without (the rest of) an answer. */
+HV_EXPORT void hhttp_request_abort(hhttp_request_t *req);
+
+/* ---- Routes: pure, no loop ---- */
+
+#define HHTTP_ROUTE_PARAMS_MAX 16
+
+typedef struct hhttp_route_match_s {
+    uint32_t route;      /* the number given to hhttp_router_add */
+    uint32_t allow_mask; /* 1 << method for every method the path has; set in every case */
+    int param_count;
+    struct {
+        hhttp_slice_t name;  /* lives as long as the router */
+        hhttp_slice_t value; /* part of the path given, still percent-encoded */
+    } params[HHTTP_ROUTE_PARAMS_MAX];
+} hhttp_route_match_t;
+
+HV_EXPORT hhttp_router_t *hhttp_router_new(void);
+HV_EXPORT void hhttp_router_free(hhttp_router_t *router);
+
+/* Adds a route.
+ *   pattern  begins with '/'; a segment is literal, ":name" (one segment, not empty) or, last,
+ *            "*name" (the rest, may be empty). Literal beats name beats rest, segment by segment,
+ *            with a step back where the better one leads nowhere.
+ *   route    the caller's number, given back by a match
+ * Returns 0; HV_EINVAL for a bad pattern; HV_EBUSY where the same method and shape exist already;
+ * HV_ELIMIT beyond HHTTP_ROUTE_PARAMS_MAX; HV_ENOMEM. */
+HV_EXPORT int hhttp_router_add(hhttp_router_t *router, hhttp_method_e method, const char *pattern,
+                               size_t pattern_len, uint32_t route);
+
+/* Finds the route of a path (percent-encoded, without query). Literals are compared with the
+ * decoded segment. A HEAD finds a GET route where there is no HEAD route.
+ * Returns 0; HV_ENOTFOUND where no route has that path (allow_mask is 0) or none has that method
+ * (allow_mask tells which: 405). */
+HV_EXPORT int hhttp_router_match(const hhttp_router_t *router, hhttp_method_e method,
+                                 const char *path, size_t path_len, hhttp_route_match_t *match);
+
+/* ---- Words ---- */
+
+/* "GET" for HHTTP_GET ... ; "" for HHTTP_OTHER and HHTTP_ANY. */
+HV_EXPORT const char *hhttp_method_name(hhttp_method_e method);
+/* The method of a token, exact case (RFC 9110 section 9.1); HHTTP_OTHER if none. */
+HV_EXPORT hhttp_method_e hhttp_method_of(const char *name, size_t len);
+/* "OK" for 200 ...; "Unknown" where the registry has no phrase. */
+HV_EXPORT const char *hhttp_status_text(int status);
+
+/* Decodes percent-encoding; plus_is_space also turns '+' into a blank (query and form values).
+ * An invalid escape stays as it is.
+ *   out  room for len bytes; may be `text` itself
+ * Returns the bytes written. */
+HV_EXPORT size_t hhttp_percent_decode(const char *text, size_t len, int plus_is_space, char *out);
+
+HV_END_DECLS
+
+#endif

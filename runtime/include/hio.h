@@ -1,0 +1,214 @@
+/* hio.h - streams and datagrams on a loop: connect, accept, read, write, close, with limits,
+ * timeouts and packet framing.
+ *
+ * Life of an io: open (connecting, listening or connected), closing once hio_close was called or
+ * the peer failed, then exactly one close callback, the last call for this io; the memory is the
+ * loop's again when it has returned. What is written before hio_close is still sent, within the
+ * close timeout. */
+#ifndef HV_IO_H_
+#define HV_IO_H_
+
+#include "hevent.h"
+#include "hunpack.h"
+
+HV_BEGIN_DECLS
+
+typedef void (*haccept_cb)(hio_t *io);
+typedef void (*hconnect_cb)(hio_t *io);
+typedef void (*hread_cb)(hio_t *io, void *buf, int readbytes);
+typedef void (*hwrite_cb)(hio_t *io, const void *buf, int writebytes);
+typedef void (*hclose_cb)(hio_t *io);
+typedef void (*hdrain_cb)(hio_t *io);
+typedef void (*heof_cb)(hio_t *io);
+
+typedef enum {
+    HIO_TYPE_UNKNOWN = 0,
+    HIO_TYPE_STDIO   = 0x0000000F,
+    HIO_TYPE_FILE    = 0x00000010,
+    HIO_TYPE_IP      = 0x00000100,
+    HIO_TYPE_UDP     = 0x00001000,
+    HIO_TYPE_TCP     = 0x00100000,
+    HIO_TYPE_PIPE    = 0x10000000, /* pipes and unix stream sockets */
+} hio_type_e;
+
+typedef enum { HIO_SERVER_SIDE = 0, HIO_CLIENT_SIDE = 1 } hio_side_e;
+
+/* Milliseconds. */
+#define HIO_DEFAULT_CONNECT_TIMEOUT   10000
+#define HIO_DEFAULT_CLOSE_TIMEOUT     60000
+#define HIO_DEFAULT_KEEPALIVE_TIMEOUT 75000
+
+/* Bytes. */
+#define HIO_DEFAULT_WRITE_HIGH (1 << 20)  /* hio_write_is_high above this many queued bytes */
+#define HIO_DEFAULT_WRITE_MAX  (16 << 20) /* hio_write refuses to queue more than this */
+
+#define HIO_LISTEN_REUSE_PORT 0x01 /* SO_REUSEPORT: the kernel spreads connections over listeners */
+#define HIO_LISTEN_IPV6_ONLY  0x02 /* "::" takes no IPv4 */
+
+/* ---- Making one ----
+ * Each returns the io, or NULL with hloop_last_error set. Nothing completes inside these calls, so
+ * options may be set on the io that they return. Addresses are literals, "localhost", "" for the
+ * wildcard, or a path beginning with '/' for a unix socket (port is then ignored). */
+
+/* Listens for TCP (or unix stream) connections; the new io has the listener's userdata. */
+HV_EXPORT hio_t *hloop_create_tcp_server(hloop_t *loop, const char *host, int port,
+                                         haccept_cb on_accept);
+/* The same with the length of the kernel's queue (0: SOMAXCONN) and HIO_LISTEN_* flags. */
+HV_EXPORT hio_t *hloop_create_tcp_listener(hloop_t *loop, const char *host, int port,
+                                           haccept_cb on_accept, int backlog, int flags);
+
+/* Connects. A refused or timed-out connect calls only the close callback; hio_error is the cause.
+ * May be called with a close callback as a fifth argument. */
+HV_EXPORT hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
+                                hclose_cb on_close);
+#define HV_TCP_CLIENT_4(loop, host, port, on_connect) \
+    hio_tcp_client(loop, host, port, on_connect, NULL)
+#define HV_TCP_CLIENT_5(loop, host, port, on_connect, on_close) \
+    hio_tcp_client(loop, host, port, on_connect, on_close)
+#define HV_TCP_CLIENT_PICK(a, b, c, d, e, name, ...) name
+#define hloop_create_tcp_client(...) \
+    HV_TCP_CLIENT_PICK(__VA_ARGS__, HV_TCP_CLIENT_5, HV_TCP_CLIENT_4, 0)(__VA_ARGS__)
+
+/* Binds a datagram socket; the peer of hio_write is the sender of the last datagram read. */
+HV_EXPORT hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port);
+/* A datagram socket whose peer is host:port. */
+HV_EXPORT hio_t *hloop_create_udp_client(hloop_t *loop, const char *host, int port);
+
+/* A pair of connected ends in this loop: what is written to one is read at the other. Returns 0,
+ * or a negative code. */
+HV_EXPORT int hio_create_pipe(hloop_t *loop, hio_t *ends[2]);
+
+/* ---- Any descriptor ---- */
+
+/* The io of a descriptor; one is made where there is none. The descriptor is set non-blocking
+ * (0, 1 and 2 keep their mode when they are not sockets or pipes). It is closed with the io, but
+ * for 0, 1 and 2. */
+HV_EXPORT hio_t *hio_get(hloop_t *loop, int fd);
+HV_EXPORT hio_t *haccept(hloop_t *loop, int listenfd, haccept_cb on_accept);
+HV_EXPORT hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect);
+/* `buf` and `len` are the caller's own read buffer, or NULL and 0 for the loop's. */
+HV_EXPORT hio_t *hread(hloop_t *loop, int fd, void *buf, size_t len, hread_cb on_read);
+HV_EXPORT hio_t *hwrite(hloop_t *loop, int fd, const void *buf, size_t len, hwrite_cb on_write);
+HV_EXPORT void hclose(hloop_t *loop, int fd);
+#define hrecv(loop, connfd, buf, len, on_recv)       hread(loop, connfd, buf, len, on_recv)
+#define hsend(loop, connfd, buf, len, on_send)       hwrite(loop, connfd, buf, len, on_send)
+#define hrecvfrom(loop, sockfd, buf, len, on_recv)   hread(loop, sockfd, buf, len, on_recv)
+#define hsendto(loop, sockfd, buf, len, on_send)     hwrite(loop, sockfd, buf, len, on_send)
+
+/* Takes an io out of its loop, still open, and puts it into another: the thread of the old loop
+ * detaches, the thread of the new one attaches. Callbacks and queued data go along. */
+HV_EXPORT void hio_detach(hio_t *io);
+HV_EXPORT void hio_attach(hloop_t *loop, hio_t *io);
+
+/* ---- Facts ---- */
+
+HV_EXPORT int hio_fd(const hio_t *io); /* stays known in the close callback */
+HV_EXPORT uint32_t hio_id(const hio_t *io); /* unique in the process until it wraps at 2^32 */
+HV_EXPORT int hio_error(const hio_t *io);   /* 0, or a positive code: an errno or -HV_E... */
+HV_EXPORT hio_type_e hio_type(const hio_t *io);
+HV_EXPORT struct sockaddr *hio_localaddr(hio_t *io);
+HV_EXPORT struct sockaddr *hio_peeraddr(hio_t *io);
+HV_EXPORT int hio_is_opened(const hio_t *io); /* neither closing nor closed */
+HV_EXPORT int hio_is_connected(const hio_t *io);
+HV_EXPORT int hio_is_closed(const hio_t *io);
+HV_EXPORT void hio_set_context(hio_t *io, void *context);
+HV_EXPORT void *hio_context(const hio_t *io);
+/* Milliseconds since bytes last came in or went out. */
+HV_EXPORT uint32_t hio_idle_ms(const hio_t *io);
+
+/* ---- Callbacks; NULL takes one off ---- */
+
+HV_EXPORT void hio_setcb_accept(hio_t *io, haccept_cb on_accept);
+HV_EXPORT void hio_setcb_connect(hio_t *io, hconnect_cb on_connect);
+/* `buf` is borrowed until the callback returns; a NUL follows it, not counted. */
+HV_EXPORT void hio_setcb_read(hio_t *io, hread_cb on_read);
+/* Called after bytes went to the kernel; `buf` is borrowed and may be NULL where they came from
+ * several places. */
+HV_EXPORT void hio_setcb_write(hio_t *io, hwrite_cb on_write);
+HV_EXPORT void hio_setcb_close(hio_t *io, hclose_cb on_close);
+/* Called once when the queue, after it was above the high-water mark, has fallen to half of it. */
+HV_EXPORT void hio_setcb_drain(hio_t *io, hdrain_cb on_drain);
+/* With this callback the end of the peer's stream does not close the io: it is reported here once,
+ * after the last bytes, and writing goes on until hio_close (half-close). */
+HV_EXPORT void hio_setcb_eof(hio_t *io, heof_cb on_eof);
+
+HV_EXPORT haccept_cb hio_getcb_accept(const hio_t *io);
+HV_EXPORT hconnect_cb hio_getcb_connect(const hio_t *io);
+HV_EXPORT hread_cb hio_getcb_read(const hio_t *io);
+HV_EXPORT hwrite_cb hio_getcb_write(const hio_t *io);
+HV_EXPORT hclose_cb hio_getcb_close(const hio_t *io);
+
+/* ---- Times in milliseconds; 0 switches one off ---- */
+
+HV_EXPORT void hio_set_connect_timeout(hio_t *io, int timeout_ms);
+HV_EXPORT void hio_set_close_timeout(hio_t *io, int timeout_ms);     /* to drain after hio_close */
+HV_EXPORT void hio_set_read_timeout(hio_t *io, int timeout_ms);      /* no byte came in */
+HV_EXPORT void hio_set_write_timeout(hio_t *io, int timeout_ms);     /* bytes queued, none went out */
+HV_EXPORT void hio_set_keepalive_timeout(hio_t *io, int timeout_ms); /* neither in nor out */
+/* Calls on_heartbeat every interval while the io is connected, to send what keeps it alive. */
+HV_EXPORT void hio_set_heartbeat(hio_t *io, int interval_ms, void (*on_heartbeat)(hio_t *io));
+
+/* ---- Reading ---- */
+
+/* Begins to read (again). Bytes kept back meanwhile come first. Returns 0 or HV_ECLOSED. */
+HV_EXPORT int hio_read(hio_t *io);
+#define hio_read_start(io) hio_read(io)
+/* Stops the read callback; the kernel's buffer then fills and the peer is slowed. */
+HV_EXPORT int hio_read_stop(hio_t *io);
+/* One read callback, then stop: the next bytes, exactly `len` bytes, or up to and including a
+ * delimiter. What arrived beyond stays for the next read. `len` and lines are limited by
+ * hio_set_max_read_bufsize; beyond it the io closes with HV_ELIMIT. */
+HV_EXPORT int hio_read_once(hio_t *io);
+HV_EXPORT int hio_read_until_length(hio_t *io, unsigned int len);
+HV_EXPORT int hio_read_until_delim(hio_t *io, unsigned char delim);
+HV_EXPORT int hio_read_until(hio_t *io, const void *delim, size_t delim_len);
+#define hio_readline(io)        hio_read_until_delim(io, '\n')
+#define hio_readstring(io)      hio_read_until_delim(io, '\0')
+#define hio_readbytes(io, len)  hio_read_until_length(io, len)
+/* The most bytes one io keeps back; default 2 MiB. */
+HV_EXPORT void hio_set_max_read_bufsize(hio_t *io, uint32_t bytes);
+/* Reads into the caller's buffer instead of the loop's; borrowed until close. */
+HV_EXPORT void hio_set_readbuf(hio_t *io, void *buf, size_t len);
+
+/* Cuts what is read into packets: one read callback each. Only the pointer is kept, so the setting
+ * must outlive the io; NULL ends it. A packet over its limit closes the io with HV_ELIMIT. A
+ * setting that is not valid closes it with HV_EINVAL. */
+HV_EXPORT void hio_set_unpack(hio_t *io, unpack_setting_t *setting);
+#define hio_unset_unpack(io) hio_set_unpack(io, NULL)
+
+/* ---- Writing ---- */
+
+/* Sends `len` bytes; the order of calls is the order on the wire. What is written during one
+ * callback leaves in one system call when it has returned.
+ *   buf    copied or sent before return
+ * Returns `len`; HV_ECLOSED, HV_ELIMIT (the queue would pass its maximum; nothing is taken),
+ * HV_ENOMEM. From another thread the bytes are copied and posted. */
+HV_EXPORT int hio_write(hio_t *io, const void *buf, size_t len);
+/* One datagram to `addr`. Returns as hio_write; HV_EAGAIN where the kernel takes no more now. */
+HV_EXPORT int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
+/* Sends what is queued now, without waiting for the end of the callback. */
+HV_EXPORT int hio_flush(hio_t *io);
+/* Ends our side of a stream once the queue has drained; reading goes on. */
+HV_EXPORT int hio_shutdown(hio_t *io);
+/* Bytes that wait to be sent. */
+HV_EXPORT size_t hio_write_bufsize(const hio_t *io);
+HV_EXPORT int hio_write_is_complete(const hio_t *io);
+/* Tells whether the queue is above the high-water mark: a fair writer then waits for on_drain. */
+HV_EXPORT int hio_write_is_high(const hio_t *io);
+HV_EXPORT void hio_set_write_high(hio_t *io, uint32_t bytes);
+HV_EXPORT void hio_set_max_write_bufsize(hio_t *io, uint32_t bytes);
+/* The peer of a datagram socket. */
+HV_EXPORT void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_t addr_len);
+
+/* ---- Closing ---- */
+
+/* Closes after the queue has drained, within the close timeout; then the close callback. May be
+ * called again and again, inside any callback, and from another thread. Returns 0. */
+HV_EXPORT int hio_close(hio_t *io);
+#define hio_close_async(io) hio_close(io)
+/* Closes without draining; the peer of a TCP connection sees a reset where data was queued. */
+HV_EXPORT int hio_abort(hio_t *io);
+
+HV_END_DECLS
+
+#endif

@@ -1,0 +1,34 @@
+/* hdispatch.h - the only way to the user's functions, and the queue of work put off until no API
+ * call of the user's is on the stack. What higher rooms see of the loop's inside is this. */
+#ifndef HV_DISPATCH_H_
+#define HV_DISPATCH_H_
+
+#include "hassert.h"
+#include "hevent.h"
+
+/* Calls a function of the user's: HV_DISPATCH(loop, on_request(req, userdata)). Only from code that
+ * the dispatcher itself has called. After it, assume anything: re-check every object. */
+#define HV_DISPATCH(loop, call)               \
+    do {                                      \
+        HV_DASSERT(hv__loop_in_api(loop) == 0); \
+        call;                                 \
+    } while (0)
+
+/* A piece of work put off; part of the object it works on. */
+typedef struct hv__defer_s {
+    struct hv__defer_s *next;
+    void (*run)(struct hv__defer_s *self); /* NULL while it is not queued */
+} hv__defer_t;
+
+/* Queues `work` once: the dispatcher calls run(work) after the callback it is in, or in the next
+ * pass, which then starts without sleeping. `work->run` is NULL when run is called, so it may be
+ * queued again; what is queued meanwhile runs in the next pass. Already queued: nothing. */
+void hv__defer(hloop_t *loop, hv__defer_t *work, void (*run)(hv__defer_t *self));
+
+/* Takes work out of the queue; nothing where it is not queued. */
+void hv__defer_cancel(hloop_t *loop, hv__defer_t *work);
+
+/* How many API calls that must not call back are on the stack (debug builds; else 0). */
+int hv__loop_in_api(const hloop_t *loop);
+
+#endif
