@@ -71,8 +71,10 @@ void *hv__malloc(size_t size) {
 }
 
 void *hv__calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
     if (HV_UNLIKELY(must_fail())) return NULL;
-    return counted(calloc(at_least_one(count), at_least_one(size)));
+    return counted(calloc(1, at_least_one(bytes)));
 }
 
 void *hv__realloc(void *block, size_t size) {
