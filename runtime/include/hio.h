@@ -155,6 +155,9 @@ HV_EXPORT int hio_read(hio_t *io);
 #define hio_read_start(io) hio_read(io)
 /* Stops the read callback; the kernel's buffer then fills and the peer is slowed. */
 HV_EXPORT int hio_read_stop(hio_t *io);
+/* While reading is stopped, a peer that resets the connection closes it at once, and unread bytes
+ * are dropped. Without it they wait for the next read. Off by default. */
+HV_EXPORT void hio_set_close_on_reset(hio_t *io, int closes);
 /* One read callback, then stop: the next bytes, exactly `len` bytes, or up to and including a
  * delimiter. What arrived beyond stays for the next read. `len` and lines are limited by
  * hio_set_max_read_bufsize; beyond it the io closes with HV_ELIMIT. */

@@ -1,0 +1,252 @@
+/* hio_read.c - the read side. One recv per event into the loop's shared buffer; the callback gets
+ * the bytes from there. Only what cannot be delivered yet is copied to io->kept: the start of a
+ * packet whose end is missing, or bytes behind the message after which the user stopped reading.
+ *
+ * Stopping is lazy: hio_read_stop makes no system call. The place in the backend is given up only
+ * when bytes do arrive, so a stop and start around each message costs nothing.
+ *
+ * After each callback the io may be closed, stopped, set to other cutting rules, or detached to
+ * another thread; in the last case the bytes behind the message (net->rest) have gone with it. */
+#include "hnet_int.h"
+
+int hv__io_deliver(hio_t *io, char *data, size_t len) {
+    hloop_t *loop = io_loop(io);
+    hnet_t *net = loop->net;
+    hread_cb on_read = io->on_read;
+    if (on_read == NULL) return 1;
+    net->nul_at = data + len;
+    net->nul_kept = data[len];
+    data[len] = '\0';
+    HV_DISPATCH(loop, on_read(io, data, (int)len));
+    if (net->nul_at != NULL) *net->nul_at = net->nul_kept;
+    net->nul_at = NULL;
+    return net->current == io;
+}
+
+/* The length of the message at the start of `data`: 0 where its end is missing, or a code. */
+static long next_message(hio_t *io, const char *data, size_t len) {
+    switch (io->read_mode) {
+    case READ_LENGTH:
+        if (io->read_len > io->kept_max) return HV_ELIMIT;
+        return len >= io->read_len ? (long)io->read_len : 0;
+    case READ_DELIMITER: {
+        unpack_setting_t line = {.mode = UNPACK_BY_DELIMITER, .package_max_length = io->kept_max};
+        line.delimiter_bytes = io->delimiter_len;
+        memcpy(line.delimiter, io->delimiter, sizeof line.delimiter);
+        return hframe_next(&line, data, len, &io->scanned);
+    }
+    default:
+        if (io->unpack != NULL) return hframe_next(io->unpack, data, len, &io->scanned);
+        return (long)len;
+    }
+}
+
+static int wants_more(const hio_t *io) {
+    return io->state == HIO_OPEN && io->flags & HIO_FLAG_READING;
+}
+
+/* Delivers the messages of `data`. Returns the bytes delivered, or -1 where the io is gone. */
+static long feed(hio_t *io, char *data, size_t len, int from_kept) {
+    hnet_t *net = io_net(io);
+    size_t used = 0;
+    while (used < len && wants_more(io)) {
+        long message = next_message(io, data + used, len - used);
+        if (message < 0) {
+            hv__io_fail(io, (int)message);
+            break;
+        }
+        if (message == 0) break;
+        io->scanned = 0;
+        if (io->read_mode != READ_STREAM) {
+            io->read_mode = READ_STREAM;
+            io->flags &= ~(uint32_t)HIO_FLAG_READING;
+        }
+        char *at = data + used;
+        used += (size_t)message;
+        if (from_kept) {
+            hbuf_consume_keep(&io->kept, (size_t)message);
+        } else {
+            net->rest = data + used;
+            net->rest_len = len - used;
+        }
+        int is_ours = hv__io_deliver(io, at, (size_t)message);
+        net->rest_len = 0;
+        if (!is_ours) return -1;
+    }
+    return (long)used;
+}
+
+static int keep(hio_t *io, const char *data, size_t len) {
+    int code = hbuf_append(&io->kept, data, len, KEPT_BYTES_MAX);
+    if (code != 0) hv__io_fail(io, code);
+    return code;
+}
+
+/* Delivers what has been kept back. */
+static void feed_kept(hio_t *io) {
+    if (hbuf_len(&io->kept) == 0) return;
+    /* One byte more, for the NUL behind the last message. */
+    if (hbuf_room(&io->kept) == 0 && hbuf_reserve(&io->kept, 1, KEPT_BYTES_MAX) != 0) {
+        hv__io_fail(io, HV_ENOMEM);
+        return;
+    }
+    if (feed(io, hbuf_data(&io->kept), hbuf_len(&io->kept), 1) >= 0) hbuf_trim(&io->kept);
+}
+
+static void report_end(hio_t *io) {
+    io->flags |= HIO_FLAG_EOF;
+    hv__io_update_interest(io);
+    if (io->on_eof == NULL) {
+        hio_close(io);
+        return;
+    }
+    heof_cb on_eof = io->on_eof;
+    HV_DISPATCH(io_loop(io), on_eof(io));
+}
+
+static void received(hio_t *io, char *data, size_t len) {
+    io->last_read_ms = hv__loop_stamp_ms(io_loop(io));
+    if (hbuf_len(&io->kept) > 0) {
+        if (keep(io, data, len) == 0) feed_kept(io);
+        return;
+    }
+    long used = feed(io, data, len, 0);
+    if (used < 0 || io->state != HIO_OPEN) return;
+    if ((size_t)used < len) keep(io, data + used, len - (size_t)used);
+}
+
+static void read_once(hio_t *io) {
+    hnet_t *net = io_net(io);
+    char *buf = net->read_buffer;
+    size_t cap = READ_BUFFER_BYTES;
+    if (io->flags & HIO_FLAG_USER_BUFFER) {
+        buf = io->ext->read_buffer;
+        cap = io->ext->read_buffer_bytes;
+    }
+#ifdef HV_HOSTILE
+    cap = 1;
+#endif
+    long len = io->flags & HIO_FLAG_IS_SOCKET ? hsock_recv(io_fd(io), buf, cap)
+                                              : hsock_read(io_fd(io), buf, cap);
+    if (len > 0) {
+        received(io, buf, (size_t)len);
+    } else if (len == 0 || len == -EIO) { /* EIO: the other end of a terminal is gone */
+        report_end(io);
+    } else if (len != HV_EAGAIN) {
+        hv__io_fail(io, (int)len);
+    }
+}
+
+/* Bytes or a hang-up while nobody reads: the backend would report them again and again. */
+static void ready_while_stopped(hio_t *io, unsigned ready) {
+    if (!(ready & HPOLL_HANGUP)) {
+        hv__watcher_set(&io->watcher, io->watcher.interest & ~(unsigned)HPOLL_READ);
+        return;
+    }
+    if (io->flags & HIO_FLAG_CLOSE_ON_RESET) {
+        int code = hsock_take_error(io_fd(io));
+        hv__io_fail(io, code != 0 ? code : HV_ECONNRESET);
+        return;
+    }
+    /* What has arrived is still the reader's: look again when it comes. */
+    io->flags |= HIO_FLAG_HANGUP;
+    hv__watcher_set(&io->watcher, 0);
+}
+
+void hv__io_read_ready(hio_t *io, unsigned ready) {
+    if (io->flags & HIO_FLAG_EOF) {
+        /* Both sides have ended, or the peer has reset what we still write. */
+        if (ready & HPOLL_HANGUP) hv__io_fail(io, hsock_take_error(io_fd(io)));
+    } else if (!(io->flags & HIO_FLAG_READING)) {
+        ready_while_stopped(io, ready);
+    } else if (io->kind == HSOCK_KIND_DATAGRAM) {
+        hv__udp_read_ready(io);
+    } else {
+        read_once(io);
+    }
+}
+
+/* Goes on where reading was stopped: first with what was kept back. */
+static void go_on(hv__defer_t *work) {
+    hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    if (!wants_more(io)) return;
+    hnet_t *net = io_net(io);
+    hv__io_enter(io);
+    feed_kept(io);
+    int is_ours = net->current == io;
+    if (is_ours && wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY) read_once(io);
+    if (!hv__io_leave(net, io)) return;
+    if (wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY && !(io->flags & HIO_FLAG_EOF)) {
+        hv__defer(io_loop(io), &io->work, go_on);
+    }
+}
+
+int hio_read(hio_t *io) {
+    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io->unpack != NULL && unpack_setting_check(io->unpack) != 0) {
+        hv__io_fail(io, HV_EINVAL);
+        return HV_EINVAL;
+    }
+    io->flags |= HIO_FLAG_READING;
+    if (io->state == HIO_CONNECTING) return 0;
+    io->flags &= ~(uint32_t)HIO_FLAG_HANGUP;
+    if (!(io->watcher.interest & HPOLL_READ)) hv__io_update_interest(io);
+    if (hbuf_len(&io->kept) > 0 || io->flags & HIO_FLAG_ALWAYS_READY) {
+        hv__defer(io_loop(io), &io->work, go_on);
+    }
+    return 0;
+}
+
+int hio_read_stop(hio_t *io) {
+    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    io->flags &= ~(uint32_t)HIO_FLAG_READING;
+    if (io->state == HIO_LISTENING) hv__io_update_interest(io);
+    return 0;
+}
+
+static int read_as(hio_t *io, int mode) {
+    io->read_mode = (uint8_t)mode;
+    io->scanned = 0;
+    return hio_read(io);
+}
+
+int hio_read_once(hio_t *io) { return read_as(io, READ_ONCE); }
+
+int hio_read_until_length(hio_t *io, unsigned int len) {
+    if (len == 0) return HV_EINVAL;
+    io->read_len = len;
+    return read_as(io, READ_LENGTH);
+}
+
+int hio_read_until(hio_t *io, const void *delim, size_t delim_len) {
+    if (delim_len == 0 || delim_len > sizeof io->delimiter) return HV_EINVAL;
+    memcpy(io->delimiter, delim, delim_len);
+    io->delimiter_len = (uint8_t)delim_len;
+    return read_as(io, READ_DELIMITER);
+}
+
+int hio_read_until_delim(hio_t *io, unsigned char delim) { return hio_read_until(io, &delim, 1); }
+
+void hio_set_max_read_bufsize(hio_t *io, uint32_t bytes) { io->kept_max = bytes; }
+
+void hio_set_readbuf(hio_t *io, void *buf, size_t len) {
+    hio_ext_t *ext = hv__io_ext(io);
+    if (ext == NULL || len < 2) return;
+    ext->read_buffer = buf;
+    ext->read_buffer_bytes = (uint32_t)(len - 1); /* one for the NUL */
+    io->flags |= HIO_FLAG_USER_BUFFER;
+}
+
+void hio_set_unpack(hio_t *io, unpack_setting_t *setting) {
+    io->unpack = setting;
+    io->scanned = 0;
+    if (setting != NULL && unpack_setting_check(setting) != 0) hv__io_fail(io, HV_EINVAL);
+}
+
+void hio_set_close_on_reset(hio_t *io, int closes) {
+    if (closes) {
+        io->flags |= HIO_FLAG_CLOSE_ON_RESET;
+    } else {
+        io->flags &= ~(uint32_t)HIO_FLAG_CLOSE_ON_RESET;
+    }
+}

@@ -1,0 +1,271 @@
+/* hio_write.c - the write side. Three places bytes may stand in, in the order they leave:
+ *
+ *   queue  per io; what the kernel did not take, or what is written outside the io's own callbacks;
+ *          sent at the end of the pass (dirty) or when the descriptor is writable again;
+ *   cork   one per loop; what the callbacks of the current io write to it while its queue is
+ *          empty: sent in one call when they have returned;
+ *   caller's buffer: long writes go to the kernel straight from there, behind what stands in the
+ *          cork, with one gathering call; only what it does not take is copied to the queue.
+ *
+ * Nothing is reported inside hio_write: what it sent itself is owed (ext->unreported_bytes) and
+ * reported at the end of the pass. */
+#include "hnet_int.h"
+
+static long send_bytes(hio_t *io, const void *data, size_t len) {
+    if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_send(io_fd(io), data, len);
+    return hsock_write(io_fd(io), data, len);
+}
+
+static long send_parts(hio_t *io, const struct iovec *parts, int count) {
+    if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_sendv(io_fd(io), parts, count);
+    return hsock_writev(io_fd(io), parts, count);
+}
+
+static size_t corked_len(const hio_t *io) {
+    const hnet_t *net = io_net(io);
+    return net != NULL && net->current == io ? net->cork_len : 0;
+}
+
+static void stamp_write(hio_t *io) { io->last_write_ms = hv__loop_stamp_ms(io_loop(io)); }
+
+void hv__io_mark_dirty(hio_t *io) {
+    if (io->flags & HIO_FLAG_DIRTY) return;
+    hnet_t *net = io_net(io);
+    io->flags |= HIO_FLAG_DIRTY;
+    io->next_dirty = NULL;
+    if (net->dirty_last != NULL) {
+        net->dirty_last->next_dirty = io;
+    } else {
+        net->dirty = io;
+    }
+    net->dirty_last = io;
+}
+
+/* Calls on_write. Only from the dispatcher's side. */
+static void report_written(hio_t *io, const void *data, size_t len) {
+    if (io->ext == NULL || io->ext->on_write == NULL || len == 0) return;
+    hwrite_cb on_write = io->ext->on_write;
+    HV_DISPATCH(io_loop(io), on_write(io, data, (int)len));
+}
+
+static void owe_report(hio_t *io, size_t len) {
+    if (io->ext == NULL || io->ext->on_write == NULL) return;
+    io->ext->unreported_bytes += (uint32_t)len;
+    hv__io_mark_dirty(io);
+}
+
+/* Copies to the queue what could not be sent. */
+static int enqueue(hio_t *io, const void *data, size_t len) {
+    if (len == 0) return 0;
+    int was_empty = hbuf_len(&io->queue) == 0;
+    int code = hbuf_append(&io->queue, data, len, KEPT_BYTES_MAX);
+    if (code != 0) return code;
+    if (hbuf_len(&io->queue) > io->write_high) io->flags |= HIO_FLAG_WAS_HIGH;
+    if (was_empty && io->ext != NULL && io->ext->write_timeout_ms > 0) {
+        stamp_write(io);
+        hv__io_timeouts_changed(io);
+    }
+    return 0;
+}
+
+void hv__io_flush_cork(hio_t *io, int reports) {
+    hnet_t *net = io_net(io);
+    HV_DASSERT(net->current == io);
+    size_t len = net->cork_len;
+    if (len == 0) return;
+    net->cork_len = 0;
+    long sent = hbuf_len(&io->queue) == 0 ? send_bytes(io, net->cork, len) : HV_EAGAIN;
+    if (sent < 0 && sent != HV_EAGAIN) {
+        hv__io_fail(io, (int)sent);
+        return;
+    }
+    size_t taken = sent > 0 ? (size_t)sent : 0;
+    if (taken > 0) stamp_write(io);
+    if (enqueue(io, net->cork + taken, len - taken) != 0) {
+        hv__io_fail(io, HV_ENOMEM);
+        return;
+    }
+    if (hbuf_len(&io->queue) > 0) hv__io_update_interest(io);
+    if (reports) {
+        report_written(io, net->cork, taken);
+    } else {
+        owe_report(io, taken);
+    }
+}
+
+static void report_drain(hio_t *io) {
+    if (!(io->flags & HIO_FLAG_WAS_HIGH) || hbuf_len(&io->queue) > io->write_high / 2) return;
+    io->flags &= ~(uint32_t)HIO_FLAG_WAS_HIGH;
+    if (io->state != HIO_OPEN || io->ext == NULL || io->ext->on_drain == NULL) return;
+    hdrain_cb on_drain = io->ext->on_drain;
+    HV_DISPATCH(io_loop(io), on_drain(io));
+}
+
+void hv__io_report_owed(hio_t *io) {
+    hnet_t *net = io_net(io);
+    uint32_t owed = io->ext != NULL ? io->ext->unreported_bytes : 0;
+    if (owed > 0) {
+        io->ext->unreported_bytes = 0;
+        report_written(io, NULL, owed);
+    }
+    if (net->current == io && io->state == HIO_OPEN) report_drain(io);
+}
+
+void hv__io_flush_queue(hio_t *io) {
+    if (io->state == HIO_DEAD || io->state == HIO_CONNECTING) return;
+    size_t len = hbuf_len(&io->queue);
+    if (len > 0) {
+        long sent = send_bytes(io, hbuf_data(&io->queue), len);
+        if (sent < 0 && sent != HV_EAGAIN) {
+            hv__io_fail(io, (int)sent);
+            return;
+        }
+        if (sent > 0) {
+            stamp_write(io);
+            hbuf_consume(&io->queue, (size_t)sent);
+            owe_report(io, (size_t)sent);
+            if (io->flags & HIO_FLAG_WAS_HIGH) hv__io_mark_dirty(io);
+        }
+    }
+    hv__io_update_interest(io);
+    if (hbuf_len(&io->queue) == 0) hv__io_drained(io);
+}
+
+/* Sends now what stands in the cork and `data` behind it, and queues the rest. */
+static int send_through(hio_t *io, const char *data, size_t len) {
+    hnet_t *net = io_net(io);
+    size_t corked = corked_len(io);
+    struct iovec parts[2] = {
+        {.iov_base = net->cork, .iov_len = corked},
+        {.iov_base = (void *)(uintptr_t)data, .iov_len = len},
+    };
+    long sent = corked > 0 ? send_parts(io, parts, 2) : send_bytes(io, data, len);
+    if (sent < 0 && sent != HV_EAGAIN) {
+        hv__io_fail(io, (int)sent);
+        return (int)sent;
+    }
+    size_t taken = sent > 0 ? (size_t)sent : 0;
+    if (taken > 0) stamp_write(io);
+    if (corked > 0) net->cork_len = 0;
+    size_t from_cork = taken < corked ? taken : corked;
+    int code = enqueue(io, net->cork + from_cork, corked - from_cork);
+    if (code == 0) code = enqueue(io, data + (taken - from_cork), len - (taken - from_cork));
+    if (code != 0) {
+        hv__io_fail(io, code);
+        return code;
+    }
+    if (hbuf_len(&io->queue) > 0) hv__io_update_interest(io);
+    owe_report(io, taken);
+    return 0;
+}
+
+static int write_stream(hio_t *io, const char *data, size_t len) {
+    hnet_t *net = io_net(io);
+    size_t waiting = hbuf_len(&io->queue) + corked_len(io);
+    if (waiting + len > io->write_max) return HV_ELIMIT;
+    int can_send = hbuf_len(&io->queue) == 0 && io->state == HIO_OPEN;
+    if (can_send && net->current == io && net->cork_len + len <= CORK_BYTES &&
+        len < DIRECT_SEND_BYTES) {
+        memcpy(net->cork + net->cork_len, data, len);
+        net->cork_len += len;
+        return (int)len;
+    }
+    int code;
+    if (can_send && (len >= DIRECT_SEND_BYTES || net->current == io)) {
+        code = send_through(io, data, len);
+    } else {
+        code = enqueue(io, data, len);
+        /* A queue that waits for the kernel is flushed when the descriptor is writable. */
+        if (code == 0 && !(io->watcher.interest & HPOLL_WRITE)) hv__io_mark_dirty(io);
+    }
+    return code != 0 ? code : (int)len;
+}
+
+/* ---- From other threads: copied, posted, and resolved again by descriptor and id ---- */
+
+typedef struct posted_write_s {
+    int fd;
+    uint32_t id;
+    int closes;
+    size_t len;
+    char data[];
+} posted_write_t;
+
+static void on_posted_write(hevent_t *ev) {
+    posted_write_t *posted = hevent_userdata(ev);
+    hv__watcher_t *watcher = hv__watcher_find(ev->loop, posted->fd);
+    if (watcher != NULL && watcher->node.ev.event_id == posted->id) {
+        hio_t *io = (hio_t *)watcher;
+        if (posted->closes) {
+            hio_close(io);
+        } else {
+            hio_write(io, posted->data, posted->len);
+        }
+    }
+    hv__free(posted);
+}
+
+int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
+    posted_write_t *posted = hv__malloc(sizeof *posted + len);
+    if (posted == NULL) return HV_ENOMEM;
+    posted->fd = io_fd(io);
+    posted->id = io->watcher.node.ev.event_id;
+    posted->closes = closes;
+    posted->len = len;
+    if (len > 0) memcpy(posted->data, data, len);
+    hevent_t ev = {.cb = on_posted_write, .userdata = posted, .event_id = posted->id};
+    int code = hloop_post_event(io_loop(io), &ev);
+    if (code != 0) hv__free(posted);
+    return code;
+}
+
+/* ---- API ---- */
+
+int hio_write(hio_t *io, const void *buf, size_t len) {
+    if (!hv__loop_is_mine(io_loop(io))) {
+        int code = len > INT32_MAX ? HV_ELIMIT : hv__io_post(io, buf, len, 0);
+        return code != 0 ? code : (int)len;
+    }
+    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io->state == HIO_LISTENING) return HV_EINVAL;
+    if (io->flags & (HIO_FLAG_SHUT_WANTED | HIO_FLAG_SHUT)) return HV_EPIPE;
+    if (io->kind == HSOCK_KIND_DATAGRAM) return hv__udp_send(io, buf, len, hio_peeraddr(io));
+    if (len == 0) return 0;
+    if (len > INT32_MAX) return HV_ELIMIT;
+    HV_API_ENTER(io_loop(io));
+    int result = write_stream(io, buf, len);
+    HV_API_LEAVE(io_loop(io));
+    return result;
+}
+
+int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr) {
+    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io->kind != HSOCK_KIND_DATAGRAM) return HV_EINVAL;
+    return hv__udp_send(io, buf, len, addr);
+}
+
+int hio_flush(hio_t *io) {
+    if (io->state != HIO_OPEN) return io->state == HIO_CONNECTING ? 0 : HV_ECLOSED;
+    HV_API_ENTER(io_loop(io));
+    if (corked_len(io) > 0) hv__io_flush_cork(io, 0);
+    if (io->state == HIO_OPEN) hv__io_flush_queue(io);
+    HV_API_LEAVE(io_loop(io));
+    return 0;
+}
+
+int hio_shutdown(hio_t *io) {
+    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io->state == HIO_LISTENING || io->kind == HSOCK_KIND_DATAGRAM) return HV_EINVAL;
+    if (io->flags & HIO_FLAG_SHUT_WANTED) return 0;
+    io->flags |= HIO_FLAG_SHUT_WANTED;
+    if (io->state == HIO_OPEN && corked_len(io) == 0 && hbuf_len(&io->queue) == 0) {
+        hv__io_drained(io);
+    }
+    return 0;
+}
+
+size_t hio_write_bufsize(const hio_t *io) { return hbuf_len(&io->queue) + corked_len(io); }
+int hio_write_is_complete(const hio_t *io) { return hio_write_bufsize(io) == 0; }
+int hio_write_is_high(const hio_t *io) { return hio_write_bufsize(io) > io->write_high; }
+void hio_set_write_high(hio_t *io, uint32_t bytes) { io->write_high = bytes; }
+void hio_set_max_write_bufsize(hio_t *io, uint32_t bytes) { io->write_max = bytes; }

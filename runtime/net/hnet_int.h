@@ -1,0 +1,182 @@
+/* hnet_int.h - the inside of the net room: the io, what a loop keeps for all of its ios, and what
+ * the files of this room call of each other.
+ *
+ * States of an io:
+ *
+ *     CONNECTING --connected--> OPEN --hio_close, queue not empty--> CLOSING
+ *          |                     |                                     |
+ *          +------failure--------+----hio_close, end, failure----------+--> DEAD --on_close--> freed
+ *     LISTENING ------------------------------------------------------------^
+ *
+ * A dead io stands in net->closing until the end of the pass; nothing of it is reported any more
+ * but the close callback. Memory is freed only there, so no function of this room ever holds a
+ * freed io, whatever a callback did. The one exception is hio_detach, which gives the io to another
+ * thread: net->current then is no longer the io, and nobody touches it again. */
+#ifndef HV_NET_INT_H_
+#define HV_NET_INT_H_
+
+#include "hbuf.h"
+#include "hframe.h"
+#include "hloop_int.h"
+#include "hmem.h"
+#include "hsock.h"
+
+#define READ_BUFFER_BYTES (64 * 1024) /* shared by all ios of a loop */
+#define CORK_BYTES        (64 * 1024) /* collects what one callback writes to its own io */
+#define DIRECT_SEND_BYTES (16 * 1024) /* from here on sending beats copying */
+#define KEPT_BYTES_MAX    (1u << 31)
+
+enum { HIO_CONNECTING, HIO_LISTENING, HIO_OPEN, HIO_CLOSING, HIO_DEAD };
+
+/* How the next read callback is cut. */
+enum { READ_STREAM, READ_ONCE, READ_LENGTH, READ_DELIMITER };
+
+enum {
+    HIO_FLAG_READING        = 0x0001, /* the user wants read callbacks */
+    HIO_FLAG_EOF            = 0x0002, /* the peer has ended its side */
+    HIO_FLAG_HANGUP         = 0x0004, /* out of the backend until reading goes on */
+    HIO_FLAG_SHUT_WANTED    = 0x0008,
+    HIO_FLAG_SHUT           = 0x0010,
+    HIO_FLAG_WAS_HIGH       = 0x0020, /* on_drain is owed */
+    HIO_FLAG_DIRTY          = 0x0040, /* in net->dirty */
+    HIO_FLAG_STAYS_OPEN     = 0x0080, /* descriptors 0, 1 and 2 */
+    HIO_FLAG_CLOSE_ON_RESET = 0x0100,
+    HIO_FLAG_ALWAYS_READY   = 0x0200, /* a regular file: the backend refuses it */
+    HIO_FLAG_IS_SOCKET      = 0x0400,
+    HIO_FLAG_CLIENT         = 0x0800,
+    HIO_FLAG_USER_BUFFER    = 0x1000,
+    HIO_FLAG_EXCLUSIVE      = 0x2000,
+};
+
+/* What few ios need. */
+typedef struct hio_ext_s {
+    haccept_cb on_accept;
+    hconnect_cb on_connect;
+    hwrite_cb on_write;
+    hdrain_cb on_drain;
+    void (*on_heartbeat)(hio_t *io);
+    htimer_t *timer; /* the nearest of all deadlines below */
+    uint32_t connect_timeout_ms;
+    uint32_t close_timeout_ms;
+    uint32_t read_timeout_ms;
+    uint32_t write_timeout_ms;
+    uint32_t keepalive_timeout_ms;
+    uint32_t heartbeat_ms;
+    uint32_t state_stamp_ms; /* when connecting or closing began */
+    uint32_t heartbeat_stamp_ms;
+    uint32_t unreported_bytes; /* went out inside an API call, on_write is owed */
+    uint32_t read_buffer_bytes;
+    char *read_buffer; /* the user's */
+    hsock_addr_t *local; /* NULL until asked for */
+    hsock_addr_t *peer;  /* where it does not fit io->peer */
+} hio_ext_t;
+
+struct hio_s {
+    hv__watcher_t watcher;
+    uint8_t state;
+    uint8_t kind; /* hsock_kind_e */
+    uint8_t read_mode;
+    uint8_t delimiter_len;
+    uint32_t flags;
+    int error; /* positive */
+    uint32_t read_len;
+    uint32_t last_read_ms;
+    uint32_t last_write_ms;
+    hread_cb on_read;
+    hclose_cb on_close;
+    heof_cb on_eof;
+    void *context;
+    unpack_setting_t *unpack;
+    hbuf_t kept;  /* read, not delivered yet */
+    hbuf_t queue; /* written, not sent yet */
+    size_t scanned; /* bytes of `kept` searched for the delimiter */
+    uint32_t write_high;
+    uint32_t write_max;
+    uint32_t kept_max;
+    uint8_t delimiter[PACKAGE_MAX_DELIMITER_BYTES];
+    hv__defer_t work; /* to go on reading from `kept`, or to begin connecting */
+    hio_t *next_dirty;
+    hio_t *next_closing;
+    hio_ext_t *ext;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer;
+};
+
+/* What a loop keeps for its ios. */
+typedef struct hnet_s {
+    hio_t *current;  /* the io whose callbacks are being called; NULL where there is none */
+    size_t cork_len; /* bytes written to `current`, not sent yet */
+    char *nul_at;    /* where a NUL stands in place of nul_kept while a read callback runs */
+    char nul_kept;
+    const char *rest; /* bytes of the shared buffer behind what is being delivered */
+    size_t rest_len;
+    hio_t *dirty; /* ios with something to flush or to report at the end of the pass */
+    hio_t *dirty_last;
+    hio_t *closing;
+    hio_t *closing_last;
+    char read_buffer[READ_BUFFER_BYTES + 1];
+    char cork[CORK_BYTES];
+} hnet_t;
+
+static inline hloop_t *io_loop(const hio_t *io) { return io->watcher.node.ev.loop; }
+static inline hnet_t *io_net(const hio_t *io) { return io_loop(io)->net; }
+static inline int io_fd(const hio_t *io) { return io->watcher.fd; }
+
+/* ---- hio.c ---- */
+
+/* Makes an io for a descriptor and takes it. Returns NULL with loop->last_error set; the descriptor
+ * is then still the caller's. */
+hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state);
+/* The rarely used part, made on first use. Without memory the io fails with HV_ENOMEM, and NULL. */
+hio_ext_t *hv__io_ext(hio_t *io);
+/* Asks the backend for what the state of the io calls for. */
+void hv__io_update_interest(hio_t *io);
+/* Closes at once with a reason: queued data is dropped. `code` may be 0. */
+void hv__io_fail(hio_t *io, int code);
+/* After the queue has drained: ends the write side or closes, where that was asked for. */
+void hv__io_drained(hio_t *io);
+/* Around every call of the io's callbacks: what they write to the io is collected and sent once.
+ * Leaving takes the net beside the io, since a callback may have given the io to another thread;
+ * then it is not touched. Returns whether the io is still this loop's. */
+void hv__io_enter(hio_t *io);
+int hv__io_leave(hnet_t *net, hio_t *io);
+/* Sets the peer's address. */
+void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len);
+
+/* ---- htcp.c, hudp.c ---- */
+
+void hv__tcp_accept_ready(hio_t *io);
+void hv__tcp_connect_ready(hio_t *io);
+void hv__udp_read_ready(hio_t *io);
+int hv__udp_send(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
+
+/* ---- hio_read.c ---- */
+
+void hv__io_read_ready(hio_t *io, unsigned ready);
+/* Calls the read callback. Returns whether the io is still this loop's. */
+int hv__io_deliver(hio_t *io, char *data, size_t len);
+
+/* ---- hio_write.c ---- */
+
+/* Sends what stands in the queue, as far as the kernel takes it, and reports it. */
+void hv__io_flush_queue(hio_t *io);
+/* Sends what stands in the cork of `io`, which is net->current; the rest goes to the queue. */
+void hv__io_flush_cork(hio_t *io, int reports);
+void hv__io_mark_dirty(hio_t *io);
+/* Reports direct sends and a drained queue that could not be reported inside an API call. */
+void hv__io_report_owed(hio_t *io);
+
+/* Posts a write, or a close after the writes posted before, to the io's own thread. Returns 0 or a
+ * negative code. */
+int hv__io_post(hio_t *io, const void *data, size_t len, int closes);
+
+/* ---- hio_timeout.c ---- */
+
+/* Lets the timer look at the deadlines again after one of them has changed. */
+void hv__io_timeouts_changed(hio_t *io);
+void hv__io_timeouts_stop(hio_t *io);
+
+#endif

@@ -1,0 +1,206 @@
+/* htcp.c - streams: listeners that accept, and connections being made.
+ *
+ * Connecting begins in the pass after the creating call, so that options can be set on the io
+ * first and nothing, not even a refusal, is known inside that call. A listener that runs out of
+ * descriptors or memory rests for a moment instead of being woken for the same connection again. */
+#include "hnet_int.h"
+
+#define ACCEPTS_PER_EVENT 64
+#define ACCEPT_REST_MS    100
+
+/* ---- Listening ---- */
+
+static void on_rest_over(htimer_t *timer) {
+    hio_t *io = hevent_userdata(timer);
+    io->ext->timer = NULL;
+    htimer_del(timer);
+    if (io->state == HIO_LISTENING) hv__io_update_interest(io);
+}
+
+static void rest(hio_t *io, int code) {
+    io_loop(io)->last_error = code;
+    if (io->ext->timer != NULL) return;
+    io->ext->timer = hv__timer_add_internal(io_loop(io), on_rest_over, ACCEPT_REST_MS);
+    if (io->ext->timer == NULL) return; /* then it is woken again at once */
+    hevent_set_userdata(io->ext->timer, io);
+    hv__watcher_set(&io->watcher, 0);
+}
+
+/* Takes one connection in. Returns whether the listener may go on. */
+static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, socklen_t peer_len) {
+    hloop_t *loop = io_loop(listener);
+    hio_t *io = hv__io_new(loop, fd, (hsock_kind_e)listener->kind, HIO_OPEN);
+    if (io == NULL) {
+        hsock_close(fd);
+        rest(listener, HV_ENOMEM);
+        return 0;
+    }
+    io->watcher.node.ev.userdata = listener->watcher.node.ev.userdata;
+    hv__io_set_peer(io, &peer->sa, peer_len);
+    haccept_cb on_accept = listener->ext->on_accept;
+    if (on_accept == NULL) {
+        hio_close(io);
+        return 1;
+    }
+    hv__io_enter(io);
+    HV_DISPATCH(loop, on_accept(io));
+    hv__io_leave(loop->net, io);
+    return listener->state == HIO_LISTENING && listener->flags & HIO_FLAG_READING;
+}
+
+static int is_peers_failure(int code) {
+    return code == -ECONNABORTED || code == -EPROTO || code == -ENETDOWN || code == -EHOSTDOWN ||
+           code == -EHOSTUNREACH || code == -ENETUNREACH || code == -ENOPROTOOPT ||
+           code == -ENONET || code == -EOPNOTSUPP;
+}
+
+void hv__tcp_accept_ready(hio_t *io) {
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        hsock_addr_t peer;
+        socklen_t peer_len;
+        int fd = hsock_accept(io_fd(io), &peer, &peer_len);
+        if (fd == HV_EAGAIN) return;
+        if (fd < 0) {
+            if (is_peers_failure(fd)) continue; /* accept(2): treat like EAGAIN, try the next */
+            rest(io, fd);
+            return;
+        }
+        if (!take_connection(io, fd, &peer, peer_len)) return;
+    }
+}
+
+static hio_t *listen_on(hloop_t *loop, int fd, hsock_kind_e kind, haccept_cb on_accept, int flags) {
+    hio_t *io = hv__io_new(loop, fd, kind, HIO_LISTENING);
+    if (io == NULL) return NULL;
+    io->flags |= HIO_FLAG_READING;
+    if (flags & HIO_LISTEN_REUSE_PORT) io->flags |= HIO_FLAG_EXCLUSIVE;
+    hio_setcb_accept(io, on_accept);
+    if (io->state == HIO_LISTENING && io->ext == NULL) hv__io_ext(io);
+    if (io->state == HIO_LISTENING) hv__io_update_interest(io);
+    if (io->state == HIO_LISTENING) return io;
+    loop->last_error = -io->error;
+    return NULL;
+}
+
+hio_t *hloop_create_tcp_listener(hloop_t *loop, const char *host, int port, haccept_cb on_accept,
+                                 int backlog, int flags) {
+    hsock_addr_t addr;
+    int len = hsock_address(&addr, host, port);
+    int fd = len < 0 ? len
+                     : hsock_listen(&addr, (socklen_t)len, backlog,
+                                    flags & HIO_LISTEN_REUSE_PORT, flags & HIO_LISTEN_IPV6_ONLY);
+    if (fd < 0) {
+        loop->last_error = fd;
+        return NULL;
+    }
+    hsock_kind_e kind = addr.sa.sa_family == AF_UNIX ? HSOCK_KIND_UNIX : HSOCK_KIND_STREAM;
+    hio_t *io = listen_on(loop, fd, kind, on_accept, flags);
+    if (io == NULL && hv__watcher_find(loop, fd) == NULL) hsock_close(fd);
+    return io;
+}
+
+hio_t *hloop_create_tcp_server(hloop_t *loop, const char *host, int port, haccept_cb on_accept) {
+    return hloop_create_tcp_listener(loop, host, port, on_accept, 0, 0);
+}
+
+hio_t *haccept(hloop_t *loop, int listenfd, haccept_cb on_accept) {
+    hio_t *io = hio_get(loop, listenfd);
+    if (io == NULL) return NULL;
+    if (io->state != HIO_LISTENING) {
+        loop->last_error = HV_EINVAL;
+        return NULL;
+    }
+    /* The descriptor may be shared with other loops and processes: wake one of them. */
+    io->flags |= HIO_FLAG_READING | HIO_FLAG_EXCLUSIVE;
+    hio_setcb_accept(io, on_accept);
+    if (io->ext == NULL) hv__io_ext(io);
+    if (io->state == HIO_LISTENING) hv__io_update_interest(io);
+    return io->state == HIO_LISTENING ? io : NULL;
+}
+
+/* ---- Connecting ---- */
+
+static void connected(hio_t *io) {
+    hloop_t *loop = io_loop(io);
+    io->state = HIO_OPEN;
+    io->last_read_ms = io->last_write_ms = hv__loop_stamp_ms(loop);
+    hv__io_timeouts_changed(io);
+    hv__io_enter(io);
+    hv__io_update_interest(io);
+    hconnect_cb on_connect = io->ext != NULL ? io->ext->on_connect : NULL;
+    if (io->state == HIO_OPEN && on_connect != NULL) HV_DISPATCH(loop, on_connect(io));
+    hnet_t *net = loop->net;
+    if (net->current != io) return;
+    /* What was written while connecting stands in the queue, before what on_connect wrote. */
+    if (io->state != HIO_DEAD && hbuf_len(&io->queue) > 0) hv__io_flush_queue(io);
+    hv__io_leave(net, io);
+}
+
+void hv__tcp_connect_ready(hio_t *io) {
+    int code = hsock_take_error(io_fd(io));
+    if (code != 0) {
+        hv__io_fail(io, code);
+    } else {
+        connected(io);
+    }
+}
+
+static void begin_connect(hv__defer_t *work) {
+    hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    if (io->state != HIO_CONNECTING) return;
+    const struct sockaddr *addr = hio_peeraddr(io);
+    int code = hsock_connect(io_fd(io), addr, hsock_address_len(addr));
+    if (code == 0) {
+        connected(io);
+    } else if (code == -EINPROGRESS || code == -EALREADY) {
+        io->ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
+        hv__io_timeouts_changed(io);
+        hv__io_update_interest(io);
+    } else {
+        hv__io_fail(io, code);
+    }
+}
+
+hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
+                      hclose_cb on_close) {
+    hsock_addr_t addr;
+    int len = hsock_address(&addr, host, port);
+    int fd = len < 0 ? len : hsock_open(addr.sa.sa_family, SOCK_STREAM);
+    if (fd < 0) {
+        loop->last_error = fd;
+        return NULL;
+    }
+    int is_unix = addr.sa.sa_family == AF_UNIX;
+    if (!is_unix) hsock_set_no_delay(fd);
+    hio_t *io = hv__io_new(loop, fd, is_unix ? HSOCK_KIND_UNIX : HSOCK_KIND_STREAM, HIO_CONNECTING);
+    if (io == NULL) {
+        hsock_close(fd);
+        return NULL;
+    }
+    io->flags |= HIO_FLAG_CLIENT;
+    io->on_close = on_close;
+    hio_ext_t *ext = hv__io_ext(io);
+    if (ext != NULL) {
+        ext->on_connect = on_connect;
+        ext->connect_timeout_ms = HIO_DEFAULT_CONNECT_TIMEOUT;
+        ext->state_stamp_ms = hv__loop_stamp_ms(loop);
+        hv__io_set_peer(io, &addr.sa, (socklen_t)len);
+        hv__defer(loop, &io->work, begin_connect);
+    }
+    return io;
+}
+
+hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect) {
+    hio_t *io = hio_get(loop, connfd);
+    if (io == NULL) return NULL;
+    hio_setcb_connect(io, on_connect);
+    if (io->ext == NULL) return NULL;
+    if (io->state != HIO_OPEN) return io;
+    io->state = HIO_CONNECTING;
+    io->flags |= HIO_FLAG_CLIENT;
+    if (io->ext->connect_timeout_ms == 0) {
+        io->ext->connect_timeout_ms = HIO_DEFAULT_CONNECT_TIMEOUT;
+    }
+    hv__defer(loop, &io->work, begin_connect);
+    return io;
+}
