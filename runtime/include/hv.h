@@ -1,0 +1,18 @@
+/* hv.h - everything at once. */
+#ifndef HV_H_
+#define HV_H_
+
+#include "hbase.h"
+#include "hdef.h"
+#include "herr.h"
+#include "hhttp.h"
+#include "hlog.h"
+#include "hloop.h"
+#include "hmutex.h"
+#include "hproc.h"
+#include "hsocket.h"
+#include "hthread.h"
+#include "htime.h"
+#include "hversion.h"
+
+#endif
