@@ -1,0 +1,42 @@
+# Writes one C file that holds every Lua module below ROOT.
+#
+#   cmake -DROOT=<dir of lua/> -DOUTPUT=<file.c> -P embed_lua.cmake
+#
+# lua/hv/init.lua becomes "hv", lua/hv/tcp.lua "hv.tcp". A file is written as a list of byte values:
+# slower to read for people than a string, but no byte needs escaping and no length is too long.
+
+file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/hv/*.lua")
+
+set(modules "")
+foreach(file IN LISTS files)
+    string(REGEX REPLACE "\\.lua$" "" name "${file}")
+    string(REGEX REPLACE "/init$" "" name "${name}")
+    string(REPLACE "/" "." name "${name}")
+    list(APPEND modules "${name}=${file}")
+endforeach()
+list(SORT modules)
+
+set(arrays "")
+set(rows "")
+set(count 0)
+foreach(module IN LISTS modules)
+    string(REGEX MATCH "^([^=]*)=(.*)$" _ "${module}")
+    set(name "${CMAKE_MATCH_1}")
+    set(file "${CMAKE_MATCH_2}")
+    file(READ "${ROOT}/${file}" hex HEX)
+    string(LENGTH "${hex}" length)
+    math(EXPR length "${length} / 2")
+    string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+    string(APPEND arrays "/* lua/${file} */\nstatic const unsigned char module_${count}[] = {\n"
+        "${hex}0x00};\n\n")
+    string(APPEND rows
+        "    {\"${name}\", (const char *)module_${count}, ${length}},\n")
+    math(EXPR count "${count} + 1")
+endforeach()
+
+file(WRITE "${OUTPUT}"
+    "/* Made by bindings/embed_lua.cmake; changes here are lost. */\n#include \"embedded.h\"\n\n"
+    "${arrays}"
+    "const struct hv_embedded_module hv_embedded_modules[] = {\n${rows}    {NULL, NULL, 0},\n};\n"
+    "const size_t hv_embedded_module_count = ${count};\n")

@@ -1,0 +1,10 @@
+# LuaJIT, linked statically and whole: C modules that a script loads look for any lua_* in hvlua.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HV_LUAJIT REQUIRED luajit>=${HV_LUAJIT_VERSION_MIN})
+find_library(HV_LUAJIT_ARCHIVE libluajit-5.1.a HINTS ${HV_LUAJIT_LIBRARY_DIRS}
+    ${HV_LUAJIT_LIBDIR} REQUIRED)
+
+add_library(hv_luajit INTERFACE)
+target_include_directories(hv_luajit SYSTEM INTERFACE ${HV_LUAJIT_INCLUDE_DIRS})
+target_link_libraries(hv_luajit INTERFACE
+    -Wl,--whole-archive ${HV_LUAJIT_ARCHIVE} -Wl,--no-whole-archive -Wl,-E dl m pthread)

@@ -1,0 +1,5 @@
+# The oldest version of each library that is known to work; what Debian 12 carries satisfies all.
+set(HV_LUAJIT_VERSION_MIN 2.1)
+set(HV_LLHTTP_VERSION_MIN 8.1)
+set(HV_OPENSSL_VERSION_MIN 3.0)
+set(HV_CMOCKA_VERSION_MIN 1.1.5)
