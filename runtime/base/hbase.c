@@ -146,7 +146,7 @@ int hv_rmdir_p(const char *dir) {
     if (rmdir(path) != 0) return -errno;
     for (char *slash = strrchr(path, '/'); slash != NULL && slash != path;
          slash = strrchr(path, '/')) {
-        *slash = '\0';
+        while (slash != path && *slash == '/') *slash-- = '\0';
         if (rmdir(path) != 0) break;
     }
     return 0;

@@ -1,0 +1,129 @@
+/* Tests of runtime/base/hsocket.c, over the loopback and unix sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hsocket.h"
+
+static int port_of(int fd) {
+    sockaddr_u addr;
+    socklen_t len = sizeof(addr);
+    assert_int_equal(getsockname(fd, &addr.sa, &len), 0);
+    return sockaddr_port(&addr);
+}
+
+static void test_socket_addresses_as_text(void **state) {
+    (void)state;
+    sockaddr_u addr;
+    char text[SOCKADDR_STRLEN] = {0};
+    assert_int_equal(sockaddr_set_ipport(&addr, "127.0.0.1", 80), 0);
+    assert_string_equal(SOCKADDR_STR(&addr.sa, text), "127.0.0.1:80");
+    assert_int_equal(SOCKADDR_LEN(&addr), sizeof(struct sockaddr_in));
+    assert_int_equal(sockaddr_set_ipport(&addr, "fe80::1", 65535), 0);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "[fe80::1]:65535");
+    assert_int_equal(sockaddr_set_ipport(&addr, NULL, 0), 0);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "0.0.0.0:0");
+    assert_int_equal(sockaddr_set_ipport(&addr, "/tmp/x.sock", 0), 0);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "/tmp/x.sock");
+    memset(addr.sun.sun_path, 'p', sizeof(addr.sun.sun_path));
+    assert_int_equal(strlen(SOCKADDR_STR(&addr, text)), sizeof(addr.sun.sun_path));
+    assert_string_equal(SOCKADDR_STR(NULL, text), "");
+    char tiny[5];
+    sockaddr_set_ipport(&addr, "127.0.0.1", 80);
+    assert_string_equal(SOCKADDR_STR(&addr, tiny), "127.");
+}
+
+static void test_socket_addresses_refused(void **state) {
+    (void)state;
+    sockaddr_u addr;
+    char path[200];
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    path[0] = '/';
+    assert_int_equal(sockaddr_set_ipport(&addr, "127.0.0.1", 65536), HV_EINVAL);
+    assert_int_equal(sockaddr_set_ipport(&addr, NULL, -1), HV_EINVAL);
+    assert_int_equal(sockaddr_set_ipport(&addr, path, 0), HV_ELIMIT);
+    assert_true(is_ipv4("1.2.3.4") && !is_ipv4("1.2.3") && !is_ipv4("::1") && !is_ipv4(NULL));
+    assert_true(is_ipv6("::1") && !is_ipv6("1.2.3.4") && !is_ipaddr("localhost"));
+}
+
+static void exchange(int one, int two) {
+    char text[8] = "";
+    assert_int_equal(write(one, "ping", 4), 4);
+    assert_int_equal(read(two, text, sizeof(text)), 4);
+    assert_memory_equal(text, "ping", 4);
+}
+
+static void test_socket_listen_and_connect(void **state) {
+    (void)state;
+    int listener = Listen(0, "127.0.0.1");
+    assert_true(listener >= 0);
+    int client = ConnectTimeout("127.0.0.1", port_of(listener), 5000);
+    assert_true(client >= 0);
+    assert_false(fcntl(client, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(client, F_GETFD) & FD_CLOEXEC);
+    int server = accept(listener, NULL, NULL);
+    exchange(client, server);
+    assert_int_equal(tcp_nodelay(client, 1), 0);
+    assert_int_equal(tcp_keepalive(client, 1, 60), 0);
+    assert_int_equal(so_rcvtimeo(client, 1500), 0);
+    assert_int_equal(so_linger(client, 0), 0);
+    assert_int_equal(nonblocking(client), 0);
+    assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
+    assert_int_equal(Listen(port_of(listener), "127.0.0.1"), HV_EADDRINUSE);
+    int port = port_of(listener);
+    SAFE_CLOSESOCKET(client);
+    assert_int_equal(client, INVALID_SOCKET);
+    close(server);
+    close(listener);
+    assert_int_equal(Connect("127.0.0.1", port, 0), HV_ECONNREFUSED);
+    assert_int_equal(tcp_nodelay(-1, 1), -EBADF);
+    assert_string_equal(socket_strerror(HV_ECONNREFUSED), "connection refused");
+}
+
+static void test_socket_unix_listener_replaces_a_dead_one_only(void **state) {
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/test_hsocket_%ld.sock", (long)getpid());
+    int listener = Listen(0, path);
+    assert_true(listener >= 0);
+    assert_int_equal(Listen(0, path), HV_EADDRINUSE);
+    int client = Connect(path, -1, 0);
+    assert_true(client >= 0);
+    close(client);
+    close(listener);
+    listener = Listen(0, path);
+    assert_true(listener >= 0);
+    close(listener);
+    unlink(path);
+}
+
+static void test_socket_pairs_are_connected(void **state) {
+    (void)state;
+    int pair[2];
+    assert_int_equal(Socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    exchange(pair[0], pair[1]);
+    close(pair[0]);
+    close(pair[1]);
+    assert_int_equal(Socketpair(AF_INET, SOCK_STREAM, 0, pair), 0);
+    exchange(pair[1], pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+    assert_int_equal(Socketpair(AF_INET6, SOCK_STREAM, 0, pair), -EOPNOTSUPP);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_socket_addresses_as_text),
+        cmocka_unit_test(test_socket_addresses_refused),
+        cmocka_unit_test(test_socket_listen_and_connect),
+        cmocka_unit_test(test_socket_unix_listener_replaces_a_dead_one_only),
+        cmocka_unit_test(test_socket_pairs_are_connected),
+    };
+    return cmocka_run_group_tests_name("hsocket", tests, NULL, NULL);
+}
