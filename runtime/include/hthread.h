@@ -3,6 +3,7 @@
 #define HV_THREAD_H_
 
 #include "hdef.h"
+#include "htime.h" /* programs expect hv_sleep and hv_delay here */
 
 #include <pthread.h>
 
