@@ -203,7 +203,7 @@ int so_linger(int fd, int seconds) {
 
 /* ---- Making sockets ---- */
 
-/* Removes a socket file whose listener is gone: connecting to it is refused. Anything else stays. */
+/* Removes a socket file whose listener is gone: it refuses connections. Anything else stays. */
 static void remove_stale(const sockaddr_u *addr) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return;

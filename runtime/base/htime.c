@@ -119,8 +119,9 @@ char *datetime_fmt_iso(const datetime_t *dt, char *buf) {
     time_t seconds = datetime_mktime(dt);
     struct tm utc = {0};
     gmtime_r(&seconds, &utc);
-    return print(buf, DATETIME_FMT_BUFLEN, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
-             utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, dt->ms);
+    return print(buf, DATETIME_FMT_BUFLEN, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                 utc.tm_sec, dt->ms);
 }
 
 char *gmtime_fmt(time_t seconds, char *buf) {

@@ -10,7 +10,8 @@ size_t hv__frame_max(const unpack_setting_t *setting) {
 }
 
 static bool is_length_field_valid(const unpack_setting_t *setting) {
-    unsigned int field_end = (unsigned int)setting->length_field_offset + setting->length_field_bytes;
+    unsigned int field_end = setting->length_field_offset;
+    field_end += setting->length_field_bytes;
     switch ((int)setting->length_field_coding) {
     case ENCODE_BY_VARINT:
     case ENCODE_BY_LITTLE_ENDIAN:

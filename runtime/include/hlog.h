@@ -1,4 +1,4 @@
-/* hlog.h - logging: levels, a line format, and a sink: a file that rotates, a stream, or a function.
+/* hlog.h - logging: levels, a line format, and a sink: a rotating file, a stream, or a function.
  *
  *     LOGI("listening on %s:%d", host, port);
  *
@@ -35,8 +35,8 @@ typedef enum {
 
 typedef struct logger_s logger_t;
 
-/* Gets a whole line with its newline; `buf` is borrowed until return. Called with the logger locked:
- * what the function itself logs to the same logger is dropped. */
+/* Gets a whole line with its newline; `buf` is borrowed until return. Called with the logger
+ * locked: what the function itself logs to the same logger is dropped. */
 typedef void (*logger_handler)(int level, const char *buf, int len);
 
 /* Sinks to give to logger_set_handler. Lines are coloured where the stream is a terminal. */

@@ -60,7 +60,7 @@ HV_EXPORT datetime_t *datetime_future(datetime_t *dt, int days);
  *   duration_fmt      "26:03:09" for seconds, DURATION_FMT_BUFLEN bytes
  *   datetime_fmt      "2021-02-06 00:16:40", DATETIME_FMT_BUFLEN bytes
  *   datetime_fmt_iso  the same moment in UTC, "2021-02-05T16:16:40.989Z", DATETIME_FMT_BUFLEN bytes
- *   gmtime_fmt        "Fri, 05 Feb 2021 16:16:40 GMT" (RFC 9110 section 5.6.7), GMTIME_FMT_BUFLEN */
+ *   gmtime_fmt        "Fri, 05 Feb 2021 16:16:40 GMT" (RFC 9110, 5.6.7), GMTIME_FMT_BUFLEN bytes */
 HV_EXPORT char *duration_fmt(int seconds, char *buf);
 HV_EXPORT char *datetime_fmt(const datetime_t *dt, char *buf);
 HV_EXPORT char *datetime_fmt_iso(const datetime_t *dt, char *buf);

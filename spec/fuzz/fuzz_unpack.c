@@ -1,6 +1,6 @@
 /* fuzz_unpack.c - cutting a stream into packets. The first 16 bytes make the setting, the rest is
  * the stream. It is cut as a whole and byte by byte; both must give the same packets and the same
- * error, no packet may be longer than the limit, and no byte beyond what has arrived may be read. */
+ * error, no packet may pass the limit, and no byte beyond what has arrived may be read. */
 #include "hframe.h"
 
 #define SETTING_BYTES 16
