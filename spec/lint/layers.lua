@@ -1,0 +1,316 @@
+-- layers.lua - who may look into which room.
+--
+--   luajit spec/lint/layers.lua [ROOT]
+--
+-- Reads the #include and require lines, and the few words that only one file may use, of runtime/,
+-- bindings/, lua/hv/ and examples/. Prints one line a violation; exit status 1 if there is any.
+-- Every rule here is broken on purpose by layers_selftest.lua.
+
+local root = arg[1] or "."
+
+-- A room may include private headers of rooms on lower lines only.
+local level = {
+  base = 0,
+  log = 1, poll = 1, frame = 1,
+  loop = 2,
+  net = 3,
+  http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4,
+}
+-- Neighbours that may see each other all the same.
+local neighbours = { ws = { http = true }, http2 = { http = true } }
+
+-- Who may include a library's or the kernel's header: patterns of the header, then of the paths.
+local doors = {
+  { "^lua%.h$", { "^bindings/" } },
+  { "^lauxlib%.h$", { "^bindings/" } },
+  { "^lualib%.h$", { "^bindings/" } },
+  { "^luajit%.h$", { "^bindings/" } },
+  { "^openssl/", { "^runtime/net/htls_openssl%.c$" } },
+  { "^nghttp2/", { "^runtime/http2/" } },
+  { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$" } },
+  { "^liburing%.h$", { "^runtime/poll/hpoll_uring%.c$" } },
+  { "^sys/epoll%.h$", { "^runtime/poll/hpoll_epoll%.c$" } },
+  { "^sys/event%.h$", { "^runtime/poll/hpoll_kqueue%.c$" } },
+}
+
+-- Words of C that only some files may use, comments and strings aside.
+local words = {
+  {
+    what = "the system's allocator",
+    names = { "malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf" },
+    call = true,
+    inside = { "^runtime/", "^bindings/" },
+    only = { "^runtime/base/hmem%.c$" },
+  },
+  {
+    what = "errno",
+    names = { "errno" },
+    inside = { "^runtime/" },
+    only = {
+      "^runtime/net/hsock%.c$", "^runtime/poll/", "^runtime/proc/",
+      -- The blocking helpers for programs report as the C library does.
+      "^runtime/base/hbase%.c$", "^runtime/base/herr%.c$", "^runtime/base/hmutex%.c$",
+      "^runtime/base/hproc%.c$", "^runtime/base/hsocket%.c$", "^runtime/base/hthread%.c$",
+      "^runtime/include/hsocket%.h$",
+      -- A log that cannot be written to says why.
+      "^runtime/log/",
+      -- eventfd, signalfd, and hloop_new, whose contract is to set it.
+      "^runtime/loop/hloop%.c$", "^runtime/loop/hsignal%.c$", "^runtime/loop/hwake%.c$",
+    },
+  },
+  {
+    what = "a platform switch",
+    names = { "__linux__", "__APPLE__", "_WIN32", "__FreeBSD__", "__OpenBSD__", "__NetBSD__" },
+    inside = { "^runtime/" },
+    only = { "^runtime/poll/", "^runtime/net/hsock%.c$", "^runtime/base/hclock%.c$" },
+  },
+}
+
+-- Files that only turn bytes into facts and back: no loop, no sockets.
+local pure = {
+  "^runtime/frame/", "^runtime/http/h1_", "^runtime/http/hheaders", "^runtime/http/hurl",
+  "^runtime/http/http_query", "^runtime/http/http_words", "^runtime/http/http_router",
+  "^runtime/ws/ws_frame", "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
+  "^runtime/net/hdns_packet",
+}
+local impure_headers = {
+  "^sys/socket%.h$", "^sys/epoll%.h$", "^sys/uio%.h$", "^poll%.h$", "^unistd%.h$", "^netdb%.h$",
+  "^pthread%.h$", "^signal%.h$", "^fcntl%.h$", "^hloop%.h$", "^hio%.h$", "^htimer%.h$",
+}
+
+-- What a module of lua/hv may require beside hv.* and _hv.*.
+local lua_builtins = {
+  bit = true, ffi = true, jit = true, cjson = true, ["cjson.safe"] = true, ["table.new"] = true,
+  ["table.clear"] = true, ["string.buffer"] = true, ["jit.opt"] = true, ["jit.util"] = true,
+}
+
+local violations = {}
+
+local function report(path, line, message, ...)
+  violations[#violations + 1] = string.format("%s:%d: " .. message, path, line, ...)
+end
+
+local function matches(text, patterns)
+  for _, pattern in ipairs(patterns) do
+    if text:find(pattern) then return true end
+  end
+  return false
+end
+
+local function list(folders, suffixes)
+  local found = {}
+  for _, folder in ipairs(folders) do
+    local pipe = assert(io.popen(string.format(
+      "cd '%s' && find %s -type f 2>/dev/null | LC_ALL=C sort", root, folder)))
+    for path in pipe:lines() do
+      if matches(path, suffixes) then found[#found + 1] = path end
+    end
+    pipe:close()
+  end
+  return found
+end
+
+local function read(path)
+  local file = assert(io.open(root .. "/" .. path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- The text with every comment and literal blanked and every line break kept.
+local function code_of(text)
+  local function blank(piece) return (piece:gsub("[^\n]", " ")) end
+  local out, pos = {}, 1
+  while true do
+    local at = text:find("[/\"']", pos)
+    if not at then break end
+    local two, stop = text:sub(at, at + 1), nil
+    if two == "/*" then
+      stop = select(2, text:find("*/", at + 2, true)) or #text
+    elseif two == "//" then
+      stop = (text:find("\n", at, true) or #text + 1) - 1
+    elseif two:sub(1, 1) ~= "/" then
+      stop = at + 1
+      while stop < #text and text:sub(stop, stop) ~= two:sub(1, 1) do
+        stop = stop + (text:sub(stop, stop) == "\\" and 2 or 1)
+      end
+    end
+    out[#out + 1] = text:sub(pos, at - 1)
+    out[#out + 1] = blank(text:sub(at, stop or at))
+    if not stop then out[#out] = "/" end
+    pos = (stop or at) + 1
+  end
+  out[#out + 1] = text:sub(pos)
+  return table.concat(out)
+end
+
+local function numbered_lines(text)
+  local number = 0
+  local next_line = text:gmatch("([^\n]*)\n?")
+  return function()
+    number = number + 1
+    local line = next_line()
+    if line then return number, line end
+  end
+end
+
+-- Where each header of the project lives: name -> { path, room }.
+local headers = {}
+for _, path in ipairs(list({ "runtime", "bindings" }, { "%.h$" })) do
+  headers[path:match("[^/]+$")] = {
+    path = path,
+    room = path:match("^runtime/([^/]+)/") or "bindings",
+  }
+end
+
+local function check_room_include(path, line, room, name)
+  local target = headers[name]
+  if not target or target.room == "include" or target.room == room then return end
+  if room == "include" then
+    report(path, line, "a public header includes the private %s", target.path)
+  elseif target.room == "bindings" then
+    report(path, line, "the runtime does not know Lua, but includes %s", target.path)
+  elseif not level[room] then
+    report(path, line, "room %s has no level in layers.lua", room)
+  elseif level[room] <= (level[target.room] or math.huge)
+    and not (neighbours[room] and neighbours[room][target.room]) then
+    report(path, line, "room %s must not look into room %s (%s)", room, target.room, name)
+  end
+end
+
+local function check_c_include(path, line, name)
+  local room = path:match("^runtime/([^/]+)/")
+  local target = headers[name] or headers[name:match("^hv/(.+)$") or ""]
+  if room then
+    check_room_include(path, line, room, name)
+  elseif target and target.room ~= "include" then
+    if path:find("^bindings/") then
+      if target.room ~= "bindings" then
+        report(path, line, "bindings use public headers only, not %s", target.path)
+      end
+    else
+      report(path, line, "an example uses public headers only, not %s", target.path)
+    end
+  end
+  for _, door in ipairs(doors) do
+    if name:find(door[1]) and not matches(path, door[2]) then
+      report(path, line, "%s may be included by %s only", name, table.concat(door[2], " "))
+    end
+  end
+  if matches(path, pure) then
+    if matches(name, impure_headers) then
+      report(path, line, "a pure file must not include %s", name)
+    elseif target and target.room ~= room and target.room ~= "include"
+      and target.room ~= "base" then
+      report(path, line, "a pure file may look into base only, not %s", target.path)
+    end
+  end
+end
+
+local function check_words(path, number, line)
+  for _, rule in ipairs(words) do
+    if matches(path, rule.inside) and not matches(path, rule.only) then
+      for _, name in ipairs(rule.names) do
+        local pattern = "%f[%w_]" .. name .. "%f[^%w_]" .. (rule.call and "%s*%(" or "")
+        if line:find(pattern) then report(path, number, "%s is used here: %s", rule.what, name) end
+      end
+    end
+  end
+end
+
+-- A call through a member that holds a user's function: x->on_read(...), ev->cb(...). Outside the
+-- dispatcher it stands inside HV_DISPATCH, which marks the loop as dispatching; the one call of a
+-- callback that is the loop's own, its wake-up, needs no mark.
+local function check_user_calls(path, number, line)
+  if not path:find("^runtime/") or path == "runtime/loop/hdispatch.c" then return end
+  if line:find("HV_DISPATCH(", 1, true) or line:find("wake_watcher.node.ev.cb(", 1, true) then
+    return
+  end
+  for name in line:gmatch("[%.>]%s*([%w_]+)%s*%)?%s*%(") do
+    if name == "cb" or name:find("^on_") or name:find("_cb$") then
+      report(path, number, "a user's function is called outside HV_DISPATCH: %s", name)
+    end
+  end
+end
+
+local function check_c(path)
+  local text = read(path)
+  local code = code_of(text)
+  local raw = {}
+  for number, line in numbered_lines(text) do raw[number] = line end
+  for number, line in numbered_lines(code) do
+    if line:find("^%s*#%s*include") then
+      local name = raw[number]:match("^%s*#%s*include%s*[<\"]([^>\"]+)[>\"]")
+      if name then check_c_include(path, number, name) end
+    else
+      check_words(path, number, line)
+      check_user_calls(path, number, line)
+    end
+  end
+end
+
+local function each_require(path, visit)
+  for number, line in numbered_lines(read(path)) do
+    if not line:find("^%s*%-%-") then
+      for name in line:gmatch("%f[%w_]require%s*%(?%s*[\"']([^\"']+)[\"']") do
+        visit(name, number, line:find("^%s") == nil)
+      end
+    end
+  end
+end
+
+-- Modules that require each other while they load cannot be loaded at all; a require inside a
+-- function is late and therefore free.
+local function check_cycles(graph)
+  local state = {}
+  local function visit(name, trail)
+    if state[name] == "done" or not graph[name] then return end
+    if state[name] == "open" then
+      report(graph[name].path, 1, "modules require each other: %s", trail .. " -> " .. name)
+      return
+    end
+    state[name] = "open"
+    for _, target in ipairs(graph[name]) do visit(target, trail .. " -> " .. name) end
+    state[name] = "done"
+  end
+  local names = {}
+  for name in pairs(graph) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do visit(name, "") end
+end
+
+local function check_lua()
+  local graph = {}
+  for _, path in ipairs(list({ "lua/hv" }, { "%.lua$" })) do
+    local name = path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+    local edges = { path = path }
+    graph[name] = edges
+    each_require(path, function(target, line, at_load)
+      if not (target == "hv" or target:find("^hv%.") or target:find("^_hv%f[^%w_]")
+        or lua_builtins[target]) then
+        report(path, line, "lua/hv requires hv.* and _hv.* only, not %s", target)
+      end
+      if at_load then edges[#edges + 1] = target end
+    end)
+  end
+  check_cycles(graph)
+  for _, path in ipairs(list({ "examples" }, { "%.lua$" })) do
+    each_require(path, function(target, line)
+      if target:find("^_hv%f[^%w_]") then
+        report(path, line, "an example requires public modules only, not %s", target)
+      end
+    end)
+  end
+end
+
+local sources = list({ "runtime", "bindings", "examples" }, { "%.[ch]$" })
+if #sources == 0 then
+  io.stderr:write("layers.lua: no sources below ", root, "\n")
+  os.exit(2)
+end
+for _, path in ipairs(sources) do check_c(path) end
+check_lua()
+
+for _, violation in ipairs(violations) do print(violation) end
+if #violations > 0 then os.exit(1) end
+print(#sources .. " C files keep to their rooms")
