@@ -1,0 +1,257 @@
+/* bind.h - what every binding is made of: the runtime of a Lua state, classes and objects, errors,
+ * tasks and waiting. A binding includes this and runtime/include/ only.
+ *
+ * Three rules that the whole directory rests on:
+ *
+ *   1. Check, acquire, anchor. Lua errors are jumps, so every argument is checked before the first
+ *      thing is acquired, and nothing raises after that. Failure is returned: nil, message, code.
+ *   2. Lua runs only as a task, and a task is resumed only by the loop. A callback of the loop
+ *      begins a task or wakes one; an API call that has to wake somebody puts them into the ready
+ *      queue, which the loop runs in its next pass.
+ *   3. A C function that has resumed a task must not raise afterwards: it returns hvl_refuse() and
+ *      the Lua side raises (lua/hv/wait.lua). */
+#ifndef HVL_BIND_H_
+#define HVL_BIND_H_
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "hloop.h"
+
+typedef struct hvl_s hvl_t;
+typedef struct hvl_task_s hvl_task_t;
+
+/* ---- The runtime of a Lua state ---- */
+
+/* One a state; the first upvalue of every C function that hvl_setfuncs registers. */
+struct hvl_s {
+    lua_State *L;        /* the main thread; callbacks may use its stack, and leave it as it was */
+    hloop_t *loop;       /* NULL once hvl_close has begun to take the state down */
+    hvl_task_t *current; /* the task that is running; NULL in the loop itself */
+    int exit_status;     /* of hv.stop(status) */
+    int is_stopped;      /* hv.stop was called */
+    int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
+
+    /* The rest is task.c's own. */
+    hvl_task_t *idle_tasks;   /* free, with a coroutine */
+    hvl_task_t *spare_tasks;  /* free, without one */
+    uint32_t idle_count;
+    hvl_task_t *ready_first;
+    hvl_task_t *ready_last;
+    int is_ready_posted;
+    int is_reporting; /* an on_error handler is being run */
+    int run_defers_ref;
+    int dual_body_ref;
+};
+
+/* Makes the runtime of a state and registers every `_hv.*` module in package.preload.
+ *   loop   borrowed until hvl_close
+ * Raises where memory is out. Call it once a state. */
+hvl_t *hvl_open(lua_State *L, hloop_t **loop);
+
+/* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
+void hvl_close(hvl_t *rt);
+
+/* The runtime of the running C function. */
+static inline hvl_t *hvl_self(lua_State *L) {
+    return (hvl_t *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* Registers functions, each with the runtime as its upvalue, in the table on top of the stack. */
+void hvl_setfuncs(lua_State *L, hvl_t *rt, const luaL_Reg *functions);
+
+/* ---- Classes and objects ---- */
+
+/* A class is one constant; its address is its identity. */
+typedef struct hvl_class_s {
+    const char *name; /* "hv.tcp": shown in messages, the metatable's __name */
+} hvl_class_t;
+
+/* Every object (a full userdata) begins with this. */
+typedef struct hvl_object_s {
+    const hvl_class_t *class_;
+    hvl_t *rt;
+    int anchor; /* registry reference while the object is active, else LUA_NOREF */
+} hvl_object_t;
+
+/* Makes the metatable of a class and leaves its table of methods (its __index) on the stack.
+ *   methods      may be NULL
+ *   metamethods  may be NULL; "__gc", "__tostring" ... */
+void hvl_class_new(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const luaL_Reg *methods,
+                   const luaL_Reg *metamethods);
+/* Pushes the metatable of a class. */
+void hvl_class_push(lua_State *L, const hvl_class_t *class_);
+
+/* Makes an object of `bytes` bytes, zeroed behind its header, and leaves it on the stack. */
+void *hvl_object_new(lua_State *L, hvl_t *rt, const hvl_class_t *class_, size_t bytes);
+
+/* The object at a stack index; raises where it is something else. */
+void *hvl_check(lua_State *L, int index, const hvl_class_t *class_);
+/* The same, or NULL. */
+void *hvl_test(lua_State *L, int index, const hvl_class_t *class_);
+
+/* Anchors the object at a stack index, so that it lives while it is active. Again: nothing. */
+void hvl_anchor(lua_State *L, int index);
+/* Lets the collector have it. It may be freed by the next allocation. */
+void hvl_unanchor(void *object);
+/* Pushes an anchored object on any thread of the state. */
+void hvl_push(lua_State *L, const void *object);
+
+/* ---- References: integers that hold a Lua value in the registry ---- */
+
+/* Pops the top of the stack and refers to it. nil gives LUA_REFNIL, which may be pushed and let go
+ * like any other. */
+int hvl_ref(lua_State *L);
+/* Refers to the function in field `name` of the table at `index`; LUA_NOREF where it is nil. */
+int hvl_ref_field(lua_State *L, int index, const char *name);
+/* Lets it go and sets it to LUA_NOREF. Not for a value that is LUA_NOREF: then nothing. */
+void hvl_unref(hvl_t *rt, int *ref);
+
+/* ---- Errors ---- */
+
+/* Pushes nil, "<what>: <text of code>", "<name of code>".
+ *   what   the operation for people: "connect 127.0.0.1:1"; copied
+ *   code   a HV_E code of either sign
+ * Returns 3, so a function may end with `return hvl_push_error(...)`. */
+int hvl_push_error(lua_State *L, const char *what, int code);
+
+/* Raises an error of misuse at the position of the user's code, which called us through any number
+ * of our own functions: "file.lua:3: hv.tcp.listen: port must be 0..65535, got 70000". */
+int hvl_misuse(lua_State *L, const char *format, ...) HV_PRINTF_LIKE(2, 3);
+
+/* An integer argument in a range, or misuse: "<what> must be 1..65535, got ...". */
+int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min, int64_t max);
+
+/* ---- Tasks ---- */
+
+enum {
+    HVL_FINISHED, /* results lie on the coroutine's stack, 1..lua_gettop(co) */
+    HVL_WAITING,  /* it will go on later */
+    HVL_FAILED,   /* the error has been reported; the stack of the coroutine is not to be read */
+    HVL_CANCELED, /* ended by task:cancel() */
+};
+
+/* Called once when the task ends, with HVL_FINISHED, HVL_FAILED or HVL_CANCELED; the task is
+ * recycled when it returns. In the loop: it may call the runtime's API and begin tasks, but what it
+ * does must not raise. */
+typedef void (*hvl_finish_cb)(hvl_task_t *task, int status);
+
+/* Called when a wait is given up: the task was cancelled or its timeout has passed. It takes the
+ * task out of what it waited for. */
+typedef void (*hvl_cancel_cb)(hvl_task_t *task, void *data);
+
+/* One run of a Lua function on a pooled coroutine. Structs live as long as the state, so a pointer
+ * to one never dangles; whether it is still the same wait is told by the wait's id. */
+struct hvl_task_s {
+    lua_State *co;           /* push the function and its arguments here */
+    hvl_t *rt;
+    hvl_finish_cb on_finish; /* or NULL */
+    void *userdata[2];       /* the binding's own, for on_finish */
+
+    /* The rest is task.c's own. */
+    hvl_task_t *next;        /* in the ready queue, or free */
+    hvl_task_t *next_joiner; /* of the task that it joins */
+    hvl_task_t *joiners;     /* tasks that join this one */
+    hvl_cancel_cb on_cancel;
+    void *wait_data;
+    const char *wait_what;
+    htimer_t *timer;         /* of the wait */
+    uint32_t wait_id;        /* changes with every wait and every end */
+    uint32_t slot;           /* of its coroutine and its handle in the registry's tables */
+    int defers_ref;          /* hv.defer's functions */
+    int ready_args;          /* values on the coroutine's stack to go on with */
+    uint8_t state;
+    uint8_t is_canceled;
+    uint8_t has_handle;      /* Lua holds an hv.task of it */
+    uint8_t is_starting;     /* runs inside the API call that began it: see hvl_dual */
+};
+
+/* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments
+ * on task->co, set on_finish and userdata where needed, and hvl_task_run or hvl_task_start it.
+ * Nothing may raise between. NULL while the state is being taken down. */
+hvl_task_t *hvl_task_begin(hvl_t *rt);
+/* The same with a referenced function pushed. NULL also where `ref` is LUA_NOREF. */
+hvl_task_t *hvl_task_begin_ref(hvl_t *rt, int ref);
+
+/* Runs the task now. Only from a callback of the loop, with no Lua on the C stack.
+ *   nargs   values pushed above the function
+ * Returns a status as above. But for HVL_WAITING the task is over and recycled when this returns,
+ * after on_finish was called; read results there. */
+int hvl_task_run(hvl_task_t *task, int nargs);
+/* Has the loop run it in its next pass, in order. From anywhere. */
+void hvl_task_start(hvl_task_t *task, int nargs);
+/* Gives back a task that has not run. */
+void hvl_task_drop(hvl_task_t *task);
+
+/* ---- Waiting ----
+ *
+ *     static int op(lua_State *L) {
+ *         if (hvl_is_dual(L)) return hvl_dual(L);          // op(..., fn): the callback form
+ *         thing_t *thing = hvl_check(L, 1, &thing_class);
+ *         if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+ *         if (hvl_is_waited(&thing->waiter)) return hvl_push_error(L, "op", HV_EBUSY);
+ *         thing->waiter = hvl_wait_begin(L, "op", timeout_ms, on_cancel, thing);
+ *         return hvl_wait(L);                              // nothing may come after this
+ *     }
+ *     static void on_event(...) {                          // in a callback of the loop
+ *         hvl_task_t *task = hvl_wake(&thing->waiter);     // NULL: nobody waits any more
+ *         if (task == NULL) return;
+ *         lua_pushboolean(task->co, 1);
+ *         hvl_resume_now(task, 1);                         // in an API call: hvl_resume_later
+ *     }
+ *
+ * and in Lua `Thing.op = wait.waits(raw.op)`, which raises where op was refused or cancelled. */
+
+/* Somebody who waits. All zero: nobody. */
+typedef struct hvl_waiter_s {
+    hvl_task_t *task;
+    uint32_t id;
+} hvl_waiter_t;
+
+/* Whether the running task may wait: there is one, and it has not been cancelled. */
+int hvl_may_wait(lua_State *L);
+/* Pushes what makes the Lua side raise: the reason why there is no waiting, or `message`. */
+int hvl_refuse(lua_State *L, const char *message);
+
+/* Begins a wait of the running task.
+ *   what        for messages: a constant string such as "read"
+ *   timeout_ms  after it the wait ends with nil, "<what>: timed out", "ETIMEDOUT"; negative: never
+ *   on_cancel   called with `data` before a timeout or a cancelled task ends the wait; or NULL */
+hvl_waiter_t hvl_wait_begin(lua_State *L, const char *what, int64_t timeout_ms,
+                            hvl_cancel_cb on_cancel, void *data);
+/* Suspends the task; the last statement of a C function: `return hvl_wait(L)`. */
+int hvl_wait(lua_State *L);
+
+/* Whether somebody still waits there. */
+int hvl_is_waited(const hvl_waiter_t *waiter);
+/* Ends the wait and sets *waiter to nobody. Returns the task, on whose `co` the results are to be
+ * pushed, or NULL where the wait is over. What is returned must be given to one of the next two. */
+hvl_task_t *hvl_wake(hvl_waiter_t *waiter);
+/* Goes on with the `nresults` values pushed: now (only from a callback of the loop), or in the
+ * loop's next pass (from anywhere). */
+void hvl_resume_now(hvl_task_t *task, int nresults);
+void hvl_resume_later(hvl_task_t *task, int nresults);
+
+/* Whether the last argument is a function: the callback form of a waiting call. */
+static inline int hvl_is_dual(lua_State *L) { return lua_type(L, -1) == LUA_TFUNCTION; }
+/* Runs the calling C function, without that function, as a task of its own whose results the
+ * function gets. Its first part, up to where it waits, runs at once, so that the order of calls is
+ * kept; the function is called in a later pass. Returns the task as an hv.task. */
+int hvl_dual(lua_State *L);
+
+/* Reports an error as hv.on_error would: for what a binding cannot return to anybody.
+ *   task   the one that failed, or NULL */
+void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_t *task);
+
+/* ---- The modules: each leaves its table on the stack ---- */
+
+int hvl_open_task(lua_State *L);
+int hvl_open_loop(lua_State *L);
+int hvl_open_timer(lua_State *L);
+int hvl_open_tcp(lua_State *L);
+int hvl_open_udp(lua_State *L);
+int hvl_open_log(lua_State *L);
+int hvl_open_http(lua_State *L);
+
+#endif
