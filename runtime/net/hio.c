@@ -37,11 +37,18 @@ void hv__io_enter(hio_t *io) {
     net->current = io;
 }
 
+/* Has the layer turn what the callback wrote into bytes for the wire. */
+static void turn_plain(const hnet_t *net, hio_t *io) {
+    if (net->plain_len > 0 && io->state != HIO_DEAD) io->ext->layer->flush(io);
+}
+
 int hv__io_leave(hnet_t *net, hio_t *io) {
     if (net->current != io) return 0;
+    turn_plain(net, io);
     if (net->cork_len > 0) {
         hv__io_flush_cork(io, 1);
         if (net->current != io) return 0;
+        turn_plain(net, io);
         /* What on_write itself has written is left for the end of the pass, so that an endless
          * writer does not keep the others waiting. */
         if (net->cork_len > 0) {
@@ -71,7 +78,8 @@ void hv__io_update_interest(hio_t *io) {
     case HIO_CONNECTING: interest = HPOLL_WRITE; break;
     case HIO_OPEN:
         /* Reading that was stopped keeps its place until bytes arrive: see hv__io_read_ready. */
-        if (io->flags & HIO_FLAG_READING || io->watcher.interest & HPOLL_READ) {
+        if (io->flags & (HIO_FLAG_READING | HIO_FLAG_HANDSHAKING) ||
+            io->watcher.interest & HPOLL_READ) {
             if (!(io->flags & (HIO_FLAG_EOF | HIO_FLAG_HANGUP))) interest = HPOLL_READ;
         }
         /* fall through */
@@ -216,7 +224,7 @@ static void become_dead(hio_t *io) {
     hnet_t *net = io_net(io);
     io->state = HIO_DEAD;
     io->flags &= ~(uint32_t)HIO_FLAG_READING;
-    if (net->current == io) net->cork_len = 0;
+    if (net->current == io) net->cork_len = net->plain_len = 0;
     clear_timers_and_work(io);
     hbuf_deinit(&io->queue);
     io->next_closing = NULL;
@@ -246,7 +254,11 @@ void hv__io_drained(hio_t *io) {
 int hio_close(hio_t *io) {
     if (!hv__loop_is_mine(io_loop(io))) return hv__io_post(io, NULL, 0, 1);
     if (io->state >= HIO_CLOSING) return 0;
-    if (io->state != HIO_OPEN || hio_write_bufsize(io) == 0) {
+    if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) {
+        io->ext->layer->farewell(io);
+        if (io->state == HIO_DEAD) return 0;
+    }
+    if (io->state != HIO_OPEN || io->flags & HIO_FLAG_HANDSHAKING || hio_write_bufsize(io) == 0) {
         become_dead(io);
         return 0;
     }
@@ -280,6 +292,7 @@ static void finish_close(hio_t *io) {
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
     hbuf_deinit(&io->kept);
     hbuf_deinit(&io->queue);
+    if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->free(io);
     if (io->ext != NULL) {
         hv__free(io->ext->local);
         hv__free(io->ext->peer);
@@ -364,9 +377,34 @@ static void close_all(hloop_t *loop) {
         }
         if (found) report_closed(net);
     }
+    hv__free(net->tls_room);
     hv__free(net);
     loop->net = NULL;
     loop->net_hooks = NULL;
+}
+
+/* ---- Layers ---- */
+
+void hv__io_begin_layer(hio_t *io) {
+    hnet_t *net = io_net(io);
+    io->flags &= ~(uint32_t)HIO_FLAG_LAYER_DUE;
+    io->flags |= HIO_FLAG_HANDSHAKING;
+    io->ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
+    hv__io_timeouts_changed(io);
+    hv__io_enter(io);
+    hv__io_update_interest(io);
+    if (io->state == HIO_OPEN) io->ext->layer->begin(io);
+    hv__io_leave(net, io);
+}
+
+void hv__io_layer_open(hio_t *io) {
+    hloop_t *loop = io_loop(io);
+    io->flags &= ~(uint32_t)HIO_FLAG_HANDSHAKING;
+    hv__io_timeouts_changed(io);
+    hv__tls_flush_early(io);
+    if (io->state != HIO_OPEN) return;
+    haccept_cb on_open = io->ext->on_accept != NULL ? io->ext->on_accept : io->ext->on_connect;
+    if (on_open != NULL) HV_DISPATCH(loop, on_open(io));
 }
 
 /* ---- Moving between loops ---- */
@@ -376,6 +414,10 @@ void hio_detach(hio_t *io) {
     hnet_t *net = loop->net;
     HV_ASSERT(io->state != HIO_DEAD);
     if (net->current == io) {
+        if (io->flags & HIO_FLAG_LAYERED) {
+            io->ext->layer->flush(io);
+            io->ext->layer->keep(io);
+        }
         if (net->cork_len > 0) hv__io_flush_cork(io, 0);
         if (net->nul_at != NULL) *net->nul_at = net->nul_kept;
         net->nul_at = NULL;
@@ -421,7 +463,9 @@ int hio_fd(const hio_t *io) { return io->watcher.fd; }
 uint32_t hio_id(const hio_t *io) { return io->watcher.node.ev.event_id; }
 int hio_error(const hio_t *io) { return io->error; }
 int hio_is_opened(const hio_t *io) { return io->state < HIO_CLOSING; }
-int hio_is_connected(const hio_t *io) { return io->state == HIO_OPEN; }
+int hio_is_connected(const hio_t *io) {
+    return io->state == HIO_OPEN && !(io->flags & HIO_FLAG_HANDSHAKING);
+}
 int hio_is_closed(const hio_t *io) { return io->state == HIO_DEAD; }
 void hio_set_context(hio_t *io, void *context) { io->context = context; }
 void *hio_context(const hio_t *io) { return io->context; }

@@ -93,7 +93,8 @@ static void feed_kept(hio_t *io) {
     if (feed(io, hbuf_data(&io->kept), hbuf_len(&io->kept), 1) >= 0) hbuf_trim(&io->kept);
 }
 
-static void report_end(hio_t *io) {
+void hv__io_ended(hio_t *io) {
+    if (io->flags & HIO_FLAG_EOF) return;
     io->flags |= HIO_FLAG_EOF;
     hv__io_update_interest(io);
     if (io->on_eof == NULL) {
@@ -104,8 +105,7 @@ static void report_end(hio_t *io) {
     HV_DISPATCH(io_loop(io), on_eof(io));
 }
 
-static void received(hio_t *io, char *data, size_t len) {
-    io->last_read_ms = hv__loop_stamp_ms(io_loop(io));
+void hv__io_received(hio_t *io, char *data, size_t len) {
     if (hbuf_len(&io->kept) > 0) {
         if (keep(io, data, len) == 0) feed_kept(io);
         return;
@@ -129,9 +129,18 @@ static void read_once(hio_t *io) {
     long len = io->flags & HIO_FLAG_IS_SOCKET ? hsock_recv(io_fd(io), buf, cap)
                                               : hsock_read(io_fd(io), buf, cap);
     if (len > 0) {
-        received(io, buf, (size_t)len);
+        io->last_read_ms = hv__loop_stamp_ms(io_loop(io));
+        if (io->flags & HIO_FLAG_LAYERED) {
+            io->ext->layer->received(io, buf, (size_t)len);
+        } else {
+            hv__io_received(io, buf, (size_t)len);
+        }
     } else if (len == 0 || len == -EIO) { /* EIO: the other end of a terminal is gone */
-        report_end(io);
+        if (io->flags & HIO_FLAG_LAYERED) {
+            io->ext->layer->ended(io);
+        } else {
+            hv__io_ended(io);
+        }
     } else if (len != HV_EAGAIN) {
         hv__io_fail(io, (int)len);
     }
@@ -157,7 +166,7 @@ void hv__io_read_ready(hio_t *io, unsigned ready) {
     if (io->flags & HIO_FLAG_EOF) {
         /* Both sides have ended, or the peer has reset what we still write. */
         if (ready & HPOLL_HANGUP) hv__io_fail(io, hsock_take_error(io_fd(io)));
-    } else if (!(io->flags & HIO_FLAG_READING)) {
+    } else if (!(io->flags & (HIO_FLAG_READING | HIO_FLAG_HANDSHAKING))) {
         ready_while_stopped(io, ready);
     } else if (io->kind == HSOCK_KIND_DATAGRAM) {
         hv__udp_read_ready(io);
@@ -169,16 +178,30 @@ void hv__io_read_ready(hio_t *io, unsigned ready) {
 /* Goes on where reading was stopped: first with what was kept back. */
 static void go_on(hv__defer_t *work) {
     hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYER_DUE) {
+        hv__io_begin_layer(io);
+        return;
+    }
     if (!wants_more(io)) return;
     hnet_t *net = io_net(io);
     hv__io_enter(io);
     feed_kept(io);
     int is_ours = net->current == io;
+    if (is_ours && wants_more(io) && io->flags & HIO_FLAG_LAYER_KEPT) {
+        io->flags &= ~(uint32_t)HIO_FLAG_LAYER_KEPT;
+        io->ext->layer->received(io, NULL, 0);
+        is_ours = net->current == io;
+    }
     if (is_ours && wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY) read_once(io);
     if (!hv__io_leave(net, io)) return;
     if (wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY && !(io->flags & HIO_FLAG_EOF)) {
         hv__defer(io_loop(io), &io->work, go_on);
     }
+}
+
+void hv__io_begin_layer_later(hio_t *io) {
+    io->flags |= HIO_FLAG_LAYER_DUE | HIO_FLAG_HANDSHAKING;
+    hv__defer(io_loop(io), &io->work, go_on);
 }
 
 int hio_read(hio_t *io) {
@@ -191,7 +214,7 @@ int hio_read(hio_t *io) {
     if (io->state == HIO_CONNECTING) return 0;
     io->flags &= ~(uint32_t)HIO_FLAG_HANGUP;
     if (!(io->watcher.interest & HPOLL_READ)) hv__io_update_interest(io);
-    if (hbuf_len(&io->kept) > 0 || io->flags & HIO_FLAG_ALWAYS_READY) {
+    if (hbuf_len(&io->kept) > 0 || io->flags & (HIO_FLAG_ALWAYS_READY | HIO_FLAG_LAYER_KEPT)) {
         hv__defer(io_loop(io), &io->work, go_on);
     }
     return 0;

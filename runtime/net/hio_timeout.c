@@ -24,6 +24,9 @@ static uint32_t until_timeout(const hio_t *io, uint32_t now_ms) {
     case HIO_CONNECTING: return remaining(ext->connect_timeout_ms, ext->state_stamp_ms, now_ms);
     case HIO_CLOSING: return remaining(ext->close_timeout_ms, ext->state_stamp_ms, now_ms);
     case HIO_OPEN: {
+        if (io->flags & HIO_FLAG_HANDSHAKING) {
+            return remaining(ext->connect_timeout_ms, ext->state_stamp_ms, now_ms);
+        }
         uint32_t nearest = UINT32_MAX;
         /* Nobody is late with bytes that we do not read. */
         if (io->flags & HIO_FLAG_READING && !(io->flags & HIO_FLAG_EOF)) {

@@ -159,16 +159,15 @@ static int send_through(hio_t *io, const char *data, size_t len) {
     return 0;
 }
 
-static int write_stream(hio_t *io, const char *data, size_t len) {
+/* Puts bytes on their way to the wire. Returns 0 or a negative code. */
+static int write_wire(hio_t *io, const char *data, size_t len) {
     hnet_t *net = io_net(io);
-    size_t waiting = hbuf_len(&io->queue) + corked_len(io);
-    if (waiting + len > io->write_max) return HV_ELIMIT;
     int can_send = hbuf_len(&io->queue) == 0 && io->state == HIO_OPEN;
     if (can_send && net->current == io && net->cork_len + len <= CORK_BYTES &&
         len < DIRECT_SEND_BYTES) {
         memcpy(net->cork + net->cork_len, data, len);
         net->cork_len += len;
-        return (int)len;
+        return 0;
     }
     int code;
     if (can_send && (len >= DIRECT_SEND_BYTES || net->current == io)) {
@@ -178,7 +177,13 @@ static int write_stream(hio_t *io, const char *data, size_t len) {
         /* A queue that waits for the kernel is flushed when the descriptor is writable. */
         if (code == 0 && !(io->watcher.interest & HPOLL_WRITE)) hv__io_mark_dirty(io);
     }
-    return code != 0 ? code : (int)len;
+    return code;
+}
+
+int hv__io_write_raw(hio_t *io, const void *data, size_t len) { return write_wire(io, data, len); }
+
+void hv__io_flush_raw(hio_t *io) {
+    if (io->state != HIO_DEAD && corked_len(io) > 0) hv__io_flush_cork(io, 0);
 }
 
 /* ---- From other threads: copied, posted, and resolved again by descriptor and id ---- */
@@ -233,9 +238,13 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
     if (len == 0) return 0;
     if (len > INT32_MAX) return HV_ELIMIT;
     HV_API_ENTER(io_loop(io));
-    int result = write_stream(io, buf, len);
+    int code = HV_ELIMIT;
+    if (hio_write_bufsize(io) + len <= io->write_max) {
+        code = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->write(io, buf, len)
+                                            : write_wire(io, buf, len);
+    }
     HV_API_LEAVE(io_loop(io));
-    return result;
+    return code != 0 ? code : (int)len;
 }
 
 int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr) {
@@ -247,6 +256,7 @@ int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *ad
 int hio_flush(hio_t *io) {
     if (io->state != HIO_OPEN) return io->state == HIO_CONNECTING ? 0 : HV_ECLOSED;
     HV_API_ENTER(io_loop(io));
+    if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->flush(io);
     if (corked_len(io) > 0) hv__io_flush_cork(io, 0);
     if (io->state == HIO_OPEN) hv__io_flush_queue(io);
     HV_API_LEAVE(io_loop(io));
@@ -257,6 +267,7 @@ int hio_shutdown(hio_t *io) {
     if (io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->state == HIO_LISTENING || io->kind == HSOCK_KIND_DATAGRAM) return HV_EINVAL;
     if (io->flags & HIO_FLAG_SHUT_WANTED) return 0;
+    if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) io->ext->layer->farewell(io);
     io->flags |= HIO_FLAG_SHUT_WANTED;
     if (io->state == HIO_OPEN && corked_len(io) == 0 && hbuf_len(&io->queue) == 0) {
         hv__io_drained(io);
@@ -264,7 +275,11 @@ int hio_shutdown(hio_t *io) {
     return 0;
 }
 
-size_t hio_write_bufsize(const hio_t *io) { return hbuf_len(&io->queue) + corked_len(io); }
+size_t hio_write_bufsize(const hio_t *io) {
+    size_t layered = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->pending(io) : 0;
+    return hbuf_len(&io->queue) + corked_len(io) + layered;
+}
+
 int hio_write_is_complete(const hio_t *io) { return hio_write_bufsize(io) == 0; }
 int hio_write_is_high(const hio_t *io) { return hio_write_bufsize(io) > io->write_high; }
 void hio_set_write_high(hio_t *io, uint32_t bytes) { io->write_high = bytes; }

@@ -17,6 +17,7 @@
 
 #include "hbuf.h"
 #include "hframe.h"
+#include "hlayer.h"
 #include "hloop_int.h"
 #include "hmem.h"
 #include "hsock.h"
@@ -46,6 +47,10 @@ enum {
     HIO_FLAG_CLIENT         = 0x0800,
     HIO_FLAG_USER_BUFFER    = 0x1000,
     HIO_FLAG_EXCLUSIVE      = 0x2000,
+    HIO_FLAG_LAYERED        = 0x4000, /* ext->layer stands between user and stream */
+    HIO_FLAG_HANDSHAKING    = 0x8000, /* the layer is not open yet */
+    HIO_FLAG_LAYER_KEPT     = 0x20000, /* the layer has bytes that the wire brought before */
+    HIO_FLAG_LAYER_DUE      = 0x10000, /* a connected stream begins its layer in the next pass */
 };
 
 /* What few ios need. */
@@ -56,7 +61,7 @@ typedef struct hio_ext_s {
     hdrain_cb on_drain;
     void (*on_heartbeat)(hio_t *io);
     htimer_t *timer; /* the nearest of all deadlines below */
-    uint32_t connect_timeout_ms;
+    uint32_t connect_timeout_ms; /* of a listener: for the handshakes of what it accepts */
     uint32_t close_timeout_ms;
     uint32_t read_timeout_ms;
     uint32_t write_timeout_ms;
@@ -67,6 +72,8 @@ typedef struct hio_ext_s {
     uint32_t unreported_bytes; /* went out inside an API call, on_write is owed */
     uint32_t read_buffer_bytes;
     char *read_buffer; /* the user's */
+    const hlayer_t *layer;
+    void *layer_state; /* of a listener: the rules for what it accepts */
     hsock_addr_t *local; /* NULL until asked for */
     hsock_addr_t *peer;  /* where it does not fit io->peer */
 } hio_ext_t;
@@ -109,6 +116,8 @@ struct hio_s {
 typedef struct hnet_s {
     hio_t *current;  /* the io whose callbacks are being called; NULL where there is none */
     size_t cork_len; /* bytes written to `current`, not sent yet */
+    size_t plain_len; /* bytes written to `current`, not given to the wire by its layer yet */
+    void *tls_room;  /* the TLS layer's own; plain memory */
     char *nul_at;    /* where a NUL stands in place of nul_kept while a read callback runs */
     char nul_kept;
     const char *rest; /* bytes of the shared buffer behind what is being delivered */
@@ -172,6 +181,26 @@ void hv__io_report_owed(hio_t *io);
 /* Posts a write, or a close after the writes posted before, to the io's own thread. Returns 0 or a
  * negative code. */
 int hv__io_post(hio_t *io, const void *data, size_t len, int closes);
+
+/* What a layer hands on to the wire; limits were checked before. Returns 0 or a negative code. */
+int hv__io_write_raw(hio_t *io, const void *data, size_t len);
+/* Sends now what a layer has handed on, before the io fails. */
+void hv__io_flush_raw(hio_t *io);
+
+/* ---- Layers ---- */
+
+/* Lets a connected stream begin with its layer: now, or in the next pass. */
+void hv__io_begin_layer(hio_t *io);
+void hv__io_begin_layer_later(hio_t *io);
+/* The layer is open: calls on_accept or on_connect. */
+void hv__io_layer_open(hio_t *io);
+/* What the user is to read, and its end. */
+void hv__io_received(hio_t *io, char *data, size_t len);
+void hv__io_ended(hio_t *io);
+/* htls_openssl.c: gives an accepted io the rules of its listener. Returns 0 or HV_ENOMEM. */
+int hv__tls_accept(hio_t *listener, hio_t *io);
+void hv__tls_set_default_host(hio_t *io, const char *host);
+void hv__tls_flush_early(hio_t *io);
 
 /* ---- hio_timeout.c ---- */
 

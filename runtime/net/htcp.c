@@ -26,6 +26,21 @@ static void rest(hio_t *io, int code) {
     hv__watcher_set(&io->watcher, 0);
 }
 
+/* on_accept is called when the handshake is over. */
+static void accept_layered(hio_t *listener, hio_t *io) {
+    hio_ext_t *ext = hv__io_ext(io);
+    if (ext == NULL) return;
+    ext->on_accept = listener->ext->on_accept;
+    ext->connect_timeout_ms = listener->ext->connect_timeout_ms > 0
+                                  ? listener->ext->connect_timeout_ms
+                                  : HIO_DEFAULT_CONNECT_TIMEOUT;
+    if (hv__tls_accept(listener, io) != 0) {
+        hv__io_fail(io, HV_ENOMEM);
+    } else {
+        hv__io_begin_layer(io);
+    }
+}
+
 /* Takes one connection in. Returns whether the listener may go on. */
 static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, socklen_t peer_len) {
     hloop_t *loop = io_loop(listener);
@@ -42,9 +57,13 @@ static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, so
         hio_close(io);
         return 1;
     }
-    hv__io_enter(io);
-    HV_DISPATCH(loop, on_accept(io));
-    hv__io_leave(loop->net, io);
+    if (listener->flags & HIO_FLAG_LAYERED) {
+        accept_layered(listener, io);
+    } else {
+        hv__io_enter(io);
+        HV_DISPATCH(loop, on_accept(io));
+        hv__io_leave(loop->net, io);
+    }
     return listener->state == HIO_LISTENING && listener->flags & HIO_FLAG_READING;
 }
 
@@ -124,6 +143,10 @@ static void connected(hio_t *io) {
     hloop_t *loop = io_loop(io);
     io->state = HIO_OPEN;
     io->last_read_ms = io->last_write_ms = hv__loop_stamp_ms(loop);
+    if (io->flags & HIO_FLAG_LAYERED) {
+        hv__io_begin_layer(io);
+        return;
+    }
     hv__io_timeouts_changed(io);
     hv__io_enter(io);
     hv__io_update_interest(io);
