@@ -211,7 +211,7 @@ local function check_words(path, number, line)
   for _, rule in ipairs(words) do
     if matches(path, rule.inside) and not matches(path, rule.only) then
       for _, name in ipairs(rule.names) do
-        local pattern = "%f[%w_]" .. name .. "%f[^%w_]" .. (rule.call and "%s*%(" or "")
+        local pattern = "%f[%w_%.>]" .. name .. "%f[^%w_]" .. (rule.call and "%s*%(" or "")
         if line:find(pattern) then report(path, number, "%s is used here: %s", rule.what, name) end
       end
     end

@@ -25,8 +25,10 @@ local broken = {
     ["runtime/base/a.c"] = "/* free(p) */\nvoid f(void *p) { free (p); }\n" },
   { "errno is used here", ["runtime/http/a.c"] = "int f(void) { return errno; }\n" },
   { "platform switch", ["runtime/loop/a.c"] = "#ifdef __linux__\n#endif\n" },
-  { "a user's function is called outside HV_DISPATCH: on_read", ["runtime/net/a.c"] = "void f(x) { io->on_read(io); }\n" },
-  { "a user's function is called outside HV_DISPATCH: cb", ["runtime/net/a.c"] = "void f(x) { (*ev->cb)(ev); }\n" },
+  { "a user's function is called outside HV_DISPATCH: on_read",
+    ["runtime/net/a.c"] = "void f(x) { io->on_read(io); }\n" },
+  { "a user's function is called outside HV_DISPATCH: cb",
+    ["runtime/net/a.c"] = "void f(x) { (*ev->cb)(ev); }\n" },
   { "bindings use public headers only",
     ["bindings/a.c"] = '#include "b.h"\n', ["runtime/base/b.h"] = "" },
   { "example uses public headers only",
@@ -47,7 +49,8 @@ local fine = {
   ["runtime/include/hio.h"] = "typedef void (*on_read_cb)(int);\n",
   ["runtime/net/a.c"] = '#include "hio.h"\n#include "b.h"\n/* errno, malloc(1) */\n'
     .. 'static const char *s = "free(x) errno \\" malloc(1)";\n'
-    .. "void f(x) { hv__free(io); io->on_read = g; if (io->on_read) call(io->on_read, 1);\n"
+    .. "void f(x) { hv__free(io); slab->free(x); io->on_read = g;\n"
+    .. " if (io->on_read) call(io->on_read, 1);\n"
     .. "HV_DISPATCH(loop, io->on_read(io)); }\n",
   ["runtime/net/hsock.c"] = "int f(void) { return errno; }\n",
   ["runtime/loop/hdispatch.c"] = "void f(x) { ev->cb(ev); }\n",
@@ -58,7 +61,8 @@ local fine = {
   ["bindings/bind.h"] = "",
   ["examples/a.c"] = '#include "hv/hio.h"\n',
   ["lua/hv/a.lua"] = 'local b = require("hv.b")\n',
-  ["lua/hv/b.lua"] = 'local c = require("_hv.c")\nreturn function()\n  return require("hv.a")\nend\n',
+  ["lua/hv/b.lua"] = 'local c = require("_hv.c")\nreturn function()\n'
+    .. '  return require("hv.a")\nend\n',
 }
 
 local function write_tree(dir, files)
