@@ -148,7 +148,7 @@ static void test_log_rotation_by_size_loses_nothing(void **state) {
         const char *at = text_of(path);
         assert_true(strlen(at) <= 100);
         for (; *at != '\0'; at += 10, next++) {
-            char line[16];
+            char line[24];
             snprintf(line, sizeof(line), "line %04d\n", next);
             assert_memory_equal(at, line, 10);
         }
