@@ -25,7 +25,7 @@ if(support_sources)
     set_target_properties(hv_spec_support PROPERTIES C_EXTENSIONS OFF)
     target_include_directories(hv_spec_support PUBLIC ${PROJECT_SOURCE_DIR}/spec/support
         PRIVATE ${room_dirs})
-    target_link_libraries(hv_spec_support PRIVATE hv_own PUBLIC hv_static)
+    target_link_libraries(hv_spec_support PRIVATE hv_own OpenSSL::Crypto PUBLIC hv_static)
     set(support hv_spec_support)
 endif()
 
