@@ -65,6 +65,13 @@ static int check_limits(const char *data, size_t len, const h1_limits_t *limits)
     return len - line_len - 2 > (size_t)limits->header_bytes_max + 2 ? 431 : 0;
 }
 
+/* What to say about a byte that may not be there, `before` bytes after the start: a limit that was
+ * passed before it comes first, as it would have if the bytes had come one by one. */
+static long refuse(const char *data, size_t before, const h1_limits_t *limits) {
+    int status = before > 0 ? check_limits(data, before, limits) : 0;
+    return -(long)(status != 0 ? status : 400);
+}
+
 long h1_find_head_end(const char *data, size_t len, size_t *scanned, const h1_limits_t *limits) {
     HV_DASSERT(limits->request_line_bytes_max > 0 && limits->header_bytes_max > 0);
     HV_DASSERT(*scanned <= len);
@@ -76,16 +83,18 @@ long h1_find_head_end(const char *data, size_t len, size_t *scanned, const h1_li
             i++;
             continue;
         }
-        if (HV_UNLIKELY(data[i] != '\r' || i == 0)) return -400;
+        if (HV_UNLIKELY(data[i] != '\r' || i == 0)) return refuse(data, i, limits);
         /* A line end is judged together with the byte after it; until then it is looked at again. */
         if (len - i < 2) break;
-        if (HV_UNLIKELY(data[i + 1] != '\n')) return -400;
+        if (HV_UNLIKELY(data[i + 1] != '\n')) return refuse(data, i + 1, limits);
         if (data[i - 1] == '\n') {
             int status = check_limits(data, i + 2, limits);
             return status != 0 ? -(long)status : (long)(i + 2);
         }
         if (len - i < 3) break;
-        if (HV_UNLIKELY(data[i + 2] == ' ' || data[i + 2] == '\t')) return -400;
+        if (HV_UNLIKELY(data[i + 2] == ' ' || data[i + 2] == '\t')) {
+            return refuse(data, i + 2, limits);
+        }
         i += 2;
     }
     *scanned = i;
