@@ -40,15 +40,14 @@ struct hvl_s {
     hvl_task_t *ready_first;
     hvl_task_t *ready_last;
     int is_ready_posted;
-    int is_reporting; /* an on_error handler is being run */
-    int run_defers_ref;
+    hvl_task_t *main_task;    /* its failure ends the program */
+    int run_defers_ref;       /* Lua functions that lua/hv/wait.lua gives */
     int dual_body_ref;
 };
 
-/* Makes the runtime of a state and registers every `_hv.*` module in package.preload.
- *   loop   borrowed until hvl_close
- * Raises where memory is out. Call it once a state. */
-hvl_t *hvl_open(lua_State *L, hloop_t **loop);
+/* Makes the runtime of a state with a loop of its own, and registers every `_hv.*` module in
+ * package.preload. Raises where memory is out. Call it once a state. */
+hvl_t *hvl_open(lua_State *L);
 
 /* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
 void hvl_close(hvl_t *rt);
@@ -123,6 +122,13 @@ int hvl_misuse(lua_State *L, const char *format, ...) HV_PRINTF_LIKE(2, 3);
 /* An integer argument in a range, or misuse: "<what> must be 1..65535, got ...". */
 int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min, int64_t max);
 
+/* ---- Addresses ---- */
+
+/* Pushes {ip=, port=}, or {path=} for a unix socket. */
+void hvl_push_address(lua_State *L, const struct sockaddr *addr);
+/* Writes "127.0.0.1:80", "[::1]:80" or the path into `text`. Returns `text`. */
+const char *hvl_address_text(const struct sockaddr *addr, char *text, size_t bytes);
+
 /* ---- Tasks ---- */
 
 enum {
@@ -158,13 +164,14 @@ struct hvl_task_s {
     const char *wait_what;
     htimer_t *timer;         /* of the wait */
     uint32_t wait_id;        /* changes with every wait and every end */
-    uint32_t slot;           /* of its coroutine and its handle in the registry's tables */
-    int defers_ref;          /* hv.defer's functions */
+    int co_ref;              /* anchors the coroutine */
+    int handle_ref;          /* the hv.task that Lua holds of it, or LUA_NOREF */
+    int defers_ref;          /* hv.defer's functions, or LUA_NOREF */
     int ready_args;          /* values on the coroutine's stack to go on with */
     uint8_t state;
     uint8_t is_canceled;
-    uint8_t has_handle;      /* Lua holds an hv.task of it */
     uint8_t is_starting;     /* runs inside the API call that began it: see hvl_dual */
+    uint8_t is_reporter;     /* runs hv.on_error's function */
 };
 
 /* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments
@@ -239,6 +246,13 @@ static inline int hvl_is_dual(lua_State *L) { return lua_type(L, -1) == LUA_TFUN
  * function gets. Its first part, up to where it waits, runs at once, so that the order of calls is
  * kept; the function is called in a later pass. Returns the task as an hv.task. */
 int hvl_dual(lua_State *L);
+
+/* Pushes the hv.task of a task, made on first use. */
+void hvl_task_push(lua_State *L, hvl_task_t *task);
+
+/* Starts a chunk, which lies with its arguments on the stack of the main thread, as the main
+ * script: a task whose failure is told on stderr and ends the loop with status 1. */
+void hvl_start_main(hvl_t *rt, int nargs);
 
 /* Reports an error as hv.on_error would: for what a binding cannot return to anybody.
  *   task   the one that failed, or NULL */

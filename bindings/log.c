@@ -1,0 +1,70 @@
+/* log.c - hv.log: lines to the library's default logger. The Lua side formats; a line that the
+ * level drops is not formatted at all, which is why the level is asked for first. */
+#include "bind.h"
+
+#include "hlog.h"
+
+static int current_level = LOG_LEVEL_INFO;
+
+static const char *const level_names[] = {"verbose", "debug", "info",  "warn",
+                                          "error",   "fatal", "silent", NULL};
+
+/* write(level, text) */
+static int write_line(lua_State *L) {
+    int level = (int)luaL_checkinteger(L, 1);
+    logger_print(hv_default_logger(), level, "%s", luaL_checkstring(L, 2));
+    return 0;
+}
+
+/* is_on(level) */
+static int is_on(lua_State *L) {
+    lua_pushboolean(L, luaL_checkinteger(L, 1) >= current_level);
+    return 1;
+}
+
+/* level([name]) -> name of the level that was set before */
+static int level(lua_State *L) {
+    int before = current_level;
+    if (!lua_isnoneornil(L, 1)) {
+        int found = -1;
+        for (int i = 0; level_names[i] != NULL && lua_type(L, 1) == LUA_TSTRING; i++) {
+            if (strcmp(level_names[i], lua_tostring(L, 1)) == 0) found = i;
+        }
+        if (found < 0) {
+            return hvl_misuse(L, "hv.log.level: \"debug\", \"info\", \"warn\", \"error\" or "
+                                 "\"silent\" expected, got %s",
+                              lua_isstring(L, 1) ? lua_tostring(L, 1) : luaL_typename(L, 1));
+        }
+        current_level = found;
+        logger_set_level(hv_default_logger(), found);
+    }
+    lua_pushstring(L, level_names[before]);
+    return 1;
+}
+
+/* file([path]): lines go to a rotated file, or to stderr again. */
+static int file(lua_State *L) {
+    if (lua_isnoneornil(L, 1)) {
+        logger_set_handler(hv_default_logger(), stderr_logger);
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    if (lua_type(L, 1) != LUA_TSTRING) {
+        return hvl_misuse(L, "hv.log.file: path expected, got %s", luaL_typename(L, 1));
+    }
+    int code = logger_set_file(hv_default_logger(), lua_tostring(L, 1));
+    if (code != 0) return hvl_push_error(L, "hv.log.file", code);
+    logger_set_handler(hv_default_logger(), file_logger);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+int hvl_open_log(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"write", write_line}, {"is_on", is_on}, {"level", level}, {"file", file}, {NULL, NULL}};
+    logger_set_handler(hv_default_logger(), stderr_logger);
+    logger_set_level(hv_default_logger(), current_level);
+    lua_newtable(L);
+    hvl_setfuncs(L, hvl_self(L), functions);
+    return 1;
+}
