@@ -23,11 +23,52 @@ void hv__pend(hloop_t *loop, hv__node_t *node) {
     list->last = node;
 }
 
+void hv__unpend(hloop_t *loop, hv__node_t *node) {
+    if (!(node->ev.flags & HEVENT_FLAG_PENDING)) return;
+    /* The priority may have been changed since it was collected: look through all of them. */
+    for (unsigned index = 0; index < PRIORITY_COUNT; index++) {
+        hv__list_t *list = &loop->pending[index];
+        hv__node_t *before = NULL;
+        for (hv__node_t *at = list->first; at != NULL; before = at, at = at->next) {
+            if (at != node) continue;
+            if (before != NULL) {
+                before->next = node->next;
+            } else {
+                list->first = node->next;
+            }
+            if (list->last == node) list->last = before;
+            if (list->first == NULL) loop->pending_mask &= ~(1u << index);
+            node->ev.flags &= (uint8_t)~HEVENT_FLAG_PENDING;
+            node->next = NULL;
+            return;
+        }
+    }
+    HV_UNREACHABLE();
+}
+
+#ifdef HV_HOSTILE
+/* Hostile builds call equals in any order, but for posted events, whose order is promised. */
+static void shuffle(hv__list_t *list) {
+    static _Thread_local uint32_t seed = 2463534242u;
+    seed ^= seed << 13, seed ^= seed >> 17, seed ^= seed << 5;
+    hv__node_t *first = list->first, *second = first->next;
+    if (second == NULL || !(seed & 1)) return;
+    if (first->ev.event_type != HEVENT_TYPE_IO || second->ev.event_type != HEVENT_TYPE_IO) return;
+    first->next = second->next;
+    second->next = first;
+    list->first = second;
+    if (list->last == second) list->last = first;
+}
+#endif
+
 /* The first of the highest priority, or NULL. */
 static hv__node_t *take_pending(hloop_t *loop) {
     if (loop->pending_mask == 0) return NULL;
     unsigned index = 31u - (unsigned)__builtin_clz(loop->pending_mask);
     hv__list_t *list = &loop->pending[index];
+#ifdef HV_HOSTILE
+    shuffle(list);
+#endif
     hv__node_t *node = list->first;
     list->first = node->next;
     if (list->first == NULL) {
@@ -58,6 +99,7 @@ static int call_timer(htimer_t *timer) {
 static int call_posted(hv__node_t *node) {
     hevent_t *ev = &node->ev;
     if (ev->cb != NULL) HV_DISPATCH(ev->loop, ev->cb(ev));
+    hv__free(((hv__posted_t *)node)->owned);
     hv__free(node);
     return 1;
 }
@@ -84,62 +126,67 @@ void hv__defer(hloop_t *loop, hv__defer_t *work, void (*run)(hv__defer_t *self))
     if (work->run != NULL) return;
     work->run = run;
     work->next = NULL;
-    if (loop->defer_last != NULL) {
-        loop->defer_last->next = work;
+    if (loop->deferred.last != NULL) {
+        loop->deferred.last->next = work;
     } else {
-        loop->defer_first = work;
+        loop->deferred.first = work;
     }
-    loop->defer_last = work;
+    loop->deferred.last = work;
 }
 
-void hv__defer_cancel(hloop_t *loop, hv__defer_t *work) {
-    if (work->run == NULL) return;
+/* Returns whether it was in that list. */
+static int unlink_work(hv__list_of_work_t *list, hv__defer_t *work) {
     hv__defer_t *before = NULL;
-    for (hv__defer_t *at = loop->defer_first; at != NULL; before = at, at = at->next) {
+    for (hv__defer_t *at = list->first; at != NULL; before = at, at = at->next) {
         if (at != work) continue;
         if (before != NULL) {
             before->next = work->next;
         } else {
-            loop->defer_first = work->next;
+            list->first = work->next;
         }
-        if (loop->defer_last == work) loop->defer_last = before;
-        break;
+        if (list->last == work) list->last = before;
+        return 1;
     }
+    return 0;
+}
+
+void hv__defer_cancel(hloop_t *loop, hv__defer_t *work) {
+    if (work->run == NULL) return;
+    int is_found = unlink_work(&loop->deferred, work) || unlink_work(&loop->running, work);
+    HV_ASSERT(is_found);
     work->run = NULL;
     work->next = NULL;
 }
 
 int hv__dispatch_deferred(hloop_t *loop) {
     int count = 0;
-    /* A mark at the end: what is put off from now on belongs to the next pass. */
-    hv__defer_t *last = loop->defer_last;
-    while (loop->defer_first != NULL) {
-        hv__defer_t *work = loop->defer_first;
-        int is_last = work == last;
-        loop->defer_first = work->next;
-        if (loop->defer_first == NULL) loop->defer_last = NULL;
+    /* What is put off from now on belongs to the next pass. */
+    loop->running = loop->deferred;
+    loop->deferred = (hv__list_of_work_t){NULL, NULL};
+    while (loop->running.first != NULL) {
+        hv__defer_t *work = loop->running.first;
+        loop->running.first = work->next;
         void (*run)(hv__defer_t *) = work->run;
         work->run = NULL;
         work->next = NULL;
         run(work);
         count++;
-        if (is_last) break;
     }
+    loop->running.last = NULL;
     return count;
 }
 
 int hv__dispatch_idles(hloop_t *loop) {
     int count = 0;
-    hidle_t *last = loop->idles_last;
     for (hidle_t *idle = loop->idles; idle != NULL; idle = loop->idle_cursor) {
-        int is_last = idle == last;
+        /* From here on they were all added by those called before. */
+        if (idle->added_in_pass == loop->pass_count) break;
         loop->idle_cursor = idle->next_idle;
         idle->node.ev.flags |= HEVENT_FLAG_CALLING;
         HV_DISPATCH(loop, idle->node.ev.cb(&idle->node.ev));
         idle->node.ev.flags &= (uint8_t)~HEVENT_FLAG_CALLING;
         count++;
         hv__idle_called(idle);
-        if (is_last) break;
     }
     loop->idle_cursor = NULL;
     return count;

@@ -11,6 +11,7 @@ hidle_t *hidle_add(hloop_t *loop, hidle_cb on_idle, uint32_t repeat) {
     }
     hv__event_init(loop, &idle->node.ev, HEVENT_TYPE_IDLE, (hevent_cb)on_idle);
     idle->repeat = repeat ? repeat : 1;
+    idle->added_in_pass = loop->pass_count;
     idle->prev_idle = loop->idles_last;
     if (loop->idles_last != NULL) {
         loop->idles_last->next_idle = idle;

@@ -23,8 +23,10 @@ static void ignore_sigpipe(void) {
     }
 }
 
+/* In the order of all stores and loads of `thread`, `stop_is_wanted` and `posted_count`: whoever
+ * stops or posts and still sees himself as the owner is seen by the new owner before it sleeps. */
 static void adopt_thread(hloop_t *loop) {
-    atomic_store_explicit(&loop->thread, &thread_mark, memory_order_relaxed);
+    atomic_store(&loop->thread, &thread_mark);
     atomic_store_explicit(&loop->tid, (long)syscall(SYS_gettid), memory_order_relaxed);
 }
 
@@ -49,7 +51,7 @@ hloop_t *hloop_new_with_backend(int flags, const char *backend_name) {
     loop->signal_watcher.fd = loop->wake_watcher.fd = -1;
     sigemptyset(&loop->signals_watched);
     sigemptyset(&loop->signals_blocked_before);
-    atomic_init(&loop->next_event_id, 1);
+    loop->next_event_id = 1;
     adopt_thread(loop);
     hwheel_init(&loop->wheel, loop->now_us / 1000);
     hslab_init(&loop->timer_slab, sizeof(htimer_t), TIMERS_PER_CHUNK);
@@ -96,6 +98,7 @@ int hv__watcher_add(hloop_t *loop, hv__watcher_t *watcher) {
         loop->watcher_cap = cap;
     }
     HV_ASSERT(loop->watchers[fd] == NULL);
+    if (watcher->tag == 0) watcher->tag = watcher->node.ev.event_id;
     loop->watchers[fd] = watcher;
     watcher->interest = watcher->ready = 0;
     return 0;
@@ -104,7 +107,7 @@ int hv__watcher_add(hloop_t *loop, hv__watcher_t *watcher) {
 int hv__watcher_set(hv__watcher_t *watcher, unsigned interest) {
     if (watcher->interest == interest) return 0;
     hloop_t *loop = watcher->node.ev.loop;
-    int code = loop->backend->set(loop->poll, watcher->fd, watcher->node.ev.event_id,
+    int code = loop->backend->set(loop->poll, watcher->fd, watcher->tag,
                                   watcher->interest, interest);
     if (code == 0) watcher->interest = (uint8_t)interest;
     return code;
@@ -136,20 +139,25 @@ static void start_over(hloop_t *loop) {
         if (watcher == NULL || watcher->interest == 0) continue;
         unsigned interest = watcher->interest;
         watcher->interest = 0;
-        hv__watcher_set(watcher, interest);
+        code = hv__watcher_set(watcher, interest);
+        if (code == 0) continue;
+        /* No memory in the kernel: it is tried again after the next pass. */
+        watcher->interest = (uint8_t)interest;
+        loop->last_error = code;
+        loop->must_reset = 1;
     }
 }
 
 /* ---- The pass ---- */
 
 int hv__loop_is_mine(const hloop_t *loop) {
-    return atomic_load_explicit(&loop->thread, memory_order_relaxed) == &thread_mark;
+    return atomic_load(&loop->thread) == &thread_mark;
 }
 
 /* Microseconds the wait may last: 0 none, negative for ever. */
 static int64_t wait_us(hloop_t *loop) {
-    if (loop->defer_first != NULL || loop->idles != NULL) return 0;
-    if (atomic_load_explicit(&loop->posted_count, memory_order_acquire) > 0) return 0;
+    if (loop->deferred.first != NULL || loop->idles != NULL) return 0;
+    if (atomic_load(&loop->posted_count) > 0) return 0;
     if (loop->net_hooks != NULL && loop->net_hooks->has_work(loop)) return 0;
     return hv__timers_wait_us(loop);
 }
@@ -158,7 +166,7 @@ static void collect_ready(hloop_t *loop, int count) {
     for (int i = 0; i < count; i++) {
         const hpoll_event_t *event = &loop->events[i];
         hv__watcher_t *watcher = hv__watcher_find(loop, event->fd);
-        if (watcher == NULL || watcher->node.ev.event_id != event->tag) {
+        if (watcher == NULL || watcher->tag != event->tag) {
             loop->must_reset = 1;
             continue;
         }
@@ -172,9 +180,11 @@ static int run_pass(hloop_t *loop, int64_t timeout_us) {
     int64_t own_us = wait_us(loop);
     if (own_us >= 0 && (timeout_us < 0 || own_us < timeout_us)) timeout_us = own_us;
     int count = loop->backend->wait(loop->poll, loop->events, EVENTS_PER_PASS, timeout_us);
-    loop->now_us = hclock_mono_us();
+    hloop_update_time(loop);
     loop->pass_count++;
     if (count < 0) return loop->last_error = count;
+    /* Paused while it slept: what is due stays with the kernel and the wheel. */
+    if (atomic_load(&loop->status) == HLOOP_STATUS_PAUSE) return 0;
     hv__timers_collect(loop);
     collect_ready(loop, count);
     hv__posted_collect(loop);
@@ -188,7 +198,7 @@ static int run_pass(hloop_t *loop, int64_t timeout_us) {
 
 int hloop_process_events(hloop_t *loop, int timeout_ms) {
     if (loop->is_running) return HV_EBUSY;
-    adopt_thread(loop);
+    if (!hv__loop_is_mine(loop)) adopt_thread(loop);
     loop->is_running = 1;
     int called = run_pass(loop, timeout_ms == (int)INFINITE ? -1 : (int64_t)timeout_ms * 1000);
     loop->is_running = 0;
@@ -208,7 +218,7 @@ static void sleep_while_paused(hloop_t *loop) {
 
 static int has_nothing_to_do(const hloop_t *loop) {
     return loop->flags & HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS && loop->active_count == 0 &&
-           loop->defer_first == NULL && atomic_load(&loop->posted_count) == 0 &&
+           loop->deferred.first == NULL && atomic_load(&loop->posted_count) == 0 &&
            (loop->net_hooks == NULL || !loop->net_hooks->has_work(loop));
 }
 
@@ -218,7 +228,7 @@ int hloop_run(hloop_t *loop) {
     loop->is_running = 1;
     atomic_store(&loop->status, HLOOP_STATUS_RUNNING);
     int code = 0;
-    while (atomic_load(&loop->status) != HLOOP_STATUS_STOP) {
+    while (!atomic_load(&loop->stop_is_wanted)) {
         if (atomic_load(&loop->status) == HLOOP_STATUS_PAUSE) {
             sleep_while_paused(loop);
             continue;
@@ -231,18 +241,18 @@ int hloop_run(hloop_t *loop) {
         if (loop->flags & HLOOP_FLAG_RUN_ONCE) break;
     }
     loop->is_running = 0;
+    atomic_store(&loop->stop_is_wanted, 0);
     atomic_store(&loop->status, HLOOP_STATUS_STOP);
     if (loop->flags & HLOOP_FLAG_AUTO_FREE) hloop_free(&loop);
     return code;
 }
 
-static int change_status(hloop_t *loop, int status) {
-    atomic_store(&loop->status, status);
+int hloop_stop(hloop_t *loop) {
+    atomic_store(&loop->stop_is_wanted, 1);
+    atomic_store(&loop->status, HLOOP_STATUS_STOP);
     if (!hv__loop_is_mine(loop)) hloop_wakeup(loop);
     return 0;
 }
-
-int hloop_stop(hloop_t *loop) { return change_status(loop, HLOOP_STATUS_STOP); }
 
 int hloop_pause(hloop_t *loop) {
     int running = HLOOP_STATUS_RUNNING;
@@ -277,11 +287,14 @@ int hloop_next_timeout(hloop_t *loop) {
 
 /* ---- Time ---- */
 
-void hloop_update_time(hloop_t *loop) { loop->now_us = hclock_mono_us(); }
+void hloop_update_time(hloop_t *loop) {
+    loop->now_us = hclock_mono_us();
+    loop->wall_us = 0;
+}
 
 uint64_t hloop_now_us(hloop_t *loop) {
-    (void)loop;
-    return hclock_wall_us();
+    if (loop->wall_us == 0) loop->wall_us = hclock_wall_us();
+    return loop->wall_us;
 }
 
 uint64_t hloop_now_ms(hloop_t *loop) { return hloop_now_us(loop) / 1000; }
@@ -311,7 +324,8 @@ void *hloop_userdata(hloop_t *loop) { return loop->userdata; }
 
 void hv__event_init(hloop_t *loop, hevent_t *ev, hevent_type_e type, hevent_cb cb) {
     *ev = (hevent_t){.loop = loop, .cb = cb, .event_type = (uint16_t)type};
-    ev->event_id = atomic_fetch_add_explicit(&loop->next_event_id, 1, memory_order_relaxed);
+    ev->event_id = loop->next_event_id++;
+    if (loop->next_event_id == 0) loop->next_event_id = 1; /* 0 is none */
 }
 
 #define DOES_NOT_COUNT (HEVENT_FLAG_UNREF | HEVENT_FLAG_INTERNAL)

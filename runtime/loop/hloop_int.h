@@ -34,10 +34,11 @@ enum {
 #define EVENTS_PER_PASS 512
 
 /* A handle with a descriptor. The first member of an io; the loop's own wake-up and signal
- * descriptors are plain ones. ev.cb is the library's function for readiness, ev.event_id the tag. */
+ * descriptors are plain ones. ev.cb is the library's function for readiness. */
 typedef struct hv__watcher_s {
     hv__node_t node;
     int fd;
+    uint32_t tag;     /* comes back with the events; event_id is the user's to change */
     uint8_t interest; /* HPOLL_* as the backend knows them */
     uint8_t ready;    /* HPOLL_* collected in this pass */
 } hv__watcher_t;
@@ -46,6 +47,11 @@ typedef struct hv__list_s {
     hv__node_t *first;
     hv__node_t *last;
 } hv__list_t;
+
+typedef struct hv__list_of_work_s {
+    hv__defer_t *first;
+    hv__defer_t *last;
+} hv__list_of_work_t;
 
 /* What the net room hooks into a loop. */
 typedef struct hv__net_hooks_s {
@@ -61,6 +67,7 @@ struct hidle_s {
     hv__node_t node;
     struct hidle_s *next_idle;
     struct hidle_s *prev_idle;
+    uint64_t added_in_pass; /* it waits for the next one */
     uint32_t repeat;
 };
 
@@ -73,12 +80,14 @@ struct hsignal_s {
 /* An event another thread, or this one, has posted. */
 typedef struct hv__posted_s {
     hv__node_t node;
+    void *owned; /* a block of hv__malloc that is freed with the event, called or not */
 } hv__posted_t;
 
 struct hloop_s {
     int flags;
     int last_error;
     _Atomic int status; /* hloop_status_e */
+    atomic_int stop_is_wanted; /* also by a stop that comes before the run has begun */
     int in_api;
     int is_running;
     uint64_t pass_count;
@@ -92,6 +101,7 @@ struct hloop_s {
     int must_reset; /* a stale tag was seen */
 
     uint64_t now_us;   /* monotonic, once a pass */
+    uint64_t wall_us;  /* read when first asked for in a pass; 0 before */
     uint64_t start_us; /* monotonic, at hloop_new */
 
     hslab_t timer_slab;
@@ -102,8 +112,8 @@ struct hloop_s {
     hv__list_t pending[PRIORITY_COUNT];
     uint32_t pending_mask; /* a bit per list that is not empty */
 
-    hv__defer_t *defer_first;
-    hv__defer_t *defer_last;
+    hv__list_of_work_t deferred; /* for the next call of hv__dispatch_deferred */
+    hv__list_of_work_t running;  /* what is left of the current one */
 
     hidle_t *idles;
     hidle_t *idle_cursor; /* the next one to call, kept while one is called */
@@ -111,6 +121,7 @@ struct hloop_s {
     uint32_t idle_count;
 
     hsignal_t *signals;
+    int signals_are_called; /* the list must stay as it is meanwhile */
     hv__watcher_t signal_watcher; /* fd -1 while there is none */
     sigset_t signals_watched;
     sigset_t signals_blocked_before;
@@ -121,7 +132,7 @@ struct hloop_s {
     int wake_is_sent;  /* under post_lock */
     int is_closed;     /* under post_lock */
     _Atomic uint32_t posted_count;
-    _Atomic uint32_t next_event_id;
+    uint32_t next_event_id;
     _Atomic(const void *) thread; /* identity of the thread that runs the loop */
     long pid;
     _Atomic long tid;
@@ -165,6 +176,8 @@ uint32_t hv__loop_stamp_ms(const hloop_t *loop);
 
 /* Adds a handle to what is called in this pass, by its priority. */
 void hv__pend(hloop_t *loop, hv__node_t *node);
+/* Takes it out again; nothing where it is not pending. */
+void hv__unpend(hloop_t *loop, hv__node_t *node);
 /* Calls all that is pending. Returns the number of callbacks. */
 int hv__dispatch_pending(hloop_t *loop);
 /* Runs what was put off before this call. Returns the number. */
@@ -191,6 +204,9 @@ void hv__timers_close(hloop_t *loop);
 
 int hv__wake_open(hloop_t *loop);
 void hv__wake_close(hloop_t *loop);
+/* hloop_post_event that takes a block of hv__malloc, to be freed with the event. Where it fails the
+ * block is still the caller's. */
+int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned);
 /* Moves what was posted to what is pending. */
 void hv__posted_collect(hloop_t *loop);
 

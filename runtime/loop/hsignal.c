@@ -41,9 +41,11 @@ static void on_signal_ready(hevent_t *ev) {
     hloop_t *loop = ev->loop;
     struct signalfd_siginfo infos[16];
     ssize_t bytes = read(loop->signal_watcher.fd, infos, sizeof infos);
+    loop->signals_are_called = 1;
     for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof infos[0]; i++) {
         call_watchers(loop, (int)infos[i].ssi_signo);
     }
+    loop->signals_are_called = 0;
     sweep_dead(loop);
 }
 
@@ -57,6 +59,7 @@ static int open_descriptor(hloop_t *loop) {
     hv__watcher_t *watcher = &loop->signal_watcher;
     hv__event_init(loop, &watcher->node.ev, HEVENT_TYPE_IO, on_signal_ready);
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
+    watcher->tag = watcher->node.ev.event_id;
     watcher->fd = signalfd(-1, &loop->signals_watched, SFD_NONBLOCK | SFD_CLOEXEC);
     if (watcher->fd < 0) return -errno;
     int code = hv__watcher_add(loop, watcher);
@@ -88,6 +91,7 @@ static int watch(hloop_t *loop, int signo) {
     }
     if (code != 0) {
         sigdelset(&loop->signals_watched, signo);
+        sigdelset(&loop->signals_blocked_before, signo);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     return code;
@@ -141,14 +145,13 @@ void hsignal_del(hsignal_t *sig) {
         if (other->signo == sig->signo && !(other->node.ev.flags & HEVENT_FLAG_DEAD)) is_watched = 1;
     }
     if (!is_watched) unwatch(loop, sig->signo);
-    /* While watchers are being called the list must stay as it is; it is swept after that. Outside
-     * of that it is swept the next time a signal comes, or at the loop's end. */
+    /* While watchers are being called the list must stay as it is; it is swept after that. */
+    if (!loop->signals_are_called) sweep_dead(loop);
 }
 
 int hsignal_signo(const hsignal_t *sig) { return sig->signo; }
 
 void hv__signals_close(hloop_t *loop) {
-    for (hsignal_t *sig = loop->signals; sig != NULL; sig = sig->next_signal) hsignal_del(sig);
-    sweep_dead(loop);
+    while (loop->signals != NULL) hsignal_del(loop->signals);
     if (loop->signal_watcher.fd >= 0) close_descriptor(loop);
 }

@@ -241,7 +241,10 @@ void hv__timer_called(htimer_t *timer) {
         hv__timer_release(timer);
         return;
     }
-    if (is_armed(timer)) return; /* reset in its own callback */
+    if (is_armed(timer)) { /* reset in its own callback: the last call is revived */
+        if (timer->repeat != INFINITE && timer->repeat > 1) timer->repeat--;
+        return;
+    }
     if (timer->repeat != INFINITE) timer->repeat--;
     if (timer->repeat == 0) {
         htimer_del(timer);

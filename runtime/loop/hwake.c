@@ -25,6 +25,7 @@ int hv__wake_open(hloop_t *loop) {
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
     watcher->node.ev.priority = HEVENT_HIGHEST_PRIORITY;
     watcher->fd = fd;
+    watcher->tag = watcher->node.ev.event_id;
     int code = hv__watcher_add(loop, watcher);
     if (code == 0) code = hv__watcher_set(watcher, HPOLL_READ);
     if (code != 0) {
@@ -43,6 +44,7 @@ void hv__wake_close(hloop_t *loop) {
     pthread_mutex_unlock(&loop->post_lock);
     while (node != NULL) {
         hv__node_t *next = node->next;
+        hv__free(((hv__posted_t *)node)->owned);
         hv__free(node);
         node = next;
     }
@@ -68,7 +70,9 @@ int hloop_wakeup(hloop_t *loop) {
     return 0;
 }
 
-int hloop_post_event(hloop_t *loop, hevent_t *ev) {
+int hloop_post_event(hloop_t *loop, hevent_t *ev) { return hv__post_owned(loop, ev, NULL); }
+
+int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned) {
     hv__posted_t *posted = hv__malloc(sizeof *posted);
     if (posted == NULL) return HV_ENOMEM;
     posted->node.ev = *ev;
@@ -76,11 +80,7 @@ int hloop_post_event(hloop_t *loop, hevent_t *ev) {
     posted->node.ev.event_type = HEVENT_TYPE_CUSTOM;
     posted->node.ev.flags = HEVENT_FLAG_INTERNAL;
     posted->node.next = NULL;
-    if (ev->event_id == 0) {
-        posted->node.ev.event_id =
-            atomic_fetch_add_explicit(&loop->next_event_id, 1, memory_order_relaxed);
-    }
-    int is_mine = hv__loop_is_mine(loop);
+    posted->owned = owned;
     pthread_mutex_lock(&loop->post_lock);
     if (loop->is_closed) {
         pthread_mutex_unlock(&loop->post_lock);
@@ -93,8 +93,9 @@ int hloop_post_event(hloop_t *loop, hevent_t *ev) {
         loop->posted.first = &posted->node;
     }
     loop->posted.last = &posted->node;
-    atomic_fetch_add_explicit(&loop->posted_count, 1, memory_order_release);
-    if (!is_mine) send_wake(loop);
+    /* Count first, then look whose the loop is: another thread may be about to run it. */
+    atomic_fetch_add(&loop->posted_count, 1);
+    if (!hv__loop_is_mine(loop)) send_wake(loop);
     pthread_mutex_unlock(&loop->post_lock);
     return 0;
 }
@@ -108,6 +109,7 @@ void hv__posted_collect(hloop_t *loop) {
     pthread_mutex_unlock(&loop->post_lock);
     while (node != NULL) {
         hv__node_t *next = node->next;
+        if (node->ev.event_id == 0) node->ev.event_id = loop->next_event_id++;
         hv__pend(loop, node);
         node = next;
     }

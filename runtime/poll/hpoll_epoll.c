@@ -6,6 +6,7 @@
 #include "hpoll.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,6 +54,11 @@ static int epoll_backend_set(hpoll_t *poll, int fd, uint32_t tag, uint32_t befor
     struct epoll_event event = {.events = epoll_bits(after)};
     event.data.u64 = (uint64_t)tag << 32 | (uint32_t)fd;
     int operation = after == 0 ? EPOLL_CTL_DEL : before == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    /* EPOLLEXCLUSIVE can only be given when a descriptor is added. */
+    if (operation == EPOLL_CTL_MOD && (before | after) & HPOLL_EXCLUSIVE) {
+        epoll_ctl(poll->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+        operation = EPOLL_CTL_ADD;
+    }
     if (epoll_ctl(poll->epoll_fd, operation, fd, &event) == 0) return 0;
     /* A descriptor number that was closed and opened again behind our back has lost its place. */
     if (errno == ENOENT && operation == EPOLL_CTL_MOD &&
@@ -98,9 +104,10 @@ static int epoll_backend_wait(hpoll_t *poll, hpoll_event_t *events, int max, int
 static int epoll_backend_reset(hpoll_t *poll) {
     int fresh = epoll_create1(EPOLL_CLOEXEC);
     if (fresh < 0) return -errno;
-    close(poll->epoll_fd);
-    poll->epoll_fd = fresh;
-    return 0;
+    /* The number stays the same: a foreign loop may be waiting for it. */
+    int code = dup3(fresh, poll->epoll_fd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(fresh);
+    return code;
 }
 
 static int epoll_backend_fd(const hpoll_t *poll) { return poll->epoll_fd; }
