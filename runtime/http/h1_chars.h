@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 enum {
-    H1_CHAR_TOKEN   = 1 << 0, /* tchar: method and header names */
-    H1_CHAR_TARGET  = 1 << 1, /* visible ASCII but '#' and '?': a request target's plain bytes */
+    H1_CHAR_TOKEN = 1 << 0,   /* tchar: method and header names */
+    H1_CHAR_TARGET = 1 << 1,  /* visible ASCII but '#' and '?': a request target's plain bytes */
     H1_CHAR_REGNAME = 1 << 2, /* unreserved and sub-delims: a host name */
-    H1_CHAR_HEX     = 1 << 3,
-    H1_CHAR_DIGIT   = 1 << 4,
-    H1_CHAR_VALUE   = 1 << 5, /* field-vchar, SP, HTAB, obs-text: a header value */
+    H1_CHAR_HEX = 1 << 3,
+    H1_CHAR_DIGIT = 1 << 4,
+    H1_CHAR_VALUE = 1 << 5, /* field-vchar, SP, HTAB, obs-text: a header value */
 };
 
 extern const uint8_t h1_char_classes[256];

@@ -29,6 +29,9 @@
 #include "hassert.h"
 #include "llhttp.h"
 
+/* In its loose mode llhttp takes blanks inside header names. */
+_Static_assert(LLHTTP_STRICT_MODE == 1, "llhttp must be compiled, and included, as strict");
+
 /* ---- Finding the end ---- */
 
 #define EVERY_BYTE(byte) (0x0101010101010101ull * (byte))
@@ -46,7 +49,8 @@ static inline size_t find_control(const char *data, size_t len, size_t i) {
         /* A borrow can only mark bytes after a true hit, so the first mark is always true. */
         if (hits != 0) return i + ((size_t)__builtin_ctzll(hits) >> 3);
     }
-    while (i < len && (unsigned char)data[i] >= 0x20 && data[i] != 0x7f) i++;
+    while (i < len && (unsigned char)data[i] >= 0x20 && data[i] != 0x7f)
+        i++;
     return i;
 }
 
@@ -84,7 +88,7 @@ long h1_find_head_end(const char *data, size_t len, size_t *scanned, const h1_li
             continue;
         }
         if (HV_UNLIKELY(data[i] != '\r' || i == 0)) return refuse(data, i, limits);
-        /* A line end is judged together with the byte after it; until then it is looked at again. */
+        /* A line end is judged with the byte after it; until then it is looked at again. */
         if (len - i < 2) break;
         if (HV_UNLIKELY(data[i + 1] != '\n')) return refuse(data, i + 1, limits);
         if (data[i - 1] == '\n') {
@@ -103,7 +107,8 @@ long h1_find_head_end(const char *data, size_t len, size_t *scanned, const h1_li
 
 size_t h1_skip_empty_lines(const char *data, size_t len) {
     size_t i = 0;
-    while (len - i >= 2 && data[i] == '\r' && data[i + 1] == '\n') i += 2;
+    while (len - i >= 2 && data[i] == '\r' && data[i + 1] == '\n')
+        i += 2;
     return i;
 }
 
@@ -113,7 +118,8 @@ size_t h1_skip_empty_lines(const char *data, size_t len) {
 static const char *read_method(h1_head_t *head, const char *line, const char *end, int *status) {
     size_t max = (size_t)(end - line);
     size_t len = 0;
-    while (len < max && h1_char_is(line[len], H1_CHAR_TOKEN)) len++;
+    while (len < max && h1_char_is(line[len], H1_CHAR_TOKEN))
+        len++;
     /* A method longer than any we know is "not implemented" (RFC 9112 section 3), if it is one. */
     *status = 400;
     if (len == 0 || len == max || line[len] != ' ') return NULL;
@@ -127,9 +133,11 @@ static const char *read_method(h1_head_t *head, const char *line, const char *en
 /* Returns the target's end, whose byte is no target byte; *query_at is the first '?' or the end. */
 static const char *read_target(const char *target, const char *end, const char **query_at) {
     const char *at = target;
-    while (at < end && h1_char_is(*at, H1_CHAR_TARGET)) at++;
+    while (at < end && h1_char_is(*at, H1_CHAR_TARGET))
+        at++;
     *query_at = at;
-    while (at < end && (h1_char_is(*at, H1_CHAR_TARGET) || *at == '?')) at++;
+    while (at < end && (h1_char_is(*at, H1_CHAR_TARGET) || *at == '?'))
+        at++;
     return at;
 }
 
@@ -187,8 +195,10 @@ static inline hhttp_slice_t value_after(const char *colon, const char *block_end
     const char *start = colon + 1;
     const char *end = memchr(start, '\r', (size_t)(block_end - start));
     HV_DASSERT(end != NULL);
-    while (*start == ' ' || *start == '\t') start++;
-    while (end > start && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    while (*start == ' ' || *start == '\t')
+        start++;
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
     return (hhttp_slice_t){start, (size_t)(end - start)};
 }
 
@@ -202,8 +212,10 @@ static int next_element(hhttp_slice_t *list, hhttp_slice_t *element) {
         size_t used = (size_t)(end - start) + (comma != NULL);
         list->data += used;
         list->len -= used;
-        while (start < end && (*start == ' ' || *start == '\t')) start++;
-        while (end > start && (end[-1] == ' ' || end[-1] == '\t')) end--;
+        while (start < end && (*start == ' ' || *start == '\t'))
+            start++;
+        while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+            end--;
         *element = (hhttp_slice_t){start, (size_t)(end - start)};
         if (element->len > 0) return 1;
     }
@@ -293,8 +305,7 @@ static int read_known_field(head_reader_t *reader, const char *name, size_t len)
     case 17:
         if (!h1_equals_folded(name, len, "transfer-encoding", 17)) return 0;
         return read_transfer_encoding(reader, value_after(colon, reader->block_end));
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -358,8 +369,7 @@ static int settle_head(h1_head_t *head, const head_reader_t *reader) {
     int has_body = head->is_chunked || head->content_length > 0;
     head->expects_continue = is_http11 && has_body && reader->expects_continue;
     head->is_upgrade = is_http11 && reader->connection_upgrade && reader->has_upgrade;
-    head->keep_alive =
-        !reader->connection_close && (is_http11 || reader->connection_keep_alive);
+    head->keep_alive = !reader->connection_close && (is_http11 || reader->connection_keep_alive);
     return 0;
 }
 

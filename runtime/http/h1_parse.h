@@ -18,30 +18,30 @@ typedef struct h1_limits_s {
 /* What a valid head says. Slices point into the head block. */
 typedef struct h1_head_s {
     hhttp_slice_t method_name;
-    hhttp_slice_t target;       /* as sent */
-    hhttp_slice_t path;         /* of origin-form or absolute-form, never empty; "*" for OPTIONS *;
-                                   for CONNECT the authority */
-    hhttp_slice_t query;        /* data NULL where there is no '?' */
-    hhttp_slice_t headers;      /* the header lines, from the first name to the blank line */
-    hhttp_slice_t host;         /* authority of an absolute-form target, else the value of Host;
-                                   data NULL where there is neither (HTTP/1.0) */
-    uint64_t content_length;    /* bytes; 0 where absent */
+    hhttp_slice_t target;    /* as sent */
+    hhttp_slice_t path;      /* of origin-form or absolute-form, never empty; "*" for OPTIONS *;
+                                for CONNECT the authority */
+    hhttp_slice_t query;     /* data NULL where there is no '?' */
+    hhttp_slice_t headers;   /* the header lines, from the first name to the blank line */
+    hhttp_slice_t host;      /* authority of an absolute-form target, else the value of Host;
+                                data NULL where there is neither (HTTP/1.0) */
+    uint64_t content_length; /* bytes; 0 where absent */
     hhttp_method_e method;
-    uint8_t version;            /* 10, or 11 for HTTP/1.1 and later minor versions */
+    uint8_t version; /* 10, or 11 for HTTP/1.1 and later minor versions */
     uint8_t has_content_length;
     uint8_t is_chunked;
-    uint8_t keep_alive;         /* the peer wants the connection kept (RFC 9112 section 9.3) */
-    uint8_t expects_continue;   /* Expect: 100-continue, HTTP/1.1, and a body is to come */
-    uint8_t is_upgrade;         /* Connection: upgrade with an Upgrade header, HTTP/1.1 */
+    uint8_t keep_alive;       /* the peer wants the connection kept (RFC 9112 section 9.3) */
+    uint8_t expects_continue; /* Expect: 100-continue, HTTP/1.1, and a body is to come */
+    uint8_t is_upgrade;       /* Connection: upgrade with an Upgrade header, HTTP/1.1 */
 } h1_head_t;
 
 typedef struct h1_parser_s {
     h1_head_t head;
     /* Private to h1_body.c: where the decoder of the body stands. */
-    uint64_t body_left;         /* payload bytes left of the body or of this chunk */
-    uint32_t overhead_left;     /* bytes that extensions, zeros and trailers may still take */
+    uint64_t body_left;     /* payload bytes left of the body or of this chunk */
+    uint32_t overhead_left; /* bytes that extensions, zeros and trailers may still take */
     uint8_t body_state;
-    uint8_t size_digits;        /* significant digits of the chunk size read so far */
+    uint8_t size_digits; /* significant digits of the chunk size read so far */
 } h1_parser_t;
 
 /* Looks for the end of a head block in `data`, whose first `*scanned` bytes were looked at before.

@@ -32,7 +32,8 @@ static int port_is_valid(const char *text, size_t len) {
  * identifiers and IPvFuture are not taken. */
 static size_t ip_literal_len(const char *text, size_t len) {
     size_t i = 1;
-    while (i < len && (h1_char_is(text[i], H1_CHAR_HEX) || text[i] == ':' || text[i] == '.')) i++;
+    while (i < len && (h1_char_is(text[i], H1_CHAR_HEX) || text[i] == ':' || text[i] == '.'))
+        i++;
     int is_closed = i < len && text[i] == ']';
     return is_closed && i > 2 ? i + 1 : 0;
 }

@@ -13,7 +13,8 @@
 #define DECIMAL_DIGITS 20 /* of UINT64_MAX */
 
 /* Copies a string literal; its length is known to the compiler, which makes it a few stores. */
-#define PUT(out, literal) (memcpy((out), (literal), sizeof(literal) - 1), (out) + sizeof(literal) - 1)
+#define PUT(out, literal)                                                                          \
+    (memcpy((out), (literal), sizeof(literal) - 1), (out) + sizeof(literal) - 1)
 
 /* ---- Date ---- */
 
@@ -86,11 +87,9 @@ static char *put_framing(char *out, const h1_response_t *response) {
         out = PUT(out, "Content-Length: ");
         out = put_decimal(out, response->content_length);
         return PUT(out, "\r\n");
-    case H1_FRAME_CHUNKED:
-        return PUT(out, "Transfer-Encoding: chunked\r\n");
+    case H1_FRAME_CHUNKED: return PUT(out, "Transfer-Encoding: chunked\r\n");
     case H1_FRAME_CLOSE:
-    case H1_FRAME_NONE:
-        return out;
+    case H1_FRAME_NONE: return out;
     }
     HV_UNREACHABLE();
 }
@@ -106,12 +105,11 @@ static char *put_header(char *out, hhttp_slice_t name, hhttp_slice_t value) {
 
 size_t h1_head_bytes_max(const h1_response_t *response) {
     /* The longest of each line the server writes, and the longest phrase (31 bytes). */
-    static const size_t fixed = sizeof("HTTP/1.1 000 \r\n") + 31 + sizeof("Server: \r\n") +
-                                sizeof("Content-Type: \r\n") + sizeof("Date: \r\n") + DATE_BYTES +
-                                sizeof("Transfer-Encoding: chunked\r\n") +
-                                sizeof("Content-Length: \r\n") + DECIMAL_DIGITS +
-                                sizeof("Connection: keep-alive\r\n") +
-                                sizeof("Connection: close\r\n") + sizeof("\r\n");
+    static const size_t fixed =
+        sizeof("HTTP/1.1 000 \r\n") + 31 + sizeof("Server: \r\n") + sizeof("Content-Type: \r\n") +
+        sizeof("Date: \r\n") + DATE_BYTES + sizeof("Transfer-Encoding: chunked\r\n") +
+        sizeof("Content-Length: \r\n") + DECIMAL_DIGITS + sizeof("Connection: keep-alive\r\n") +
+        sizeof("Connection: close\r\n") + sizeof("\r\n");
     size_t bytes = fixed + response->server_name.len + response->content_type.len;
     for (size_t i = 0; i < response->header_count; i++) {
         bytes += response->headers[i].name.len + response->headers[i].value.len + 4;
@@ -169,16 +167,11 @@ size_t h1_write_chunk_head(size_t len, char *out) {
 
 static int is_servers_own(hhttp_slice_t name) {
     switch (name.len) {
-    case 4:
-        return h1_equals_folded(name.data, name.len, "date", 4);
-    case 10:
-        return h1_equals_folded(name.data, name.len, "connection", 10);
-    case 14:
-        return h1_equals_folded(name.data, name.len, "content-length", 14);
-    case 17:
-        return h1_equals_folded(name.data, name.len, "transfer-encoding", 17);
-    default:
-        return 0;
+    case 4: return h1_equals_folded(name.data, name.len, "date", 4);
+    case 10: return h1_equals_folded(name.data, name.len, "connection", 10);
+    case 14: return h1_equals_folded(name.data, name.len, "content-length", 14);
+    case 17: return h1_equals_folded(name.data, name.len, "transfer-encoding", 17);
+    default: return 0;
     }
 }
 

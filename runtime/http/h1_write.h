@@ -25,13 +25,13 @@ typedef struct h1_response_s {
     int status;
     const hhttp_header_t *headers; /* checked with h1_check_headers */
     size_t header_count;
-    hhttp_slice_t content_type;    /* added where data is not NULL */
-    hhttp_slice_t server_name;     /* added where data is not NULL */
-    const h1_date_t *date;         /* added where not NULL */
+    hhttp_slice_t content_type; /* added where data is not NULL */
+    hhttp_slice_t server_name;  /* added where data is not NULL */
+    const h1_date_t *date;      /* added where not NULL */
     h1_framing_e framing;
-    uint64_t content_length;       /* for H1_FRAME_LENGTH */
-    int send_connection_close;     /* Connection: close */
-    int send_keep_alive;           /* Connection: keep-alive, for HTTP/1.0 peers */
+    uint64_t content_length;   /* for H1_FRAME_LENGTH */
+    int send_connection_close; /* Connection: close */
+    int send_keep_alive;       /* Connection: keep-alive, for HTTP/1.0 peers */
 } h1_response_t;
 
 /* Returns the most bytes that h1_write_head may need for `response`. */

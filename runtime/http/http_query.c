@@ -18,7 +18,8 @@ static hhttp_slice_t read_part(const char *start, const char *end, char stop, in
 
 int hhttp_query_next(hhttp_slice_t text, size_t *cursor, hhttp_query_pair_t *pair) {
     size_t i = *cursor;
-    while (i < text.len && text.data[i] == '&') i++;
+    while (i < text.len && text.data[i] == '&')
+        i++;
     *cursor = i;
     if (i >= text.len) return 0;
     const char *end = text.data + text.len;

@@ -7,9 +7,9 @@
 #include "hhttp.h"
 
 typedef struct hhttp_query_pair_s {
-    hhttp_slice_t name;   /* as sent */
-    hhttp_slice_t value;  /* as sent; data NULL where the pair has no '=' */
-    int name_is_encoded;  /* holds '%' or '+': decode it with hhttp_query_decode before use */
+    hhttp_slice_t name;  /* as sent */
+    hhttp_slice_t value; /* as sent; data NULL where the pair has no '=' */
+    int name_is_encoded; /* holds '%' or '+': decode it with hhttp_query_decode before use */
     int value_is_encoded;
 } hhttp_query_pair_t;
 

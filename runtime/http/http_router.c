@@ -15,9 +15,9 @@
 #include "hhttp.h"
 #include "hmem.h"
 
-#define SEGMENTS_MAX      64
-#define LITERAL_BYTES_MAX 255
-#define METHOD_COUNT      (HHTTP_ANY + 1)
+#define SEGMENTS_MAX       64
+#define LITERAL_BYTES_MAX  255
+#define METHOD_COUNT       (HHTTP_ANY + 1)
 #define METHOD_BIT(method) (1u << (method))
 #define ALL_METHODS        ((1u << METHOD_COUNT) - 1)
 
@@ -89,8 +89,7 @@ static node_t *add_literal_child(node_t *node, const char *text, size_t len) {
     int is_there;
     size_t at = search_literal(node, text, len, &is_there);
     if (is_there) return node->literals[at].node;
-    literal_t *literals =
-        hv__realloc(node->literals, (node->literal_count + 1) * sizeof *literals);
+    literal_t *literals = hv__realloc(node->literals, (node->literal_count + 1) * sizeof *literals);
     if (literals == NULL) return NULL;
     node->literals = literals;
     literal_t fresh = {.text = hv__strndup(text, len), .len = len};
@@ -165,7 +164,8 @@ static int cut_pattern(pattern_t *pattern, const char *text, size_t len) {
 static route_t *new_route(const pattern_t *pattern, uint32_t number) {
     size_t bytes = sizeof(route_t) + pattern->name_count * sizeof(hhttp_slice_t);
     size_t text_at = bytes;
-    for (size_t i = 0; i < pattern->name_count; i++) bytes += pattern->names[i].len;
+    for (size_t i = 0; i < pattern->name_count; i++)
+        bytes += pattern->names[i].len;
     route_t *route = hv__malloc(bytes);
     if (route == NULL) return NULL;
     route->number = number;
@@ -220,7 +220,8 @@ hhttp_router_t *hhttp_router_new(void) {
 
 static void free_leaf(leaf_t *leaf) {
     if (leaf == NULL) return;
-    for (size_t i = 0; i < METHOD_COUNT; i++) hv__free(leaf->by_method[i]);
+    for (size_t i = 0; i < METHOD_COUNT; i++)
+        hv__free(leaf->by_method[i]);
     hv__free(leaf);
 }
 

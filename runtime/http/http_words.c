@@ -9,10 +9,17 @@
 #include "hassert.h"
 
 static const char *const method_names[] = {
-    [HHTTP_GET] = "GET",         [HHTTP_HEAD] = "HEAD",       [HHTTP_POST] = "POST",
-    [HHTTP_PUT] = "PUT",         [HHTTP_PATCH] = "PATCH",     [HHTTP_DELETE] = "DELETE",
-    [HHTTP_OPTIONS] = "OPTIONS", [HHTTP_CONNECT] = "CONNECT", [HHTTP_TRACE] = "TRACE",
-    [HHTTP_OTHER] = "",          [HHTTP_ANY] = "",
+    [HHTTP_GET] = "GET",
+    [HHTTP_HEAD] = "HEAD",
+    [HHTTP_POST] = "POST",
+    [HHTTP_PUT] = "PUT",
+    [HHTTP_PATCH] = "PATCH",
+    [HHTTP_DELETE] = "DELETE",
+    [HHTTP_OPTIONS] = "OPTIONS",
+    [HHTTP_CONNECT] = "CONNECT",
+    [HHTTP_TRACE] = "TRACE",
+    [HHTTP_OTHER] = "",
+    [HHTTP_ANY] = "",
 };
 
 const char *hhttp_method_name(hhttp_method_e method) {
@@ -31,22 +38,24 @@ hhttp_method_e hhttp_method_of(const char *name, size_t len) {
     case 5:
         if (memcmp(name, "PATCH", 5) == 0) return HHTTP_PATCH;
         return memcmp(name, "TRACE", 5) == 0 ? HHTTP_TRACE : HHTTP_OTHER;
-    case 6:
-        return memcmp(name, "DELETE", 6) == 0 ? HHTTP_DELETE : HHTTP_OTHER;
+    case 6: return memcmp(name, "DELETE", 6) == 0 ? HHTTP_DELETE : HHTTP_OTHER;
     case 7:
         if (memcmp(name, "OPTIONS", 7) == 0) return HHTTP_OPTIONS;
         return memcmp(name, "CONNECT", 7) == 0 ? HHTTP_CONNECT : HHTTP_OTHER;
-    default:
-        return HHTTP_OTHER;
+    default: return HHTTP_OTHER;
     }
 }
 
-#define PHRASE(text) {text, sizeof(text) - 1}
+#define PHRASE(text)                                                                               \
+    { text, sizeof(text) - 1 }
 
 static const hhttp_slice_t unknown_phrase = PHRASE("Unknown");
 
 static const hhttp_slice_t phrases_1xx[] = {
-    PHRASE("Continue"), PHRASE("Switching Protocols"), PHRASE("Processing"), PHRASE("Early Hints"),
+    PHRASE("Continue"),
+    PHRASE("Switching Protocols"),
+    PHRASE("Processing"),
+    PHRASE("Early Hints"),
 };
 
 static const hhttp_slice_t phrases_2xx[] = {

@@ -81,7 +81,8 @@ static double measure(const bench_t *bench, int steps, int rounds) {
     volatile size_t sink = 0;
     for (int round = 0; round < rounds; round++) {
         double start = now_ns();
-        for (int i = 0; i < REQUESTS; i++) sink = sink + serve(bench, steps);
+        for (int i = 0; i < REQUESTS; i++)
+            sink = sink + serve(bench, steps);
         double each = (now_ns() - start) / REQUESTS;
         if (round == 0 || each < best) best = each;
     }
@@ -103,7 +104,8 @@ int main(int argc, char **argv) {
         bench.request = cases[i].request;
         bench.len = strlen(cases[i].request);
         printf("%-20s", cases[i].name);
-        for (int steps = 1; steps <= 4; steps++) printf(" %8.1f", measure(&bench, steps, rounds));
+        for (int steps = 1; steps <= 4; steps++)
+            printf(" %8.1f", measure(&bench, steps, rounds));
         printf("\n");
     }
     hhttp_router_free(bench.router);

@@ -139,9 +139,9 @@ static void describe(const wire_case_t *wire, const outcome_t *outcome, const ch
         const char *key;
         hhttp_slice_t slice;
     } slices[] = {
-        {"method", head->method_name}, {"target", head->target}, {"path", head->path},
-        {"query", head->query},        {"host", head->host},
-        {"body", {outcome->body, outcome->body_len}},
+        {"method", head->method_name}, {"target", head->target},
+        {"path", head->path},          {"query", head->query},
+        {"host", head->host},          {"body", {outcome->body, outcome->body_len}},
     };
     for (size_t i = 0; i < ARRAY_SIZE(slices); i++) {
         if (strcmp(key, slices[i].key) == 0) {
@@ -208,7 +208,8 @@ static void test_wire_case(void **state) {
         replay(wire, ends, 2, &cut);
         assert_same(&whole, &cut);
     }
-    for (size_t i = 0; i < wire->len; i++) ends[i] = i + 1;
+    for (size_t i = 0; i < wire->len; i++)
+        ends[i] = i + 1;
     replay(wire, ends, wire->len, &cut);
     assert_same(&whole, &cut);
 }
@@ -293,7 +294,7 @@ static void read_line(wire_case_t **wire, const char *line, const char *path, in
         const char *text = line[1] == ' ' ? line + 2 : line + 1;
         if (!add_input(*wire, text)) fail_at(path, line_number, "bad input");
     } else if (strncmp(line, "= ", 2) == 0) {
-        copy_text((*wire)->verdict, sizeof (*wire)->verdict, line + 2);
+        copy_text((*wire)->verdict, sizeof(*wire)->verdict, line + 2);
     } else if (strncmp(line, "limits ", 7) == 0) {
         if (sscanf(line, "limits %u %u %u", &limits->request_line_bytes_max,
                    &limits->header_bytes_max, &limits->header_count_max) != 3) {
@@ -302,7 +303,7 @@ static void read_line(wire_case_t **wire, const char *line, const char *path, in
     } else if (strncmp(line, "rfc ", 4) != 0) {
         if ((*wire)->claim_count == LINES_MAX) fail_at(path, line_number, "too many claims");
         char *claim = (*wire)->claims[(*wire)->claim_count++];
-        copy_text(claim, sizeof (*wire)->claims[0], line);
+        copy_text(claim, sizeof(*wire)->claims[0], line);
     }
 }
 
@@ -345,6 +346,7 @@ int main(void) {
     }
     int failed = _cmocka_run_group_tests("http1 wire", tests, case_count, NULL, NULL);
     guard_page_close(&guard);
-    for (size_t i = 0; i < case_count; i++) free(cases[i]);
+    for (size_t i = 0; i < case_count; i++)
+        free(cases[i]);
     return failed;
 }

@@ -9,7 +9,8 @@
 
 #include "h1_write.h"
 
-#define SLICE(literal) {literal, sizeof(literal) - 1}
+#define SLICE(literal)                                                                             \
+    { literal, sizeof(literal) - 1 }
 
 static char out[1024];
 
@@ -21,7 +22,8 @@ static void assert_head(const h1_response_t *response, const char *expected) {
     assert_true(written <= max);
     assert_int_equal(written, strlen(expected));
     assert_memory_equal(out, expected, written);
-    for (size_t i = written; i < sizeof out; i++) assert_int_equal(out[i], '#');
+    for (size_t i = written; i < sizeof out; i++)
+        assert_int_equal(out[i], '#');
 }
 
 static void test_head_of_a_plain_answer_has_every_line(void **state) {

@@ -238,9 +238,9 @@ static void test_names_belong_to_the_route_not_to_the_place(void **state) {
 
 static void test_add_of_a_bad_pattern_is_refused(void **state) {
     (void)state;
-    static const char *const patterns[] = {"",        "a",      "*",         ":a",     "/:",
-                                           "/*",      "/*a/b",  "/:a/:a",    "/:a/*a", "/:a-b",
-                                           "/:a.txt", "/x/: b", "/:\xc3\xa9"};
+    static const char *const patterns[] = {
+        "",       "a",      "*",     ":a",      "/:",     "/*",        "/*a/b",
+        "/:a/:a", "/:a/*a", "/:a-b", "/:a.txt", "/x/: b", "/:\xc3\xa9"};
     for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
         assert_int_equal(add(HHTTP_GET, patterns[i], 1), HV_EINVAL);
     }
@@ -282,7 +282,8 @@ static void test_a_literal_of_the_greatest_length_is_found_encoded(void **state)
     memset(pattern + 1, 'a', 255);
     assert_int_equal(hhttp_router_add(router, HHTTP_GET, pattern, 256, 1), 0);
     path[0] = '/';
-    for (int i = 0; i < 256; i++) memcpy(path + 1 + 3 * i, "%61", 3);
+    for (int i = 0; i < 256; i++)
+        memcpy(path + 1 + 3 * i, "%61", 3);
     assert_int_equal(hhttp_router_match(router, HHTTP_GET, path, 1 + 3 * 255, &match), 0);
     assert_int_equal(hhttp_router_match(router, HHTTP_GET, path, 1 + 3 * 256, &match),
                      HV_ENOTFOUND);
@@ -312,7 +313,8 @@ static void test_a_path_that_fits_every_route_finds_the_best(void **state) {
         size_t at = 0;
         for (int i = 0; i < DEPTH; i++) {
             int is_literal = (bits >> i & 1u) != 0;
-            at += (size_t)snprintf(pattern + at, sizeof pattern - at, is_literal ? "/a" : "/:p%d", i);
+            at +=
+                (size_t)snprintf(pattern + at, sizeof pattern - at, is_literal ? "/a" : "/:p%d", i);
         }
         assert_int_equal(hhttp_router_add(router, HHTTP_GET, pattern, at, bits), 0);
     }

@@ -22,8 +22,9 @@ static void test_method_of_each_name_is_that_method(void **state) {
 
 static void test_method_of_anything_else_is_other(void **state) {
     (void)state;
-    static const char *const names[] = {"",     "G",     "get",    "GEt",     "GETS",    "PUTT",
-                                        "POSt", "TRACK", "DELETF", "CONNECX", "OPTIONX", "PROPFIND"};
+    static const char *const names[] = {"",       "G",       "get",     "GEt",
+                                        "GETS",   "PUTT",    "POSt",    "TRACK",
+                                        "DELETF", "CONNECX", "OPTIONX", "PROPFIND"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         assert_int_equal(hhttp_method_of(names[i], strlen(names[i])), HHTTP_OTHER);
     }
@@ -43,7 +44,8 @@ static void test_status_text_of_registered_codes(void **state) {
 
 static void test_status_text_of_others_is_unknown(void **state) {
     (void)state;
-    static const int statuses[] = {-1, 0, 99, 104, 199, 227, 306, 309, 418, 452, 509, 512, 600, 1200};
+    static const int statuses[] = {-1,  0,   99,  104, 199, 227, 306,
+                                   309, 418, 452, 509, 512, 600, 1200};
     for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
         assert_string_equal(hhttp_status_text(statuses[i]), "Unknown");
     }

@@ -179,8 +179,7 @@ static int on_message_complete(llhttp_t *llhttp) {
 }
 
 static void check_against_llhttp(const char *body, size_t len) {
-    static const char head[] =
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     static outcome_t ours;
     h1_parser_t parser;
     memset(&ours, 0, sizeof ours);
@@ -208,7 +207,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (len > INPUT_MAX) return 0;
     const char *text = (const char *)data;
     uint32_t seed = 2166136261u;
-    for (size_t i = 0; i < len; i++) seed = (seed ^ data[i]) * 16777619u;
+    for (size_t i = 0; i < len; i++)
+        seed = (seed ^ data[i]) * 16777619u;
     run(&whole, text, len, SIZE_MAX, seed);
     static const size_t piece_maxima[] = {1, 3, 40};
     for (size_t i = 0; i < sizeof piece_maxima / sizeof piece_maxima[0]; i++) {

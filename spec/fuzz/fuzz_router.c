@@ -44,7 +44,8 @@ static hhttp_method_e method_of_letter(char letter) {
 /* Cuts the next segment off; the text begins with its '/'. */
 static line_t cut_segment(line_t *text) {
     line_t segment = {text->text + 1, 0};
-    while (segment.len < text->len - 1 && segment.text[segment.len] != '/') segment.len++;
+    while (segment.len < text->len - 1 && segment.text[segment.len] != '/')
+        segment.len++;
     text->text += segment.len + 1;
     text->len -= segment.len + 1;
     return segment;

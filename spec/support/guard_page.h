@@ -1,5 +1,5 @@
-/* guard_page.h - memory whose end is followed by a page that cannot be read: a parser that looks one
- * byte too far dies at once, with or without a sanitizer. */
+/* guard_page.h - memory whose end is followed by a page that cannot be read: a parser that looks
+ * one byte too far dies at once, with or without a sanitizer. */
 #ifndef HV_SPEC_GUARD_PAGE_H_
 #define HV_SPEC_GUARD_PAGE_H_
 
