@@ -26,6 +26,7 @@ local doors = {
   { "^lualib%.h$", { "^bindings/" } },
   { "^luajit%.h$", { "^bindings/" } },
   { "^openssl/", { "^runtime/net/htls_openssl%.c$" } },
+  { "^ares%.h$", { "^runtime/net/hdns_ares%.c$" } },
   { "^nghttp2/", { "^runtime/http2/" } },
   { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$" } },
   { "^liburing%.h$", { "^runtime/poll/hpoll_uring%.c$" } },
@@ -219,11 +220,12 @@ local function check_words(path, number, line)
 end
 
 -- A call through a member that holds a user's function: x->on_read(...), ev->cb(...). Outside the
--- dispatcher it stands inside HV_DISPATCH, which marks the loop as dispatching; the one call of a
--- callback that is the loop's own, its wake-up, needs no mark.
+-- dispatcher it stands inside HV_DISPATCH, which marks the loop as dispatching; calls of the
+-- runtime's own functions, the loop's wake-up and a watched descriptor's owner, need no mark.
 local function check_user_calls(path, number, line)
   if not path:find("^runtime/") or path == "runtime/loop/hdispatch.c" then return end
-  if line:find("HV_DISPATCH(", 1, true) or line:find("wake_watcher.node.ev.cb(", 1, true) then
+  if line:find("HV_DISPATCH(", 1, true) or line:find("wake_watcher.node.ev.cb(", 1, true)
+    or line:find("watch->on_ready(", 1, true) then
     return
   end
   for name in line:gmatch("[%.>]%s*([%w_]+)%s*%)?%s*%(") do
