@@ -78,6 +78,7 @@ function(hv_add_fuzz_target source)
     set_target_properties(${name} PROPERTIES C_EXTENSIONS OFF
         RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/spec)
     target_include_directories(${name} PRIVATE ${room_dirs})
+    target_include_directories(${name} SYSTEM PRIVATE ${HV_LLHTTP_INCLUDE_DIR})
     target_link_libraries(${name} PRIVATE hv_own ${support} hv_static)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_test(NAME ${prefix}${name} COMMAND ${name} ${arguments})
