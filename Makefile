@@ -31,7 +31,8 @@ test:
 
 bench:
 	.ci/setup bench
-	$(MAKE) build
+	cmake -S . -B build $(if $(wildcard build/CMakeCache.txt),,$(generator)) $(FLAGS)
+	cmake --build build --target all bench_clients
 	spec/bench/run
 
 install: build
