@@ -28,6 +28,7 @@ typedef enum {
     HIO_TYPE_IP      = 0x00000100,
     HIO_TYPE_UDP     = 0x00001000,
     HIO_TYPE_TCP     = 0x00100000,
+    HIO_TYPE_SSL     = 0x01000000, /* TCP under TLS */
     HIO_TYPE_PIPE    = 0x10000000, /* pipes and unix stream sockets */
 } hio_type_e;
 
@@ -74,6 +75,17 @@ HV_EXPORT hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int po
 /* A datagram socket whose peer is host:port. */
 HV_EXPORT hio_t *hloop_create_udp_client(hloop_t *loop, const char *host, int port);
 
+/* Any of these by kind and side: TCP, SSL, UDP, or PIPE with a path.
+ *   server  a listener that accepts from hio_accept on, after hio_setcb_accept; one for SSL takes
+ *           its certificate by hio_new_ssl_ctx or hio_set_ssl_ctx
+ *   client  connects as hloop_create_tcp_client does; set hio_setcb_connect */
+HV_EXPORT hio_t *hio_create_socket(hloop_t *loop, const char *host, int port, hio_type_e type,
+                                   hio_side_e side);
+/* Begins to accept (again). Returns 0; HV_EINVAL where the io does not listen. */
+HV_EXPORT int hio_accept(hio_t *io);
+/* Nothing but a check: a client of hio_create_socket connects by itself in the next pass. */
+HV_EXPORT int hio_connect(hio_t *io);
+
 /* A pair of connected ends in this loop: what is written to one is read at the other. Returns 0,
  * or a negative code. */
 HV_EXPORT int hio_create_pipe(hloop_t *loop, hio_t *ends[2]);
@@ -111,6 +123,9 @@ HV_EXPORT struct sockaddr *hio_peeraddr(hio_t *io);
 HV_EXPORT int hio_is_opened(const hio_t *io); /* neither closing nor closed */
 HV_EXPORT int hio_is_connected(const hio_t *io);
 HV_EXPORT int hio_is_closed(const hio_t *io);
+#define hio_is_alive(io) hio_is_opened(io)
+/* Whether the loop has an io with this descriptor; unlike hio_get, none is made. */
+HV_EXPORT int hio_exists(hloop_t *loop, int fd);
 HV_EXPORT void hio_set_context(hio_t *io, void *context);
 HV_EXPORT void *hio_context(const hio_t *io);
 /* Milliseconds since bytes last came in or went out. */
@@ -202,6 +217,54 @@ HV_EXPORT void hio_set_write_high(hio_t *io, uint32_t bytes);
 HV_EXPORT void hio_set_max_write_bufsize(hio_t *io, uint32_t bytes);
 /* The peer of a datagram socket. */
 HV_EXPORT void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_t addr_len);
+
+/* ---- Upstreams: what one io reads is written to another of the same loop ---- */
+
+/* Passes on what either side sends, both ways, from when both are connected: TCP, TLS, unix streams
+ * and pipes, in any pairing. A side is read only as fast as the other one takes it (its high-water
+ * mark). The end of one side ends the other's write side; when both have ended, or one is closed or
+ * fails, both are closed, behind what is queued.
+ *   io1, io2  their read, eof and drain callbacks are replaced; the close callbacks stay yours. An
+ *             on_connect that is set before is to call hio_read_upstream.
+ * Returns 0; HV_EINVAL for what is no stream of the same loop, HV_EBUSY where one has an upstream
+ * already, HV_ECLOSED, HV_ENOMEM. */
+HV_EXPORT int hio_forward(hio_t *io1, hio_t *io2);
+/* Bytes read from this io and passed on so far; known in its close callback, too. */
+HV_EXPORT uint64_t hio_forwarded_bytes(const hio_t *io);
+
+/* Makes a client for host:port and forwards between `io` and it.
+ *   ssl  not 0: the upstream speaks TLS and is verified; before it connects, hio_set_hostname sets
+ *        the name to verify where it is not `host`
+ * Returns the upstream, or NULL with hloop_last_error set; `io` is then as it was. */
+HV_EXPORT hio_t *hio_setup_tcp_upstream(hio_t *io, const char *host, int port, int ssl);
+HV_EXPORT hio_t *hio_setup_ssl_upstream(hio_t *io, const char *host, int port);
+
+/* Passes the datagrams that come to a bound socket on to host:port, and the answers back: every
+ * client has an upstream socket of its own, made by its first datagram. What cannot be passed on is
+ * dropped. `host` is a literal.
+ * Returns `io`, or NULL with hloop_last_error set: HV_EINVAL where `io` is no bound datagram
+ * socket, HV_EBUSY where it has an upstream already. */
+HV_EXPORT hio_t *hio_setup_udp_upstream(hio_t *io, const char *host, int port);
+/* Its limits, for clients that come from now on.
+ *   idle_ms      a client without datagrams either way for so long is forgotten; default 60000
+ *   clients_max  one more, and the one that was silent longest is forgotten; default 1024
+ *   0 leaves one as it is
+ * Returns 0; HV_EINVAL where there is no UDP upstream. */
+HV_EXPORT int hio_set_udp_upstream_limits(hio_t *io, int idle_ms, uint32_t clients_max);
+/* Clients that are known at the moment. */
+HV_EXPORT uint32_t hio_udp_upstream_count(const hio_t *io);
+
+/* The parts of it. Linking alone installs no callback and has no policy; the link ends when one of
+ * the two has been closed. Returns as hio_forward. */
+HV_EXPORT int hio_setup_upstream(hio_t *io1, hio_t *io2);
+/* The other side, or NULL. */
+HV_EXPORT hio_t *hio_get_upstream(const hio_t *io);
+/* These may be set as callbacks, or called in one. They do nothing without an upstream. */
+/* Reads both, where both are connected. */
+HV_EXPORT void hio_read_upstream(hio_t *io);
+/* Writes to the upstream; where it takes no more, `io` is closed. */
+HV_EXPORT void hio_write_upstream(hio_t *io, void *buf, int readbytes);
+HV_EXPORT void hio_close_upstream(hio_t *io);
 
 /* ---- Closing ---- */
 

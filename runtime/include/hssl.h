@@ -64,6 +64,22 @@ HV_EXPORT const char *hssl_last_error(void);
 /* "OpenSSL 3.0.x ..." */
 HV_EXPORT const char *hssl_backend(void);
 
+/* ---- Making one: as their TCP kin in hio.h, see there ---- */
+
+/* A listener that lets nobody in before hio_new_ssl_ctx or hio_set_ssl_ctx has set a certificate. */
+HV_EXPORT hio_t *hloop_create_ssl_server(hloop_t *loop, const char *host, int port,
+                                         haccept_cb on_accept);
+/* A client that verifies `host`. May be called with a close callback as a fifth argument. For a
+ * context of your own use hloop_create_tcp_client and hio_set_ssl_ctx. */
+HV_EXPORT hio_t *hio_ssl_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
+                                hclose_cb on_close);
+#define HV_SSL_CLIENT_4(loop, host, port, on_connect) \
+    hio_ssl_client(loop, host, port, on_connect, NULL)
+#define HV_SSL_CLIENT_5(loop, host, port, on_connect, on_close) \
+    hio_ssl_client(loop, host, port, on_connect, on_close)
+#define hloop_create_ssl_client(...) \
+    HV_TCP_CLIENT_PICK(__VA_ARGS__, HV_SSL_CLIENT_5, HV_SSL_CLIENT_4, 0)(__VA_ARGS__)
+
 /* ---- On an io: before it connects, or on a listener for what it accepts ---- */
 
 /* TLS with the defaults of its side: a client that verifies, by a context shared in the process.

@@ -290,6 +290,7 @@ static void finish_close(hio_t *io) {
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
+    if (io->ext != NULL) hv__forward_closed(io);
     hbuf_deinit(&io->kept);
     hbuf_deinit(&io->queue);
     if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->free(io);
@@ -413,6 +414,7 @@ void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hnet_t *net = loop->net;
     HV_ASSERT(io->state != HIO_DEAD);
+    if (io->ext != NULL) hv__forward_cut(io);
     if (net->current == io) {
         if (io->flags & HIO_FLAG_LAYERED) {
             io->ext->layer->flush(io);
@@ -478,7 +480,7 @@ uint32_t hio_idle_ms(const hio_t *io) {
 
 hio_type_e hio_type(const hio_t *io) {
     switch (io->kind) {
-    case HSOCK_KIND_STREAM: return HIO_TYPE_TCP;
+    case HSOCK_KIND_STREAM: return io->flags & HIO_FLAG_LAYERED ? HIO_TYPE_SSL : HIO_TYPE_TCP;
     case HSOCK_KIND_DATAGRAM: return HIO_TYPE_UDP;
     case HSOCK_KIND_UNIX:
     case HSOCK_KIND_PIPE: return HIO_TYPE_PIPE;

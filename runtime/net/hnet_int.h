@@ -51,6 +51,9 @@ enum {
     HIO_FLAG_HANDSHAKING    = 0x8000, /* the layer is not open yet */
     HIO_FLAG_LAYER_KEPT     = 0x20000, /* the layer has bytes that the wire brought before */
     HIO_FLAG_LAYER_DUE      = 0x10000, /* a connected stream begins its layer in the next pass */
+    HIO_FLAG_FORWARDS       = 0x1000000, /* what is read goes to ext->upstream, as its end does */
+    HIO_FLAG_PAUSED         = 0x2000000, /* not read until ext->upstream has drained */
+    HIO_FLAG_WANTS_LAYER    = 0x4000000, /* a listener that must not accept in the clear */
 };
 
 /* What few ios need. */
@@ -76,6 +79,9 @@ typedef struct hio_ext_s {
     void *layer_state; /* of a listener: the rules for what it accepts */
     hsock_addr_t *local; /* NULL until asked for */
     hsock_addr_t *peer;  /* where it does not fit io->peer */
+    hio_t *upstream;     /* each is the other's */
+    struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
+    uint64_t forwarded_bytes;
 } hio_ext_t;
 
 struct hio_s {
@@ -201,6 +207,11 @@ void hv__io_ended(hio_t *io);
 int hv__tls_accept(hio_t *listener, hio_t *io);
 void hv__tls_set_default_host(hio_t *io, const char *host);
 void hv__tls_flush_early(hio_t *io);
+
+/* ---- hforward.c: an io with `ext` is closed, after its close callback, or leaves its loop ---- */
+
+void hv__forward_closed(hio_t *io);
+void hv__forward_cut(hio_t *io);
 
 /* ---- hio_timeout.c ---- */
 

@@ -53,11 +53,12 @@ static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, so
     io->watcher.node.ev.userdata = listener->watcher.node.ev.userdata;
     hv__io_set_peer(io, &peer->sa, peer_len);
     haccept_cb on_accept = listener->ext->on_accept;
-    if (on_accept == NULL) {
+    int is_layered = (listener->flags & HIO_FLAG_LAYERED) != 0;
+    if (on_accept == NULL || (listener->flags & HIO_FLAG_WANTS_LAYER && !is_layered)) {
         hio_close(io);
         return 1;
     }
-    if (listener->flags & HIO_FLAG_LAYERED) {
+    if (is_layered) {
         accept_layered(listener, io);
     } else {
         hv__io_enter(io);
