@@ -9,6 +9,8 @@
 
 #include <signal.h>
 
+#include "hversion.h"
+
 typedef struct watcher_s {
     hvl_object_t object;
     hidle_t *idle;

@@ -13,7 +13,7 @@ enum { AFTER, EVERY, CRON };
 typedef struct hvl_timer_s {
     hvl_object_t object;
     int kind;
-    int is_running;
+    int running_count; /* runs that have not ended; above 1 only by reset() of an `after` */
     int arg_count;
     uint32_t period_ms;
     int64_t last_minute; /* CRON */
@@ -33,8 +33,7 @@ static int is_armed(const hvl_timer_t *self) {
 static void on_run_finished(hvl_task_t *task, int status) {
     (void)status;
     hvl_timer_t *self = task->userdata[0];
-    self->is_running = 0;
-    if (!is_armed(self)) hvl_unanchor(self);
+    if (--self->running_count == 0 && !is_armed(self)) hvl_unanchor(self);
 }
 
 static void run_timer(hvl_timer_t *self) {
@@ -47,7 +46,7 @@ static void run_timer(hvl_timer_t *self) {
     lua_replace(co, 1);
     for (int i = 1; i <= self->arg_count + 1; i++) lua_rawgeti(co, 1, i);
     lua_remove(co, 1);
-    self->is_running = 1;
+    self->running_count++;
     task->on_finish = on_run_finished;
     task->userdata[0] = self;
     hvl_task_run(task, self->arg_count);
@@ -61,7 +60,7 @@ static void on_timer(htimer_t *timer) {
         if (minute == self->last_minute) return;
         self->last_minute = minute;
     }
-    if (!self->is_running) run_timer(self);
+    if (self->kind == AFTER || self->running_count == 0) run_timer(self);
 }
 
 /* Makes the object from a function at stack index 2 and its arguments behind it. */
@@ -157,7 +156,7 @@ static int timer_stop(lua_State *L) {
     hvl_timer_t *self = hvl_check(L, 1, &timer_class);
     if (self->object.rt->loop == NULL) return 0;
     disarm(self);
-    if (!self->is_running) hvl_unanchor(self);
+    if (self->running_count == 0) hvl_unanchor(self);
     return 0;
 }
 

@@ -1,0 +1,75 @@
+/* conn.h - the stream object of hv.tcp (and of everything else that reads and writes a stream:
+ * stdin, pipes), shared by conn.c and tcp.c. */
+#ifndef HVL_CONN_H_
+#define HVL_CONN_H_
+
+#include "bind.h"
+
+/* Options and functions of an event-style connection or of all connections of a server. Counted:
+ * the server and each open connection hold it. */
+typedef struct hvl_handlers_s {
+    hvl_object_t object;
+    int holders;
+    int on_task; /* task style: the function that a connection's task runs */
+    int on_open;
+    int on_message;
+    int on_drain;
+    int on_close;
+    int has_unpack;
+    unpack_setting_t unpack;
+    uint32_t read_timeout_ms; /* of one waiting read; 0: none */
+    uint32_t write_timeout_ms;
+    uint32_t idle_timeout_ms;
+    uint32_t write_high;
+    int is_delayed; /* no_delay = false */
+} hvl_handlers_t;
+
+typedef struct hvl_conn_s {
+    hvl_object_t object;
+    hio_t *io;                /* NULL from the close callback on */
+    hvl_handlers_t *handlers; /* held */
+    void *owner;              /* a server, which counts its connections; or NULL */
+    hvl_waiter_t reader;
+    hvl_waiter_t writer;
+    htimer_t *read_timer;
+    uint64_t read_start_us; /* when the reader began to wait */
+    uint32_t read_timeout_ms;
+    int unpack_ref;    /* its own setting, or LUA_NOREF */
+    int heartbeat_ref; /* or LUA_NOREF */
+    int error;         /* of hio_error, once it is closed */
+    uint8_t is_connecting;
+    uint8_t is_eof;
+    uint8_t is_closed_here;
+    uint8_t is_line;  /* the reader wants its line without the line end */
+    uint8_t has_data; /* its environment table is its own */
+    uint8_t is_paused; /* event style: reading rests while a handler waits */
+    uint16_t busy;    /* tasks that run a function for it; it stays anchored for them */
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer; /* a copy for after the close */
+} hvl_conn_t;
+
+extern const hvl_class_t hvl_conn_class;
+
+/* Called when a connection of a server has closed. */
+void hvl_server_lost(void *owner);
+
+/* Makes the object of an io, anchored, on the stack. NULL is never returned; `handlers` is held. */
+hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *handlers, void *owner);
+/* Sets callbacks and options of a connected io, then runs on_task, or on_open and starts reading. */
+void hvl_conn_begin(hvl_conn_t *conn);
+
+/* Reads the (already checked) options at a stack index and leaves the object on the stack. */
+hvl_handlers_t *hvl_handlers_new(lua_State *L, hvl_t *rt, int index);
+void hvl_handlers_hold(lua_State *L, int index);
+void hvl_handlers_release(hvl_handlers_t *handlers);
+
+/* Fills a setting from the (already checked) table at a stack index. Returns 0 or HV_EINVAL. */
+int hvl_unpack_setting(lua_State *L, int index, unpack_setting_t *setting);
+
+/* Registers the classes and leaves {methods=, meta=, field=} on the stack. */
+void hvl_conn_open(lua_State *L, hvl_t *rt);
+
+#endif

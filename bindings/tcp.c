@@ -1,0 +1,197 @@
+/* tcp.c - listening and connecting. What can be done with a connection is in conn.c. */
+#include "conn.h"
+
+typedef struct server_s {
+    hvl_object_t object;
+    hio_t *io;
+    hvl_handlers_t *handlers;
+    uint32_t count;
+    uint32_t max; /* connections; 0: no limit */
+    int is_full;  /* accepting rests */
+} server_t;
+
+static const hvl_class_t server_class = {"hv.tcp_server"};
+
+/* ---- Servers ---- */
+
+static void on_accept(hio_t *io) {
+    server_t *server = hevent_userdata(io);
+    hvl_t *rt = server->object.rt;
+    if (rt->loop == NULL) {
+        hio_close(io);
+        return;
+    }
+    luaL_checkstack(rt->L, LUA_MINSTACK, "too many values");
+    hvl_conn_t *conn = hvl_conn_new(rt->L, rt, io, server->handlers, server);
+    lua_pop(rt->L, 1);
+    server->count++;
+    if (server->max > 0 && server->count >= server->max && server->io != NULL) {
+        server->is_full = 1;
+        hio_read_stop(server->io);
+    }
+    hvl_conn_begin(conn);
+}
+
+static void server_leave(server_t *server) {
+    if (server->io == NULL && server->count == 0) hvl_unanchor(server);
+}
+
+void hvl_server_lost(void *owner) {
+    server_t *server = owner;
+    server->count--;
+    if (server->is_full && server->io != NULL) {
+        server->is_full = 0;
+        hio_read(server->io);
+    }
+    server_leave(server);
+}
+
+static void on_server_close(hio_t *io) {
+    server_t *server = hevent_userdata(io);
+    server->io = NULL;
+    if (server->object.rt->loop == NULL) return;
+    hvl_handlers_release(server->handlers);
+    server->handlers = NULL;
+    server_leave(server);
+}
+
+/* listen(host, port, backlog, reuse_port, max_connections, options): all checked. */
+static int listen_on(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    const char *host = luaL_checkstring(L, 1);
+    int port = (int)luaL_checkinteger(L, 2);
+    int backlog = (int)luaL_checkinteger(L, 3);
+    int flags = lua_toboolean(L, 4) ? HIO_LISTEN_REUSE_PORT : 0;
+    uint32_t max = (uint32_t)luaL_checkinteger(L, 5);
+    luaL_checktype(L, 6, LUA_TTABLE);
+    if (rt->loop == NULL) return hvl_push_error(L, "listen", HV_ECLOSED);
+    server_t *server = hvl_object_new(L, rt, &server_class, sizeof *server);
+    hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 6);
+    hvl_handlers_hold(L, -1);
+    lua_pop(L, 1);
+    hio_t *io = hloop_create_tcp_listener(rt->loop, host, port, on_accept, backlog, flags);
+    if (io == NULL) {
+        hvl_handlers_release(handlers);
+        lua_pushfstring(L, *host == '/' ? "listen %s" : "listen %s:%d", host, port);
+        return hvl_push_error(L, lua_tostring(L, -1), hloop_last_error(rt->loop));
+    }
+    server->io = io;
+    server->handlers = handlers;
+    server->max = max;
+    hevent_set_userdata(io, server);
+    hio_setcb_close(io, on_server_close);
+    hvl_anchor(L, -1);
+    return 1;
+}
+
+static server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_class); }
+
+static int server_port(lua_State *L) {
+    server_t *server = check_server(L);
+    if (server->io == NULL) return hvl_push_error(L, "port", HV_ECLOSED);
+    hvl_push_address(L, hio_localaddr(server->io));
+    lua_getfield(L, -1, "port");
+    return 1;
+}
+
+static int server_count(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)check_server(L)->count);
+    return 1;
+}
+
+static int server_close(lua_State *L) {
+    server_t *server = check_server(L);
+    if (server->io != NULL && server->object.rt->loop != NULL) hio_close(server->io);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int server_address(lua_State *L) {
+    server_t *server = check_server(L);
+    if (server->io == NULL) return hvl_push_error(L, "address", HV_ECLOSED);
+    hvl_push_address(L, hio_localaddr(server->io));
+    return 1;
+}
+
+static int set_reference(lua_State *L, int is_referenced) {
+    server_t *server = check_server(L);
+    if (server->io != NULL && is_referenced) hevent_ref(server->io);
+    if (server->io != NULL && !is_referenced) hevent_unref(server->io);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int server_ref(lua_State *L) { return set_reference(L, 1); }
+static int server_unref(lua_State *L) { return set_reference(L, 0); }
+
+static int server_tostring(lua_State *L) {
+    server_t *server = check_server(L);
+    char address[128];
+    if (server->io == NULL || !hio_is_opened(server->io)) {
+        lua_pushfstring(L, "hv.tcp_server{closed, %d connections}", (int)server->count);
+    } else {
+        lua_pushfstring(L, "hv.tcp_server{listening %s, %d connections}",
+                        hvl_address_text(hio_localaddr(server->io), address, sizeof address),
+                        (int)server->count);
+    }
+    return 1;
+}
+
+/* ---- Connecting ---- */
+
+static void on_connect(hio_t *io) {
+    hvl_conn_t *conn = hevent_userdata(io);
+    conn->is_connecting = 0;
+    hvl_task_t *task = hvl_wake(&conn->reader);
+    if (task == NULL) {
+        hio_abort(io);
+        return;
+    }
+    hvl_push(task->co, conn);
+    hvl_conn_begin(conn);
+    hvl_resume_now(task, 1);
+}
+
+static void on_connect_canceled(hvl_task_t *task, void *data) {
+    (void)task;
+    hvl_conn_t *conn = data;
+    conn->reader.task = NULL;
+    if (conn->io != NULL) hio_abort(conn->io);
+}
+
+/* connect(host, port, timeout, options): all checked. */
+static int connect_to(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    const char *host = luaL_checkstring(L, 1);
+    int port = (int)luaL_checkinteger(L, 2);
+    int timeout_ms = (int)luaL_checkinteger(L, 3);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+    lua_pushfstring(L, *host == '/' ? "connect %s" : "connect %s:%d", host, port);
+    const char *what = lua_tostring(L, -1);
+    hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 4);
+    hio_t *io = hloop_create_tcp_client(rt->loop, host, port, on_connect);
+    if (io == NULL) return hvl_push_error(L, what, hloop_last_error(rt->loop));
+    hvl_anchor(L, -1);
+    hvl_conn_t *conn = hvl_conn_new(L, rt, io, handlers, NULL);
+    conn->is_connecting = 1;
+    hio_set_connect_timeout(io, timeout_ms);
+    conn->reader = hvl_wait_begin(L, "connect", -1, on_connect_canceled, conn);
+    return hvl_wait(L);
+}
+
+int hvl_open_tcp(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"listen", listen_on}, {"connect", connect_to}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"port", server_port},       {"count", server_count},
+                                       {"close", server_close},     {"ref", server_ref},
+                                       {"unref", server_unref},     {"address", server_address},
+                                       {NULL, NULL}};
+    static const luaL_Reg metamethods[] = {{"__tostring", server_tostring}, {NULL, NULL}};
+    hvl_t *rt = hvl_self(L);
+    hvl_conn_open(L, rt);
+    hvl_setfuncs(L, rt, functions);
+    hvl_class_new(L, rt, &server_class, methods, metamethods);
+    lua_setfield(L, -2, "server_methods");
+    return 1;
+}

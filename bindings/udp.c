@@ -1,0 +1,305 @@
+/* udp.c - datagram sockets. A datagram is read only while somebody waits for one, or all the time
+ * with on_message; what the kernel's buffer cannot hold is lost, as datagrams are. */
+#include "bind.h"
+
+typedef struct udp_s {
+    hvl_object_t object;
+    hio_t *io; /* NULL from the close callback on */
+    hvl_waiter_t reader;
+    int message_ref;
+    int close_ref;
+    int busy;      /* tasks that run a function for it */
+    int is_paused; /* a handler waits */
+    int is_closed_here;
+} udp_t;
+
+static const hvl_class_t udp_class = {"hv.udp"};
+
+static udp_t *check_udp(lua_State *L) { return hvl_check(L, 1, &udp_class); }
+
+static void leave_anchor(udp_t *self) {
+    if (self->io == NULL && self->busy == 0) hvl_unanchor(self);
+}
+
+static hvl_task_t *begin_for(udp_t *self, int ref, hvl_finish_cb on_finish) {
+    hvl_task_t *task = hvl_task_begin_ref(self->object.rt, ref);
+    if (task == NULL) return NULL;
+    hvl_push(task->co, self);
+    task->on_finish = on_finish;
+    task->userdata[0] = self;
+    self->busy++;
+    return task;
+}
+
+static void on_message_finished(hvl_task_t *task, int status) {
+    udp_t *self = task->userdata[0];
+    (void)status; /* one bad datagram is no reason to stop serving the others */
+    self->busy--;
+    if (self->is_paused && self->io != NULL && !self->is_closed_here) {
+        self->is_paused = 0;
+        hio_read(self->io);
+    }
+    leave_anchor(self);
+}
+
+static void on_close_finished(hvl_task_t *task, int status) {
+    (void)status;
+    udp_t *self = task->userdata[0];
+    self->busy--;
+    leave_anchor(self);
+}
+
+static void on_datagram(hio_t *io, void *buf, int len) {
+    udp_t *self = hevent_userdata(io);
+    if (self->message_ref != LUA_NOREF) {
+        hvl_task_t *task = begin_for(self, self->message_ref, on_message_finished);
+        if (task == NULL) return;
+        lua_pushlstring(task->co, buf, (size_t)len);
+        hvl_push_address(task->co, hio_peeraddr(io));
+        if (hvl_task_run(task, 3) == HVL_WAITING) {
+            self->is_paused = 1;
+            if (self->io != NULL) hio_read_stop(self->io);
+        }
+        return;
+    }
+    hvl_task_t *task = hvl_wake(&self->reader);
+    if (task == NULL) return;
+    lua_pushlstring(task->co, buf, (size_t)len);
+    hvl_push_address(task->co, hio_peeraddr(io));
+    hvl_resume_now(task, 2);
+}
+
+static void wake_reader(udp_t *self, int code) {
+    hvl_task_t *task = hvl_wake(&self->reader);
+    if (task != NULL) hvl_resume_later(task, hvl_push_error(task->co, "recv", code));
+}
+
+static void on_close(hio_t *io) {
+    udp_t *self = hevent_userdata(io);
+    int error = hio_error(io);
+    hvl_t *rt = self->object.rt;
+    self->io = NULL;
+    if (rt->loop == NULL) return;
+    wake_reader(self, error ? error : HV_ECLOSED);
+    hvl_task_t *task = begin_for(self, self->close_ref, on_close_finished);
+    if (task != NULL) {
+        if (error != 0) lua_pushstring(task->co, herr_text(error));
+        if (error != 0) lua_pushstring(task->co, herr_name(error));
+        hvl_task_run(task, error != 0 ? 3 : 1);
+    }
+    hvl_unref(rt, &self->message_ref);
+    hvl_unref(rt, &self->close_ref);
+    leave_anchor(self);
+}
+
+/* open(is_client, host, port, options): all checked. */
+static int open_socket(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    int is_client = lua_toboolean(L, 1);
+    const char *host = luaL_checkstring(L, 2);
+    int port = (int)luaL_checkinteger(L, 3);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    if (rt->loop == NULL) return hvl_push_error(L, "udp", HV_ECLOSED);
+    udp_t *self = hvl_object_new(L, rt, &udp_class, sizeof *self);
+    self->message_ref = self->close_ref = LUA_NOREF;
+    self->io = is_client ? hloop_create_udp_client(rt->loop, host, port)
+                         : hloop_create_udp_server(rt->loop, host, port);
+    if (self->io == NULL) {
+        lua_pushfstring(L, is_client ? "connect %s:%d" : "bind %s:%d", host, port);
+        return hvl_push_error(L, lua_tostring(L, -1), hloop_last_error(rt->loop));
+    }
+    hevent_set_userdata(self->io, self);
+    hio_setcb_read(self->io, on_datagram);
+    hio_setcb_close(self->io, on_close);
+    hvl_anchor(L, -1);
+    self->message_ref = hvl_ref_field(L, 4, "on_message");
+    self->close_ref = hvl_ref_field(L, 4, "on_close");
+    if (self->message_ref != LUA_NOREF) hio_read(self->io);
+    return 1;
+}
+
+static int parse_address(const char *ip, int port, struct sockaddr_storage *addr) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    memset(addr, 0, sizeof *addr);
+    if (strcmp(ip, "localhost") == 0) ip = "127.0.0.1";
+    if (inet_pton(AF_INET, ip, &in.sin_addr) == 1) {
+        memcpy(addr, &in, sizeof in);
+        return 0;
+    }
+    if (inet_pton(AF_INET6, ip, &in6.sin6_addr) == 1) {
+        memcpy(addr, &in6, sizeof in6);
+        return 0;
+    }
+    return HV_ENOTFOUND;
+}
+
+/* send(data[, host, port]) */
+static int udp_send(lua_State *L) {
+    udp_t *self = check_udp(L);
+    size_t len = 0;
+    if (!lua_isstring(L, 2)) {
+        return hvl_misuse(L, "sock:send: string expected, got %s", luaL_typename(L, 2));
+    }
+    const char *data = lua_tolstring(L, 2, &len);
+    struct sockaddr_storage addr;
+    int has_address = !lua_isnoneornil(L, 3);
+    int code = 0;
+    if (has_address) {
+        if (lua_type(L, 3) != LUA_TSTRING) {
+            return hvl_misuse(L, "sock:send: host must be a string, got %s", luaL_typename(L, 3));
+        }
+        int port = (int)hvl_check_integer(L, 4, "sock:send: port", 1, 65535);
+        code = parse_address(lua_tostring(L, 3), port, &addr);
+    }
+    if (self->io == NULL || self->is_closed_here) code = HV_ECLOSED;
+    if (code == 0) {
+        code = has_address ? hio_sendto(self->io, data, len, (struct sockaddr *)&addr)
+                           : hio_write(self->io, data, len);
+    }
+    if (code < 0) return hvl_push_error(L, "send", code);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static void on_recv_canceled(hvl_task_t *task, void *data) {
+    (void)task;
+    udp_t *self = data;
+    self->reader.task = NULL;
+    if (self->io != NULL) hio_read_stop(self->io);
+}
+
+/* recv([timeout]) -> data, {ip=, port=} */
+static int udp_recv(lua_State *L) {
+    if (hvl_is_dual(L)) return hvl_dual(L);
+    udp_t *self = check_udp(L);
+    int64_t timeout_ms = -1;
+    if (!lua_isnoneornil(L, 2)) {
+        timeout_ms = hvl_check_integer(L, 2, "sock:recv: timeout", 0, INT32_MAX);
+    }
+    if (self->io == NULL || self->is_closed_here) return hvl_push_error(L, "recv", HV_ECLOSED);
+    if (self->message_ref != LUA_NOREF) {
+        return hvl_misuse(L, "sock:recv: on_message reads this socket");
+    }
+    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+    if (hvl_is_waited(&self->reader)) return hvl_push_error(L, "recv", HV_EBUSY);
+    hio_read_once(self->io);
+    self->reader = hvl_wait_begin(L, "recv", timeout_ms, on_recv_canceled, self);
+    return hvl_wait(L);
+}
+
+static int udp_close(lua_State *L) {
+    udp_t *self = check_udp(L);
+    if (self->io != NULL && !self->is_closed_here && self->object.rt->loop != NULL) {
+        self->is_closed_here = 1;
+        hio_close(self->io);
+        wake_reader(self, HV_ECLOSED);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int udp_local_address(lua_State *L) {
+    udp_t *self = check_udp(L);
+    if (self->io == NULL) return hvl_push_error(L, "local_address", HV_ECLOSED);
+    hvl_push_address(L, hio_localaddr(self->io));
+    return 1;
+}
+
+static int udp_port(lua_State *L) {
+    udp_t *self = check_udp(L);
+    if (self->io == NULL) return hvl_push_error(L, "port", HV_ECLOSED);
+    hvl_push_address(L, hio_localaddr(self->io));
+    lua_getfield(L, -1, "port");
+    return 1;
+}
+
+static int set_socket_option(lua_State *L, udp_t *self, int level, int name, const void *value,
+                             socklen_t bytes, const char *what) {
+    if (self->io == NULL) return hvl_push_error(L, what, HV_ECLOSED);
+    if (setsockopt(hio_fd(self->io), level, name, value, bytes) != 0) {
+        return hvl_push_error(L, what, errno);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int udp_set_broadcast(lua_State *L) {
+    int on = lua_toboolean(L, 2);
+    return set_socket_option(L, check_udp(L), SOL_SOCKET, SO_BROADCAST, &on, sizeof on,
+                             "set_broadcast");
+}
+
+static int change_group(lua_State *L, int name4, int name6, const char *what) {
+    udp_t *self = check_udp(L);
+    struct sockaddr_storage addr;
+    const char *group = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+    if (group == NULL || parse_address(group, 0, &addr) != 0) {
+        return hvl_misuse(L, "sock:%s: address of a group expected, got %s", what,
+                          group ? group : luaL_typename(L, 2));
+    }
+    if (addr.ss_family == AF_INET6) {
+        struct ipv6_mreq request = {.ipv6mr_interface = 0};
+        struct sockaddr_in6 in6;
+        memcpy(&in6, &addr, sizeof in6);
+        request.ipv6mr_multiaddr = in6.sin6_addr;
+        return set_socket_option(L, self, IPPROTO_IPV6, name6, &request, sizeof request, what);
+    }
+    struct sockaddr_in in;
+    memcpy(&in, &addr, sizeof in);
+    struct ip_mreq request = {.imr_multiaddr = in.sin_addr};
+    return set_socket_option(L, self, IPPROTO_IP, name4, &request, sizeof request, what);
+}
+
+static int udp_join_group(lua_State *L) {
+    return change_group(L, IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP, "join_group");
+}
+
+static int udp_leave_group(lua_State *L) {
+    return change_group(L, IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP, "leave_group");
+}
+
+static int set_reference(lua_State *L, int is_referenced) {
+    udp_t *self = check_udp(L);
+    if (self->io != NULL && is_referenced) hevent_ref(self->io);
+    if (self->io != NULL && !is_referenced) hevent_unref(self->io);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int udp_ref(lua_State *L) { return set_reference(L, 1); }
+static int udp_unref(lua_State *L) { return set_reference(L, 0); }
+
+static int udp_tostring(lua_State *L) {
+    udp_t *self = check_udp(L);
+    char address[128];
+    if (self->io == NULL || self->is_closed_here) {
+        lua_pushliteral(L, "hv.udp{closed}");
+    } else {
+        lua_pushfstring(L, "hv.udp{open %s}",
+                        hvl_address_text(hio_localaddr(self->io), address, sizeof address));
+    }
+    return 1;
+}
+
+int hvl_open_udp(lua_State *L) {
+    static const luaL_Reg functions[] = {{"open", open_socket}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"send", udp_send},
+                                       {"recv", udp_recv},
+                                       {"close", udp_close},
+                                       {"port", udp_port},
+                                       {"local_address", udp_local_address},
+                                       {"set_broadcast", udp_set_broadcast},
+                                       {"join_group", udp_join_group},
+                                       {"leave_group", udp_leave_group},
+                                       {"ref", udp_ref},
+                                       {"unref", udp_unref},
+                                       {NULL, NULL}};
+    static const luaL_Reg metamethods[] = {{"__tostring", udp_tostring}, {NULL, NULL}};
+    hvl_t *rt = hvl_self(L);
+    lua_newtable(L);
+    hvl_setfuncs(L, rt, functions);
+    hvl_class_new(L, rt, &udp_class, methods, metamethods);
+    lua_setfield(L, -2, "methods");
+    return 1;
+}
