@@ -42,6 +42,8 @@ static void turn_plain(const hnet_t *net, hio_t *io) {
     if (net->plain_len > 0 && io->state != HIO_DEAD) io->ext->layer->flush(io);
 }
 
+static void begin_draining(hio_t *io);
+
 int hv__io_leave(hnet_t *net, hio_t *io) {
     if (net->current != io) return 0;
     turn_plain(net, io);
@@ -61,6 +63,7 @@ int hv__io_leave(hnet_t *net, hio_t *io) {
         }
     }
     if (io->state != HIO_DEAD && hbuf_len(&io->queue) == 0) hv__io_drained(io);
+    if (io->state == HIO_CLOSING) begin_draining(io);
     net->current = NULL;
     return 1;
 }
@@ -84,7 +87,11 @@ void hv__io_update_interest(hio_t *io) {
         }
         /* fall through */
     case HIO_CLOSING:
-        if (hbuf_len(&io->queue) > 0 && !(io->flags & HIO_FLAG_DIRTY)) interest |= HPOLL_WRITE;
+        /* A dirty one is flushed at the end of the pass, and asks then if it has to. */
+        if (hbuf_len(&io->queue) > 0 &&
+            (!(io->flags & HIO_FLAG_DIRTY) || io->watcher.interest & HPOLL_WRITE)) {
+            interest |= HPOLL_WRITE;
+        }
         break;
     default: return;
     }
@@ -107,12 +114,14 @@ static void on_ready(hevent_t *ev) {
     case HIO_OPEN:
     case HIO_CLOSING:
         hv__io_enter(io);
-        if (ready & HPOLL_WRITE) hv__io_flush_queue(io);
-        if (io->state == HIO_OPEN && ready & (HPOLL_READ | HPOLL_HANGUP)) {
-            hv__io_read_ready(io, ready);
-        } else if (io->state == HIO_CLOSING && ready & HPOLL_HANGUP) {
+        if (io->state == HIO_CLOSING && ready & HPOLL_HANGUP) {
             hv__io_fail(io, hsock_take_error(io_fd(io)));
         }
+        /* Reading first: a peer that has gone may have said why before writing to it fails. */
+        if (io->state == HIO_OPEN && ready & (HPOLL_READ | HPOLL_HANGUP)) {
+            hv__io_read_ready(io, ready);
+        }
+        if (net->current == io && ready & HPOLL_WRITE) hv__io_flush_queue(io);
         hv__io_leave(net, io);
         break;
     default: break;
@@ -123,14 +132,16 @@ static void on_ready(hevent_t *ev) {
 
 hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
     if (net_of(loop) == NULL) return NULL;
+    if (!loop->is_running) hloop_update_time(loop); /* the stamps below are of now */
     hio_t *io = hv__calloc(1, sizeof *io);
     if (io == NULL) {
         loop->last_error = HV_ENOMEM;
         return NULL;
     }
     hv__event_init(loop, &io->watcher.node.ev, HEVENT_TYPE_IO, on_ready);
-    io->watcher.node.ev.event_id =
-        atomic_fetch_add_explicit(&last_io_id, 1, memory_order_relaxed) + 1;
+    do {
+        io->watcher.tag = atomic_fetch_add_explicit(&last_io_id, 1, memory_order_relaxed) + 1;
+    } while (io->watcher.tag == 0);
     io->watcher.fd = fd;
     io->state = (uint8_t)state;
     io->kind = (uint8_t)kind;
@@ -164,7 +175,11 @@ hio_ext_t *hv__io_ext(hio_t *io) {
 
 hio_t *hio_get(hloop_t *loop, int fd) {
     hv__watcher_t *watcher = hv__watcher_find(loop, fd);
-    if (watcher != NULL) return watcher->node.ev.cb == on_ready ? (hio_t *)watcher : NULL;
+    if (watcher != NULL && watcher->node.ev.cb == on_ready) return (hio_t *)watcher;
+    if (watcher != NULL) {
+        loop->last_error = -EBADF; /* the loop's own */
+        return NULL;
+    }
     hsock_kind_e kind = hsock_kind(fd);
     if (kind == HSOCK_KIND_BAD) {
         loop->last_error = -EBADF;
@@ -181,6 +196,7 @@ hio_t *hio_get(hloop_t *loop, int fd) {
     hio_t *io = hv__io_new(loop, fd, kind, hsock_is_listening(fd) ? HIO_LISTENING : HIO_OPEN);
     if (io == NULL) return NULL;
     if (is_standard) io->flags |= HIO_FLAG_STAYS_OPEN;
+    if (io->state == HIO_LISTENING) hv__io_ext(io);
     if (io->flags & HIO_FLAG_IS_SOCKET) {
         hsock_addr_t peer;
         socklen_t len = hsock_peer_address(fd, &peer);
@@ -218,15 +234,24 @@ static void clear_timers_and_work(hio_t *io) {
     hv__io_timeouts_stop(io);
 }
 
+static void await_close(hio_t *io);
+
 /* Nothing more will be sent or read: the io waits for its close callback. */
 static void become_dead(hio_t *io) {
     if (io->state == HIO_DEAD) return;
     hnet_t *net = io_net(io);
+    HV_DASSERT(net != NULL);
     io->state = HIO_DEAD;
     io->flags &= ~(uint32_t)HIO_FLAG_READING;
     if (net->current == io) net->cork_len = net->plain_len = 0;
     clear_timers_and_work(io);
     hbuf_deinit(&io->queue);
+    await_close(io);
+}
+
+/* Puts a dead io where the end of the pass reports it. */
+static void await_close(hio_t *io) {
+    hnet_t *net = io_net(io);
     io->next_closing = NULL;
     if (net->closing_last != NULL) {
         net->closing_last->next_closing = io;
@@ -251,7 +276,37 @@ void hv__io_drained(hio_t *io) {
     }
 }
 
+/* The io closes when its queue has been sent, or after the close timeout. */
+static void begin_draining(hio_t *io) {
+    HV_DASSERT(io->state == HIO_CLOSING);
+    if (io->flags & HIO_FLAG_DRAINING) return;
+    io->flags |= HIO_FLAG_DRAINING;
+    hv__io_update_interest(io);
+    hio_ext_t *ext = io->state == HIO_CLOSING ? hv__io_ext(io) : NULL;
+    if (ext == NULL) return;
+    ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
+    hv__io_timeouts_changed(io);
+}
+
+/* Frees an io that no loop knows. */
+static void destroy(hio_t *io) {
+    hbuf_deinit(&io->kept);
+    hbuf_deinit(&io->queue);
+    if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->free(io);
+    if (io->ext != NULL) {
+        hv__free(io->ext->local);
+        hv__free(io->ext->peer);
+        hv__free(io->ext);
+    }
+    hv__free(io);
+}
+
 int hio_close(hio_t *io) {
+    if (io_loop(io) == NULL) { /* detached: there is no loop to call back */
+        if (!(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
+        destroy(io);
+        return 0;
+    }
     if (!hv__loop_is_mine(io_loop(io))) return hv__io_post(io, NULL, 0, 1);
     if (io->state >= HIO_CLOSING) return 0;
     if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) {
@@ -264,12 +319,8 @@ int hio_close(hio_t *io) {
     }
     io->state = HIO_CLOSING;
     io->flags &= ~(uint32_t)HIO_FLAG_READING;
-    if (io_net(io)->current != io) hv__io_update_interest(io);
-    hio_ext_t *ext = hv__io_ext(io);
-    if (ext != NULL) {
-        ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
-        hv__io_timeouts_changed(io);
-    }
+    /* Mostly one send is all that is missing: only if that is not enough a timer is needed. */
+    if (io_net(io)->current != io && !(io->flags & HIO_FLAG_DIRTY)) begin_draining(io);
     return 0;
 }
 
@@ -285,71 +336,88 @@ int hio_abort(hio_t *io) {
 /* The last step: descriptor closed, callback called, memory given back. */
 static void finish_close(hio_t *io) {
     hloop_t *loop = io_loop(io);
-    hv__watcher_remove(&io->watcher, io->flags & HIO_FLAG_STAYS_OPEN);
+    hv__defer_cancel(loop, &io->work);
+    if (hv__watcher_find(loop, io_fd(io)) == &io->watcher) {
+        hv__watcher_remove(&io->watcher, io->flags & HIO_FLAG_STAYS_OPEN);
+    }
     if (!(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
-    if (io->ext != NULL) hv__forward_closed(io);
-    hbuf_deinit(&io->kept);
-    hbuf_deinit(&io->queue);
-    if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->free(io);
-    if (io->ext != NULL) {
-        hv__free(io->ext->local);
-        hv__free(io->ext->peer);
-        hv__free(io->ext);
-    }
-    hv__free(io);
+    destroy(io);
 }
 
 /* ---- The end of a pass ---- */
 
 static void leave_dirty_list(hio_t *io) {
     hnet_t *net = io_net(io);
-    hio_t *before = NULL;
-    for (hio_t *at = net->dirty; at != NULL; before = at, at = at->next_dirty) {
-        if (at != io) continue;
-        if (before != NULL) {
-            before->next_dirty = io->next_dirty;
-        } else {
-            net->dirty = io->next_dirty;
+    hio_t **heads[] = {&net->dirty, &net->flushing};
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        hio_t *before = NULL;
+        for (hio_t *at = *heads[i]; at != NULL; before = at, at = at->next_dirty) {
+            if (at != io) continue;
+            if (before != NULL) {
+                before->next_dirty = io->next_dirty;
+            } else {
+                *heads[i] = io->next_dirty;
+            }
+            if (net->dirty_last == io) net->dirty_last = before;
+            break;
         }
-        if (net->dirty_last == io) net->dirty_last = before;
-        break;
     }
     io->flags &= ~(uint32_t)HIO_FLAG_DIRTY;
 }
 
+/* What becomes dirty again meanwhile is left for the next pass: a writer that goes on in its own
+ * on_write keeps nobody waiting. */
 static int flush_dirty(hnet_t *net) {
     int count = 0;
-    hio_t *last = net->dirty_last;
-    while (net->dirty != NULL) {
-        hio_t *io = net->dirty;
-        int is_last = io == last;
-        net->dirty = io->next_dirty;
-        if (net->dirty == NULL) net->dirty_last = NULL;
+    HV_DASSERT(net->flushing == NULL);
+    net->flushing = net->dirty;
+    net->dirty = net->dirty_last = NULL;
+    while (net->flushing != NULL) {
+        hio_t *io = net->flushing;
+        net->flushing = io->next_dirty;
         io->flags &= ~(uint32_t)HIO_FLAG_DIRTY;
-        if (io->state != HIO_DEAD) {
-            hv__io_enter(io);
-            hv__io_flush_queue(io);
-            hv__io_report_owed(io);
-            hv__io_leave(net, io);
-            count++;
-        }
-        if (is_last) break;
+        if (io->state == HIO_DEAD) continue;
+        hv__io_enter(io);
+        /* Where the kernel has been asked to tell, there is no room yet. */
+        if (!(io->watcher.interest & HPOLL_WRITE)) hv__io_flush_queue(io);
+        hv__io_report_owed(io);
+        hv__io_leave(net, io);
+        count++;
     }
     return count;
 }
 
+static void leave_closing_list(hio_t *io) {
+    hnet_t *net = io_net(io);
+    hio_t **heads[] = {&net->closing, &net->reporting};
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        hio_t *before = NULL;
+        for (hio_t *at = *heads[i]; at != NULL; before = at, at = at->next_closing) {
+            if (at != io) continue;
+            if (before != NULL) {
+                before->next_closing = io->next_closing;
+            } else {
+                *heads[i] = io->next_closing;
+            }
+            if (net->closing_last == io) net->closing_last = before;
+            break;
+        }
+    }
+}
+
 static int report_closed(hnet_t *net) {
     int count = 0;
-    hio_t *io = net->closing;
+    HV_DASSERT(net->reporting == NULL);
+    net->reporting = net->closing;
     net->closing = net->closing_last = NULL;
-    while (io != NULL) {
-        hio_t *next = io->next_closing;
+    while (net->reporting != NULL) {
+        hio_t *io = net->reporting;
+        net->reporting = io->next_closing;
         if (io->flags & HIO_FLAG_DIRTY) leave_dirty_list(io);
         finish_close(io);
-        io = next;
         count++;
     }
     return count;
@@ -410,49 +478,74 @@ void hv__io_layer_open(hio_t *io) {
 
 /* ---- Moving between loops ---- */
 
+/* Ends the callback that the io is in, as far as the loop is concerned. */
+static void leave_for_good(hnet_t *net, hio_t *io) {
+    if (io->flags & HIO_FLAG_LAYERED && io->state != HIO_DEAD) {
+        io->ext->layer->flush(io);
+        io->ext->layer->keep(io);
+    }
+    if (net->cork_len > 0) hv__io_flush_cork(io, 0);
+    if (net->nul_at != NULL) *net->nul_at = net->nul_kept;
+    net->nul_at = NULL;
+    if (net->rest_len > 0) {
+        int code = hbuf_append(&io->kept, net->rest, net->rest_len, KEPT_BYTES_MAX);
+        if (code != 0) hv__io_fail(io, code);
+    }
+    net->rest_len = 0;
+    net->current = NULL;
+}
+
+/* An io that has failed already goes along as well: its new loop then calls the close callback. */
 void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hnet_t *net = loop->net;
-    HV_ASSERT(io->state != HIO_DEAD);
-    if (io->ext != NULL) hv__forward_cut(io);
-    if (net->current == io) {
-        if (io->flags & HIO_FLAG_LAYERED) {
-            io->ext->layer->flush(io);
-            io->ext->layer->keep(io);
-        }
-        if (net->cork_len > 0) hv__io_flush_cork(io, 0);
-        if (net->nul_at != NULL) *net->nul_at = net->nul_kept;
-        net->nul_at = NULL;
-        if (net->rest_len > 0) hbuf_append(&io->kept, net->rest, net->rest_len, KEPT_BYTES_MAX);
-        net->rest_len = 0;
-        net->current = NULL;
-    }
+    HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */
+    if (net->current == io) leave_for_good(net, io);
+    if (io->state == HIO_DEAD) leave_closing_list(io);
     clear_timers_and_work(io);
     if (io->flags & HIO_FLAG_DIRTY) leave_dirty_list(io);
+    hv__unpend(loop, &io->watcher.node);
     hv__watcher_remove(&io->watcher, 1);
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     io->watcher.node.ev.loop = NULL;
 }
 
+/* Stamps of one loop mean nothing in another. */
+static void stamp_all(hio_t *io) {
+    uint32_t now_ms = hv__loop_stamp_ms(io_loop(io));
+    io->last_read_ms = io->last_write_ms = now_ms;
+    if (io->ext == NULL) return;
+    io->ext->state_stamp_ms = io->ext->heartbeat_stamp_ms = io->ext->read_stamp_ms = now_ms;
+}
+
 void hio_attach(hloop_t *loop, hio_t *io) {
-    io->watcher.node.ev.loop = loop;
-    if (net_of(loop) == NULL || hv__watcher_add(loop, &io->watcher) != 0) {
-        /* There is no way to tell, and no place for it in this loop. */
-        hsock_close(io_fd(io));
-        hbuf_deinit(&io->kept);
-        hbuf_deinit(&io->queue);
-        hv__free(io->ext);
-        hv__free(io);
+    HV_ASSERT(io_loop(io) == NULL);
+    if (net_of(loop) == NULL) {
+        hio_close(io); /* last_error tells; there is nothing that could call back */
         return;
     }
+    if (!loop->is_running) hloop_update_time(loop);
+    io->watcher.node.ev.loop = loop;
+    io->watcher.node.ev.event_id = loop->next_event_id++;
+    io->watcher.ready = 0;
     loop->io_count++;
     hv__event_activate(&io->watcher.node.ev);
-    io->last_read_ms = io->last_write_ms = hv__loop_stamp_ms(loop);
-    io->flags &= ~(uint32_t)HIO_FLAG_HANGUP;
-    if (hbuf_len(&io->queue) > 0) hv__io_mark_dirty(io);
+    int code = hv__watcher_add(loop, &io->watcher);
+    if (code != 0 && io->error == 0) io->error = -code;
+    if (code != 0) io->state = HIO_DEAD;
+    if (io->state == HIO_DEAD) {
+        await_close(io);
+        return;
+    }
+    stamp_all(io);
+    io->flags &= ~(uint32_t)(HIO_FLAG_HANGUP | HIO_FLAG_DRAINING);
+    int is_owed = io->flags & HIO_FLAG_WAS_HIGH || (io->ext && io->ext->unreported_bytes > 0);
+    if (hbuf_len(&io->queue) > 0 || is_owed) hv__io_mark_dirty(io);
     hv__io_timeouts_changed(io);
-    if (io->flags & HIO_FLAG_READING) {
+    if (io->state == HIO_CONNECTING) {
+        hv__tcp_connect_later(io);
+    } else if (io->flags & HIO_FLAG_READING) {
         hio_read(io);
     } else {
         hv__io_update_interest(io);
@@ -462,7 +555,7 @@ void hio_attach(hloop_t *loop, hio_t *io) {
 /* ---- Facts ---- */
 
 int hio_fd(const hio_t *io) { return io->watcher.fd; }
-uint32_t hio_id(const hio_t *io) { return io->watcher.node.ev.event_id; }
+uint32_t hio_id(const hio_t *io) { return io->watcher.tag; }
 int hio_error(const hio_t *io) { return io->error; }
 int hio_is_opened(const hio_t *io) { return io->state < HIO_CLOSING; }
 int hio_is_connected(const hio_t *io) {
@@ -493,7 +586,9 @@ hio_type_e hio_type(const hio_t *io) {
 static struct sockaddr no_address = {.sa_family = AF_UNSPEC};
 
 struct sockaddr *hio_localaddr(hio_t *io) {
-    hio_ext_t *ext = hv__io_ext(io);
+    /* A closed descriptor may be another socket's by now. */
+    int is_closed = io->state == HIO_DEAD && (io->ext == NULL || io->ext->local == NULL);
+    hio_ext_t *ext = is_closed ? NULL : hv__io_ext(io);
     if (ext == NULL) return &no_address;
     if (ext->local == NULL) {
         ext->local = hv__malloc(sizeof *ext->local);
@@ -511,16 +606,30 @@ struct sockaddr *hio_peeraddr(hio_t *io) {
 }
 
 void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len) {
-    if (addr_len <= sizeof io->peer) {
+    int has_path = addr->sa_family == AF_UNIX && addr_len > offsetof(struct sockaddr_un, sun_path);
+    if (!has_path && addr_len <= sizeof io->peer) {
         memcpy(&io->peer, addr, addr_len);
         return;
     }
     hio_ext_t *ext = hv__io_ext(io);
     if (ext == NULL || addr_len > sizeof *ext->peer) return;
-    if (ext->peer == NULL) ext->peer = hv__calloc(1, sizeof *ext->peer);
-    if (ext->peer == NULL) return;
+    if (ext->peer == NULL) ext->peer = hv__malloc(sizeof *ext->peer);
+    if (ext->peer == NULL) {
+        if (io_loop(io) != NULL) hv__io_fail(io, HV_ENOMEM);
+        return;
+    }
+    memset(ext->peer, 0, sizeof *ext->peer); /* a path may fill its bytes without a NUL */
     memcpy(ext->peer, addr, addr_len);
+    ext->peer_len = addr_len;
     io->peer.sa.sa_family = AF_UNSPEC;
+}
+
+socklen_t hv__io_peer_len(const hio_t *io) {
+    if (io->peer.sa.sa_family == AF_UNIX) return sizeof io->peer.sa.sa_family; /* unnamed */
+    if (io->peer.sa.sa_family == AF_UNSPEC && io->ext != NULL && io->ext->peer != NULL) {
+        return io->ext->peer_len;
+    }
+    return hsock_address_len(&io->peer.sa);
 }
 
 void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_t addr_len) {

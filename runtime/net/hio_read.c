@@ -97,6 +97,7 @@ void hv__io_ended(hio_t *io) {
     if (io->flags & HIO_FLAG_EOF) return;
     io->flags |= HIO_FLAG_EOF;
     hv__io_update_interest(io);
+    if (io->state != HIO_OPEN) return;
     if (io->on_eof == NULL) {
         hio_close(io);
         return;
@@ -115,14 +116,18 @@ void hv__io_received(hio_t *io, char *data, size_t len) {
     if ((size_t)used < len) keep(io, data + used, len - (size_t)used);
 }
 
-static void read_once(hio_t *io) {
-    hnet_t *net = io_net(io);
-    char *buf = net->read_buffer;
-    size_t cap = READ_BUFFER_BYTES;
+char *hv__io_read_buffer(hio_t *io, size_t *cap) {
     if (io->flags & HIO_FLAG_USER_BUFFER) {
-        buf = io->ext->read_buffer;
-        cap = io->ext->read_buffer_bytes;
+        *cap = io->ext->read_buffer_bytes;
+        return io->ext->read_buffer;
     }
+    *cap = READ_BUFFER_BYTES;
+    return io_net(io)->read_buffer;
+}
+
+static void read_once(hio_t *io) {
+    size_t cap;
+    char *buf = hv__io_read_buffer(io, &cap);
 #ifdef HV_HOSTILE
     cap = 1;
 #endif
@@ -162,7 +167,20 @@ static void ready_while_stopped(hio_t *io, unsigned ready) {
     hv__watcher_set(&io->watcher, 0);
 }
 
+static void go_on(hv__defer_t *work);
+
+/* What was kept back comes before what is ready now, also before its end. Returns whether there is
+ * still somebody who reads. */
+static int catch_up(hio_t *io) {
+    hnet_t *net = io_net(io);
+    if (hbuf_len(&io->kept) == 0) return 1;
+    feed_kept(io);
+    return net->current == io && wants_more(io);
+}
+
 void hv__io_read_ready(hio_t *io, unsigned ready) {
+    int is_owed = io->work.run == go_on && !(io->flags & HIO_FLAG_LAYER_DUE);
+    if (is_owed && wants_more(io) && !catch_up(io)) return;
     if (io->flags & HIO_FLAG_EOF) {
         /* Both sides have ended, or the peer has reset what we still write. */
         if (ready & HPOLL_HANGUP) hv__io_fail(io, hsock_take_error(io_fd(io)));
@@ -192,7 +210,8 @@ static void go_on(hv__defer_t *work) {
         io->ext->layer->received(io, NULL, 0);
         is_ours = net->current == io;
     }
-    if (is_ours && wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY) read_once(io);
+    int is_file = is_ours && io->flags & HIO_FLAG_ALWAYS_READY;
+    if (is_file && wants_more(io) && !(io->flags & HIO_FLAG_EOF)) read_once(io);
     if (!hv__io_leave(net, io)) return;
     if (wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY && !(io->flags & HIO_FLAG_EOF)) {
         hv__defer(io_loop(io), &io->work, go_on);
@@ -205,10 +224,13 @@ void hv__io_begin_layer_later(hio_t *io) {
 }
 
 int hio_read(hio_t *io) {
-    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io_loop(io) == NULL || io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->unpack != NULL && unpack_setting_check(io->unpack) != 0) {
         hv__io_fail(io, HV_EINVAL);
         return HV_EINVAL;
+    }
+    if (io->ext != NULL && !(io->flags & HIO_FLAG_READING)) {
+        io->ext->read_stamp_ms = hv__loop_stamp_ms(io_loop(io));
     }
     io->flags |= HIO_FLAG_READING;
     if (io->state == HIO_CONNECTING) return 0;
@@ -256,6 +278,7 @@ void hio_set_readbuf(hio_t *io, void *buf, size_t len) {
     hio_ext_t *ext = hv__io_ext(io);
     if (ext == NULL || len < 2) return;
     ext->read_buffer = buf;
+    if (len > INT32_MAX) len = INT32_MAX;
     ext->read_buffer_bytes = (uint32_t)(len - 1); /* one for the NUL */
     io->flags |= HIO_FLAG_USER_BUFFER;
 }

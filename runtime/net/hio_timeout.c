@@ -30,7 +30,9 @@ static uint32_t until_timeout(const hio_t *io, uint32_t now_ms) {
         uint32_t nearest = UINT32_MAX;
         /* Nobody is late with bytes that we do not read. */
         if (io->flags & HIO_FLAG_READING && !(io->flags & HIO_FLAG_EOF)) {
-            nearest = remaining(ext->read_timeout_ms, io->last_read_ms, now_ms);
+            uint32_t since_read = now_ms - io->last_read_ms;
+            uint32_t since_start = now_ms - ext->read_stamp_ms;
+            nearest = remaining(ext->read_timeout_ms, now_ms - least(since_read, since_start), now_ms);
         }
         if (hbuf_len(&io->queue) > 0) {
             nearest = least(nearest, remaining(ext->write_timeout_ms, io->last_write_ms, now_ms));
@@ -85,7 +87,8 @@ static void on_timer(htimer_t *timer) {
 
 void hv__io_timeouts_changed(hio_t *io) {
     hio_ext_t *ext = io->ext;
-    if (ext == NULL || io->state == HIO_DEAD || io->state == HIO_LISTENING) return;
+    if (ext == NULL || io_loop(io) == NULL) return;
+    if (io->state == HIO_DEAD || io->state == HIO_LISTENING) return;
     uint32_t now_ms = hv__loop_stamp_ms(io_loop(io));
     uint32_t sleep = least(until_timeout(io, now_ms), until_heartbeat(io, now_ms));
     sleep = least(sleep, longest_sleep(io));
@@ -104,6 +107,8 @@ void hv__io_timeouts_changed(hio_t *io) {
         return;
     }
     hevent_set_userdata(ext->timer, io);
+    /* After the descriptors: bytes that arrived while the loop was busy are not late. */
+    hevent_set_priority(ext->timer, HEVENT_LOWEST_PRIORITY);
 }
 
 void hv__io_timeouts_stop(hio_t *io) {
@@ -147,6 +152,6 @@ void hio_set_heartbeat(hio_t *io, int interval_ms, void (*on_heartbeat)(hio_t *i
     hio_ext_t *ext = hv__io_ext(io);
     if (ext == NULL) return;
     ext->on_heartbeat = on_heartbeat;
-    ext->heartbeat_stamp_ms = hv__loop_stamp_ms(io_loop(io));
+    if (io_loop(io) != NULL) ext->heartbeat_stamp_ms = hv__loop_stamp_ms(io_loop(io));
     set_timeout(io, offsetof(hio_ext_t, heartbeat_ms), interval_ms);
 }

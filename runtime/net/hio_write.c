@@ -12,11 +12,17 @@
 #include "hnet_int.h"
 
 static long send_bytes(hio_t *io, const void *data, size_t len) {
+#ifdef HV_HOSTILE
+    if (len > 1) len = 1;
+#endif
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_send(io_fd(io), data, len);
     return hsock_write(io_fd(io), data, len);
 }
 
 static long send_parts(hio_t *io, const struct iovec *parts, int count) {
+#ifdef HV_HOSTILE
+    return count > 0 ? send_bytes(io, parts[0].iov_base, parts[0].iov_len) : 0;
+#endif
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_sendv(io_fd(io), parts, count);
     return hsock_writev(io_fd(io), parts, count);
 }
@@ -43,9 +49,13 @@ void hv__io_mark_dirty(hio_t *io) {
 
 /* Calls on_write. Only from the dispatcher's side. */
 static void report_written(hio_t *io, const void *data, size_t len) {
-    if (io->ext == NULL || io->ext->on_write == NULL || len == 0) return;
+    if (io->state != HIO_OPEN || len == 0) return;
+    if (io->ext == NULL || io->ext->on_write == NULL) return;
+    hnet_t *net = io_net(io);
     hwrite_cb on_write = io->ext->on_write;
+    net->is_reporting = 1;
     HV_DISPATCH(io_loop(io), on_write(io, data, (int)len));
+    net->is_reporting = 0;
 }
 
 static void owe_report(hio_t *io, size_t len) {
@@ -62,8 +72,7 @@ static int enqueue(hio_t *io, const void *data, size_t len) {
     if (code != 0) return code;
     if (hbuf_len(&io->queue) > io->write_high) io->flags |= HIO_FLAG_WAS_HIGH;
     if (was_empty && io->ext != NULL && io->ext->write_timeout_ms > 0) {
-        stamp_write(io);
-        hv__io_timeouts_changed(io);
+        stamp_write(io); /* its timer runs in any case, see longest_sleep */
     }
     return 0;
 }
@@ -86,6 +95,7 @@ void hv__io_flush_cork(hio_t *io, int reports) {
         return;
     }
     if (hbuf_len(&io->queue) > 0) hv__io_update_interest(io);
+    if (io->flags & HIO_FLAG_WAS_HIGH) hv__io_mark_dirty(io);
     if (reports) {
         report_written(io, net->cork, taken);
     } else {
@@ -128,7 +138,7 @@ void hv__io_flush_queue(hio_t *io) {
         }
     }
     hv__io_update_interest(io);
-    if (hbuf_len(&io->queue) == 0) hv__io_drained(io);
+    if (hbuf_len(&io->queue) == 0 && corked_len(io) == 0) hv__io_drained(io);
 }
 
 /* Sends now what stands in the cork and `data` behind it, and queues the rest. */
@@ -163,14 +173,14 @@ static int send_through(hio_t *io, const char *data, size_t len) {
 static int write_wire(hio_t *io, const char *data, size_t len) {
     hnet_t *net = io_net(io);
     int can_send = hbuf_len(&io->queue) == 0 && io->state == HIO_OPEN;
-    if (can_send && net->current == io && net->cork_len + len <= CORK_BYTES &&
-        len < DIRECT_SEND_BYTES) {
+    int can_cork = net->current == io && !net->is_reporting;
+    if (can_send && can_cork && net->cork_len + len <= CORK_BYTES && len < DIRECT_SEND_BYTES) {
         memcpy(net->cork + net->cork_len, data, len);
         net->cork_len += len;
         return 0;
     }
     int code;
-    if (can_send && (len >= DIRECT_SEND_BYTES || net->current == io)) {
+    if (can_send && (len >= DIRECT_SEND_BYTES || can_cork)) {
         code = send_through(io, data, len);
     } else {
         code = enqueue(io, data, len);
@@ -199,27 +209,28 @@ typedef struct posted_write_s {
 static void on_posted_write(hevent_t *ev) {
     posted_write_t *posted = hevent_userdata(ev);
     hv__watcher_t *watcher = hv__watcher_find(ev->loop, posted->fd);
-    if (watcher != NULL && watcher->node.ev.event_id == posted->id) {
+    if (watcher != NULL && watcher->tag == posted->id) {
         hio_t *io = (hio_t *)watcher;
         if (posted->closes) {
             hio_close(io);
         } else {
-            hio_write(io, posted->data, posted->len);
+            int code = hio_write(io, posted->data, posted->len);
+            /* The writer was told that it is accepted: a stream with a hole is worse than none. */
+            if (code < 0 && io->kind != HSOCK_KIND_DATAGRAM) hv__io_fail(io, code);
         }
     }
-    hv__free(posted);
 }
 
 int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
     posted_write_t *posted = hv__malloc(sizeof *posted + len);
     if (posted == NULL) return HV_ENOMEM;
     posted->fd = io_fd(io);
-    posted->id = io->watcher.node.ev.event_id;
+    posted->id = io->watcher.tag;
     posted->closes = closes;
     posted->len = len;
     if (len > 0) memcpy(posted->data, data, len);
     hevent_t ev = {.cb = on_posted_write, .userdata = posted, .event_id = posted->id};
-    int code = hloop_post_event(io_loop(io), &ev);
+    int code = hv__post_owned(io_loop(io), &ev, posted);
     if (code != 0) hv__free(posted);
     return code;
 }
@@ -227,6 +238,7 @@ int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
 /* ---- API ---- */
 
 int hio_write(hio_t *io, const void *buf, size_t len) {
+    if (io_loop(io) == NULL) return HV_ECLOSED; /* detached */
     if (!hv__loop_is_mine(io_loop(io))) {
         int code = len > INT32_MAX ? HV_ELIMIT : hv__io_post(io, buf, len, 0);
         return code != 0 ? code : (int)len;
@@ -242,6 +254,8 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
     if (hio_write_bufsize(io) + len <= io->write_max) {
         code = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->write(io, buf, len)
                                             : write_wire(io, buf, len);
+        /* Whoever sees now that it is high waits for on_drain. */
+        if (code == 0 && hio_write_is_high(io)) io->flags |= HIO_FLAG_WAS_HIGH;
     }
     HV_API_LEAVE(io_loop(io));
     return code != 0 ? code : (int)len;

@@ -54,6 +54,7 @@ enum {
     HIO_FLAG_FORWARDS       = 0x1000000, /* what is read goes to ext->upstream, as its end does */
     HIO_FLAG_PAUSED         = 0x2000000, /* not read until ext->upstream has drained */
     HIO_FLAG_WANTS_LAYER    = 0x4000000, /* a listener that must not accept in the clear */
+    HIO_FLAG_DRAINING       = 0x200000, /* closing, and the close timeout runs */
 };
 
 /* What few ios need. */
@@ -72,13 +73,15 @@ typedef struct hio_ext_s {
     uint32_t heartbeat_ms;
     uint32_t state_stamp_ms; /* when connecting or closing began */
     uint32_t heartbeat_stamp_ms;
+    uint32_t read_stamp_ms; /* when reading began again after a stop */
     uint32_t unreported_bytes; /* went out inside an API call, on_write is owed */
     uint32_t read_buffer_bytes;
     char *read_buffer; /* the user's */
     const hlayer_t *layer;
     void *layer_state; /* of a listener: the rules for what it accepts */
     hsock_addr_t *local; /* NULL until asked for */
-    hsock_addr_t *peer;  /* where it does not fit io->peer */
+    hsock_addr_t *peer;  /* where it does not fit io->peer, and every unix path */
+    socklen_t peer_len;
     hio_t *upstream;     /* each is the other's */
     struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
     uint64_t forwarded_bytes;
@@ -130,8 +133,11 @@ typedef struct hnet_s {
     size_t rest_len;
     hio_t *dirty; /* ios with something to flush or to report at the end of the pass */
     hio_t *dirty_last;
+    hio_t *flushing; /* what is left of the dirty ones at the end of this pass */
     hio_t *closing;
     hio_t *closing_last;
+    hio_t *reporting; /* what is left of the closing ones at the end of this pass */
+    int is_reporting; /* on_write reads the cork: what it writes goes to the queue */
     char read_buffer[READ_BUFFER_BYTES + 1];
     char cork[CORK_BYTES];
 } hnet_t;
@@ -160,11 +166,18 @@ void hv__io_enter(hio_t *io);
 int hv__io_leave(hnet_t *net, hio_t *io);
 /* Sets the peer's address. */
 void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len);
+/* Bytes of the peer's address; 0 where there is none. */
+socklen_t hv__io_peer_len(const hio_t *io);
+/* Where the next bytes are read to: the user's buffer or the loop's. Gives its bytes in *cap, one
+ * less than there are, for the NUL. */
+char *hv__io_read_buffer(hio_t *io, size_t *cap);
 
 /* ---- htcp.c, hudp.c ---- */
 
 void hv__tcp_accept_ready(hio_t *io);
 void hv__tcp_connect_ready(hio_t *io);
+/* Puts off the call of connect(2), or the look at one that is under way. */
+void hv__tcp_connect_later(hio_t *io);
 void hv__udp_read_ready(hio_t *io);
 int hv__udp_send(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
 

@@ -100,7 +100,7 @@ int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int 
 int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len) {
     int fd = hsock_open(addr->sa.sa_family, SOCK_DGRAM);
     if (fd < 0) return fd;
-    set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    /* No SO_REUSEADDR: two sockets could then take the same port and one would hear nothing. */
     if (bind(fd, &addr->sa, addr_len) != 0) {
         int code = -errno;
         close(fd);

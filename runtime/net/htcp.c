@@ -19,6 +19,7 @@ static void on_rest_over(htimer_t *timer) {
 
 static void rest(hio_t *io, int code) {
     io_loop(io)->last_error = code;
+    if (hv__io_ext(io) == NULL) return;
     if (io->ext->timer != NULL) return;
     io->ext->timer = hv__timer_add_internal(io_loop(io), on_rest_over, ACCEPT_REST_MS);
     if (io->ext->timer == NULL) return; /* then it is woken again at once */
@@ -52,9 +53,9 @@ static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, so
     }
     io->watcher.node.ev.userdata = listener->watcher.node.ev.userdata;
     hv__io_set_peer(io, &peer->sa, peer_len);
-    haccept_cb on_accept = listener->ext->on_accept;
+    haccept_cb on_accept = listener->ext != NULL ? listener->ext->on_accept : NULL;
     int is_layered = (listener->flags & HIO_FLAG_LAYERED) != 0;
-    if (on_accept == NULL || (listener->flags & HIO_FLAG_WANTS_LAYER && !is_layered)) {
+    if (on_accept == NULL) {
         hio_close(io);
         return 1;
     }
@@ -144,6 +145,7 @@ static void connected(hio_t *io) {
     hloop_t *loop = io_loop(io);
     io->state = HIO_OPEN;
     io->last_read_ms = io->last_write_ms = hv__loop_stamp_ms(loop);
+    if (io->ext != NULL) io->ext->read_stamp_ms = io->ext->heartbeat_stamp_ms = io->last_read_ms;
     if (io->flags & HIO_FLAG_LAYERED) {
         hv__io_begin_layer(io);
         return;
@@ -173,16 +175,21 @@ static void begin_connect(hv__defer_t *work) {
     hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
     if (io->state != HIO_CONNECTING) return;
     const struct sockaddr *addr = hio_peeraddr(io);
-    int code = hsock_connect(io_fd(io), addr, hsock_address_len(addr));
-    if (code == 0) {
+    int code = hsock_connect(io_fd(io), addr, hv__io_peer_len(io));
+    if (code == 0 || code == -EISCONN) {
         connected(io);
     } else if (code == -EINPROGRESS || code == -EALREADY) {
-        io->ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
+        if (io->ext != NULL) io->ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
         hv__io_timeouts_changed(io);
-        hv__io_update_interest(io);
+        if (io->state == HIO_CONNECTING) hv__io_update_interest(io);
     } else {
         hv__io_fail(io, code);
     }
+}
+
+void hv__tcp_connect_later(hio_t *io) {
+    hv__defer_cancel(io_loop(io), &io->work); /* a connecting io has nothing else to do */
+    hv__defer(io_loop(io), &io->work, begin_connect);
 }
 
 hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
@@ -209,7 +216,7 @@ hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_
         ext->connect_timeout_ms = HIO_DEFAULT_CONNECT_TIMEOUT;
         ext->state_stamp_ms = hv__loop_stamp_ms(loop);
         hv__io_set_peer(io, &addr.sa, (socklen_t)len);
-        hv__defer(loop, &io->work, begin_connect);
+        if (io->state == HIO_CONNECTING) hv__tcp_connect_later(io);
     }
     return io;
 }
@@ -217,14 +224,17 @@ hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_
 hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect) {
     hio_t *io = hio_get(loop, connfd);
     if (io == NULL) return NULL;
+    if (hv__io_ext(io) == NULL) {
+        loop->last_error = HV_ENOMEM;
+        return NULL;
+    }
     hio_setcb_connect(io, on_connect);
-    if (io->ext == NULL) return NULL;
     if (io->state != HIO_OPEN) return io;
     io->state = HIO_CONNECTING;
     io->flags |= HIO_FLAG_CLIENT;
     if (io->ext->connect_timeout_ms == 0) {
         io->ext->connect_timeout_ms = HIO_DEFAULT_CONNECT_TIMEOUT;
     }
-    hv__defer(loop, &io->work, begin_connect);
+    hv__tcp_connect_later(io);
     return io;
 }

@@ -5,11 +5,12 @@
 #define DATAGRAMS_PER_EVENT 16
 
 void hv__udp_read_ready(hio_t *io) {
-    hnet_t *net = io_net(io);
     for (int i = 0; i < DATAGRAMS_PER_EVENT; i++) {
         hsock_addr_t peer;
         socklen_t peer_len;
-        long len = hsock_recvfrom(io_fd(io), net->read_buffer, READ_BUFFER_BYTES, &peer, &peer_len);
+        size_t cap;
+        char *buf = hv__io_read_buffer(io, &cap);
+        long len = hsock_recvfrom(io_fd(io), buf, cap, &peer, &peer_len);
         if (len == HV_EAGAIN) return;
         if (len < 0) {
             /* An ICMP report about an earlier datagram: this socket is still good. */
@@ -26,13 +27,14 @@ void hv__udp_read_ready(hio_t *io) {
             io->read_mode = READ_STREAM;
             io->flags &= ~(uint32_t)HIO_FLAG_READING;
         }
-        if (!hv__io_deliver(io, net->read_buffer, (size_t)len)) return;
+        if (io->state != HIO_OPEN) return;
+        if (!hv__io_deliver(io, buf, (size_t)len)) return;
         if (io->state != HIO_OPEN || !(io->flags & HIO_FLAG_READING)) return;
     }
 }
 
 int hv__udp_send(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr) {
-    socklen_t addr_len = hsock_address_len(addr);
+    socklen_t addr_len = addr == hio_peeraddr(io) ? hv__io_peer_len(io) : hsock_address_len(addr);
     /* A client's socket is connected; naming the peer again is an error for some families. */
     long sent = io->flags & HIO_FLAG_CLIENT && addr == hio_peeraddr(io)
                     ? hsock_send(io_fd(io), buf, len)
