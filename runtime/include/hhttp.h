@@ -115,6 +115,9 @@ HV_EXPORT hhttp_slice_t hhttp_request_method_name(const hhttp_request_t *req);
 HV_EXPORT hhttp_slice_t hhttp_request_target(const hhttp_request_t *req);
 HV_EXPORT hhttp_slice_t hhttp_request_path(const hhttp_request_t *req);
 HV_EXPORT hhttp_slice_t hhttp_request_query(const hhttp_request_t *req);
+/* The authority the request is for: of an absolute target, else the Host header; data NULL where
+ * there is neither (HTTP/1.0). */
+HV_EXPORT hhttp_slice_t hhttp_request_host(const hhttp_request_t *req);
 /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
 HV_EXPORT int hhttp_request_version(const hhttp_request_t *req);
 /* The first header of that name, case-insensitive; surrounding blanks are cut. */
@@ -131,7 +134,8 @@ HV_EXPORT int hhttp_request_is_over(const hhttp_request_t *req);
 /* Asks for the whole body, up to body_bytes_max.
  *   on_body  called once later if 0 is returned: error 0 and the body complete, or an error
  * Returns 1 where the body is there already (or there is none): see hhttp_request_body;
- * 0 where it is on its way; HV_ECLOSED, HV_EBUSY (asked twice), HV_ELIMIT (a 413 has been sent). */
+ * 0 where it is on its way; HV_ECLOSED, HV_EBUSY (asked twice); HV_ELIMIT, HV_EPROTO, HV_ENOMEM:
+ * too long, malformed or no memory, and the request has been refused. */
 HV_EXPORT int hhttp_request_collect_body(hhttp_request_t *req,
                                          void (*on_body)(hhttp_request_t *req, int error));
 
@@ -166,7 +170,8 @@ HV_EXPORT int hhttp_respond_with(hhttp_request_t *req, int status, const hhttp_h
  * Returns as hhttp_respond_with. */
 HV_EXPORT int hhttp_response_begin(hhttp_request_t *req, int status, const hhttp_header_t *headers,
                                    size_t header_count, int64_t length);
-/* Sends a piece. Returns 0; HV_ECLOSED; HV_ELIMIT where more than the promised length is written;
+/* Sends a piece. Returns 0; HV_ECLOSED; HV_EINVAL before hhttp_response_begin; HV_ELIMIT where more
+ * than the promised length is written or the queue is full (nothing of the piece is taken);
  * HV_EAGAIN where it was queued and the queue is now above the high-water mark: wait for
  * on_drain of hhttp_response_on_drain before the next. */
 HV_EXPORT int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len);

@@ -1,0 +1,198 @@
+/* http_int.h - the inside of HTTP server sessions: the server, a connection, a request. Private to
+ * http_server.c, http_session.c, http_request.c and http_response.c.
+ *
+ * A connection is what an idle peer costs beside its io, so it is small and holds no buffer; the
+ * request, with parser, head and body, exists between a head's end and the answer's end. */
+#ifndef HV_HTTP_INT_H_
+#define HV_HTTP_INT_H_
+
+#include "h1_parse.h"
+#include "h1_write.h"
+#include "hassert.h"
+#include "hbuf.h"
+#include "hdispatch.h"
+#include "hhttp.h"
+#include "hmem.h"
+#include "hslab.h"
+
+/* What a connection waits for. Each list is ordered by since_ms, and all of its members have the
+ * same timeout, so only its first can be the next to be late. */
+typedef enum {
+    HTTP_LIST_SETTLING, /* answered a moment ago; output may still stand in the queue */
+    HTTP_LIST_IDLE,     /* the next request */
+    HTTP_LIST_HEAD,     /* the end of a head that has begun */
+    HTTP_LIST_BODY,     /* the next piece of a body */
+    HTTP_LIST_BUSY,     /* the program's answer; looked at now and then for a stuck peer */
+    HTTP_LIST_LINGER,   /* the peer to read its refusal and to close */
+    HTTP_LIST_CLOSING,  /* its io to be closed; for a server that closes */
+    HTTP_LIST_COUNT,
+} http_list_e;
+
+/* What arriving bytes are.
+ *
+ *   HEAD -> BUSY -> [BODY -> BUSY ->] [DRAIN ->] HEAD ...   and from anywhere -> LINGER -> CLOSED
+ */
+typedef enum {
+    HTTP_HEAD,   /* the next head; there is no request */
+    HTTP_BUSY,   /* nobody's yet: the program is about to answer, reading is stopped */
+    HTTP_BODY,   /* the body the program has asked for */
+    HTTP_DRAIN,  /* the rest of a body that nobody wants; the answer is out */
+    HTTP_LINGER, /* nobody's any more: dropped */
+    HTTP_CLOSED, /* on_close is all that follows */
+} http_state_e;
+
+enum {
+    CONN_EOF       = 0x01, /* the peer has ended its side */
+    CONN_BACKED_UP = 0x02, /* no next request before the write queue has drained */
+    CONN_HAS_MORE  = 0x04, /* what is kept may hold whole requests: the pass was over */
+};
+
+/* Bytes of a head that is incomplete, or behind a request that is being answered. */
+typedef struct http_kept_s {
+    hbuf_t buf;
+    size_t scanned; /* by h1_find_head_end */
+} http_kept_t;
+
+typedef struct http_conn_s {
+    struct http_conn_s *next; /* in its list */
+    struct http_conn_s *prev;
+    hio_t *io;
+    hhttp_server_t *server;
+    hhttp_request_t *req; /* between a head's end and the answer's end */
+    http_kept_t *kept;    /* NULL while nothing is kept back */
+    hv__defer_t work;     /* to go on once no API call is on the stack */
+    uint32_t since_ms;    /* when it joined its list */
+    uint32_t request_count;
+    uint32_t budget; /* bytes that DRAIN and LINGER may still drop */
+    uint8_t list;    /* http_list_e */
+    uint8_t state;   /* http_state_e */
+    uint8_t flags;
+} http_conn_t;
+
+enum {
+    REQ_OWNS_HEAD    = 0x0002, /* else its slices borrow the bytes being processed */
+    REQ_BODY_ASKED   = 0x0004,
+    REQ_BODY_DONE    = 0x0008,
+    REQ_BODY_BORROWS = 0x0010, /* body_slice points into the bytes being processed */
+    REQ_BEGUN        = 0x0020, /* the answer's head is written */
+    REQ_ENDED        = 0x0040, /* the answer is complete */
+    REQ_GONE         = 0x0080, /* given up, by the peer, the program or the server */
+    REQ_CLOSE_AFTER  = 0x0100, /* the answer says so, or its framing does */
+    REQ_LINGER_AFTER = 0x0200, /* and the peer may still be sending */
+    REQ_NO_BODY      = 0x0400, /* HEAD, 204, 304: pieces are counted, not sent */
+    REQ_CHUNKED      = 0x0800,
+    REQ_SAID_100     = 0x1000,
+};
+
+struct hhttp_request_s {
+    http_conn_t *conn; /* NULL once the connection is gone or has gone on */
+    hhttp_server_t *server;
+    void *userdata;
+    uint32_t refs;
+    uint32_t flags;
+    h1_parser_t parser;
+    const char *block; /* the head's bytes; hv__free it where REQ_OWNS_HEAD */
+    size_t block_len;
+    hbuf_t body;
+    hhttp_slice_t body_slice; /* with REQ_BODY_BORROWS */
+    uint64_t length_left;     /* promised and not written; UINT64_MAX where nothing was promised */
+    void (*on_body)(hhttp_request_t *req, int error);
+    hhttp_request_cb on_abort;
+    void *abort_userdata;
+    hhttp_request_cb on_drain;
+    void *drain_userdata;
+};
+
+/* The bytes that a connection is processing now. */
+typedef struct http_span_s {
+    const char *data;
+    size_t len;
+    size_t used;
+    size_t scanned; /* by h1_find_head_end, behind `used` */
+} http_span_t;
+
+struct hhttp_server_s {
+    hloop_t *loop;
+    hhttp_request_cb on_request;
+    void *userdata;
+    hhttp_server_options_t options;
+    h1_limits_t limits;
+    hhttp_slice_t server_name;
+    h1_date_t date;
+    uint64_t date_until_us; /* of the monotonic clock: the text is right before that */
+
+    http_conn_t *processing; /* whose callbacks are on the stack, or NULL */
+    http_span_t span;
+
+    http_conn_t *first[HTTP_LIST_COUNT];
+    http_conn_t *last[HTTP_LIST_COUNT];
+    uint32_t timeout_ms[HTTP_LIST_COUNT]; /* INFINITE: none */
+    htimer_t *timer;
+    uint64_t timer_due_ms; /* UINT64_MAX while there is no timer */
+
+    hslab_t conns;
+    hslab_t requests;
+    uint64_t answered;
+    hio_t **listeners;
+    size_t listener_count;
+    int listeners_rest;
+
+    int is_closing;
+    int is_reported; /* on_close was called, or is not wanted */
+    htimer_t *grace_timer;
+    uint64_t grace_due_ms;
+    void (*on_close)(hhttp_server_t *server, void *userdata);
+    void *close_userdata;
+    hv__defer_t close_work;
+};
+
+/* ---- http_server.c ---- */
+
+/* Puts a connection at the end of a list, where its time begins anew. */
+void hv__http_list_move(http_conn_t *conn, http_list_e list);
+void hv__http_list_remove(http_conn_t *conn);
+/* The current Date. */
+const h1_date_t *hv__http_date(hhttp_server_t *server);
+/* Gives a connection's memory back, wakes resting listeners, ends a close. */
+void hv__http_conn_free(http_conn_t *conn);
+/* Frees a closed server once nothing of it is in use. */
+void hv__http_server_free_unused(hhttp_server_t *server);
+
+/* ---- http_session.c ---- */
+
+void hv__http_accept(hio_t *io);
+/* The peer did not do in time what its list waits for. Called by the dispatcher. */
+void hv__http_conn_late(http_conn_t *conn);
+/* Takes the connection up where the API left it: answered, a body asked for, given up. */
+void hv__http_conn_wake(http_conn_t *conn);
+/* Closes once everything is sent; or at once. */
+void hv__http_conn_close(http_conn_t *conn);
+void hv__http_conn_abort(http_conn_t *conn);
+/* Answers with an error of the server's own where no answer has begun, and closes when the peer
+ * has had time to read it. Calls nobody and leaves the request where it is. */
+void hv__http_conn_refuse(http_conn_t *conn, int status);
+/* Decodes the body bytes that have arrived already.
+ * Returns 1 complete, 0 more is needed, or a negative code: the connection has refused it then. */
+int hv__http_body_take(hhttp_request_t *req);
+/* The write queue has room again: the drain callback of every io that was too full. */
+void hv__http_on_drain(hio_t *io);
+
+/* ---- http_request.c ---- */
+
+hhttp_request_t *hv__http_request_new(http_conn_t *conn);
+/* Copies what still borrows the bytes being processed. Returns 0 or HV_ENOMEM: its slices are
+ * empty then. */
+int hv__http_request_own(hhttp_request_t *req);
+/* Cuts the request off its connection; the connection's reference is now the caller's. */
+hhttp_request_t *hv__http_request_cut(http_conn_t *conn);
+
+/* ---- http_response.c ---- */
+
+/* Writes a whole answer of the server's own, which says Connection: close. */
+void hv__http_write_refusal(http_conn_t *conn, int status);
+
+static inline uint64_t hv__http_now_ms(const hhttp_server_t *server) {
+    return hloop_now_hrtime(server->loop) / 1000;
+}
+
+#endif

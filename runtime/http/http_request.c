@@ -1,0 +1,186 @@
+/* http_request.c - what a program can ask of a request.
+ *
+ * Until on_request has returned the head is read where it arrived. A request that lives on, because
+ * it is not answered yet or because somebody retains it, then gets a copy of its own: see
+ * hv__http_request_own, which the session calls. */
+#include "http_int.h"
+
+hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
+    hhttp_server_t *server = conn->server;
+    hhttp_request_t *req = hslab_alloc(&server->requests);
+    if (req == NULL) return NULL;
+    /* The parser is not cleared: h1_parse_head fills it. */
+    req->conn = conn;
+    req->server = server;
+    req->userdata = NULL;
+    req->refs = 1;
+    req->flags = 0;
+    req->block = NULL;
+    req->block_len = 0;
+    req->body = (hbuf_t){0};
+    req->body_slice = (hhttp_slice_t){NULL, 0};
+    req->length_left = 0;
+    req->on_body = NULL;
+    req->on_abort = NULL;
+    req->abort_userdata = NULL;
+    req->on_drain = NULL;
+    req->drain_userdata = NULL;
+    conn->req = req;
+    return req;
+}
+
+static void forget_borrowed(hhttp_request_t *req) {
+    h1_head_t *head = &req->parser.head;
+    head->method_name = head->target = head->path = (hhttp_slice_t){"", 0};
+    head->query = head->headers = head->host = (hhttp_slice_t){NULL, 0};
+    req->block = NULL;
+    req->block_len = 0;
+    req->body_slice = (hhttp_slice_t){NULL, 0};
+}
+
+int hv__http_request_own(hhttp_request_t *req) {
+    if (!(req->flags & REQ_OWNS_HEAD)) {
+        char *copy = hv__malloc(req->block_len);
+        if (copy == NULL) {
+            forget_borrowed(req);
+            req->flags &= ~(uint32_t)REQ_BODY_BORROWS;
+            return HV_ENOMEM;
+        }
+        memcpy(copy, req->block, req->block_len);
+        h1_head_rebase(&req->parser.head, req->block, copy);
+        req->block = copy;
+        req->flags |= REQ_OWNS_HEAD;
+    }
+    if (req->flags & REQ_BODY_BORROWS) {
+        hhttp_slice_t body = req->body_slice;
+        req->flags &= ~(uint32_t)REQ_BODY_BORROWS;
+        req->body_slice = (hhttp_slice_t){NULL, 0};
+        if (hbuf_append(&req->body, body.data, body.len, body.len) != 0) return HV_ENOMEM;
+    }
+    return 0;
+}
+
+hhttp_request_t *hv__http_request_cut(http_conn_t *conn) {
+    hhttp_request_t *req = conn->req;
+    HV_ASSERT(req != NULL && req->conn == conn);
+    /* Whoever retains it reads on without the bytes being processed. */
+    if (HV_UNLIKELY(req->refs > 1)) hv__http_request_own(req);
+    conn->req = NULL;
+    req->conn = NULL;
+    return req;
+}
+
+void hhttp_request_retain(hhttp_request_t *req) {
+    HV_ASSERT(req->refs > 0 && req->refs < UINT32_MAX);
+    req->refs++;
+}
+
+void hhttp_request_release(hhttp_request_t *req) {
+    HV_ASSERT(req->refs > 0);
+    if (--req->refs > 0) return;
+    hhttp_server_t *server = req->server;
+    HV_ASSERT(req->conn == NULL);
+    if (req->flags & REQ_OWNS_HEAD) hv__free((void *)(uintptr_t)req->block);
+    hbuf_deinit(&req->body);
+    hslab_free(&server->requests, req);
+    if (HV_UNLIKELY(server->is_reported)) hv__http_server_free_unused(server);
+}
+
+void hhttp_request_set_userdata(hhttp_request_t *req, void *userdata) { req->userdata = userdata; }
+
+void *hhttp_request_userdata(const hhttp_request_t *req) { return req->userdata; }
+
+/* ---- The head ---- */
+
+hhttp_method_e hhttp_request_method(const hhttp_request_t *req) { return req->parser.head.method; }
+
+hhttp_slice_t hhttp_request_method_name(const hhttp_request_t *req) {
+    return req->parser.head.method_name;
+}
+
+hhttp_slice_t hhttp_request_target(const hhttp_request_t *req) { return req->parser.head.target; }
+
+hhttp_slice_t hhttp_request_path(const hhttp_request_t *req) { return req->parser.head.path; }
+
+hhttp_slice_t hhttp_request_query(const hhttp_request_t *req) { return req->parser.head.query; }
+
+int hhttp_request_version(const hhttp_request_t *req) { return req->parser.head.version; }
+
+hhttp_slice_t hhttp_request_header(const hhttp_request_t *req, const char *name, size_t name_len) {
+    return h1_find_header(req->parser.head.headers, name, name_len);
+}
+
+int hhttp_request_next_header(const hhttp_request_t *req, size_t *cursor, hhttp_header_t *header) {
+    return h1_next_header(req->parser.head.headers, cursor, header);
+}
+
+hhttp_slice_t hhttp_request_host(const hhttp_request_t *req) { return req->parser.head.host; }
+
+hio_t *hhttp_request_io(const hhttp_request_t *req) {
+    return req->conn != NULL ? req->conn->io : NULL;
+}
+
+int hhttp_request_is_over(const hhttp_request_t *req) {
+    return req->conn == NULL || req->flags & (REQ_ENDED | REQ_GONE) ||
+           req->conn->state >= HTTP_LINGER;
+}
+
+/* ---- The body ---- */
+
+static void say_continue(hhttp_request_t *req) {
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (!req->parser.head.expects_continue || req->flags & (REQ_SAID_100 | REQ_BEGUN)) return;
+    /* A peer that sends without waiting needs no leave (RFC 9110 section 10.1.1). */
+    if (hbuf_len(&req->body) > 0) return;
+    req->flags |= REQ_SAID_100;
+    hio_write(req->conn->io, line, sizeof line - 1);
+}
+
+int hhttp_request_collect_body(hhttp_request_t *req,
+                               void (*on_body)(hhttp_request_t *req, int error)) {
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (req->flags & REQ_BODY_DONE) return 1;
+    if (req->flags & REQ_BODY_ASKED) return HV_EBUSY;
+    http_conn_t *conn = req->conn;
+    if (!h1_body_pending(&req->parser)) {
+        req->flags |= REQ_BODY_ASKED | REQ_BODY_DONE;
+        return 1;
+    }
+    int result = HV_ELIMIT;
+    if (req->parser.head.content_length <= req->server->options.body_bytes_max) {
+        req->flags |= REQ_BODY_ASKED;
+        req->on_body = on_body;
+        result = hv__http_body_take(req);
+    } else {
+        hv__http_conn_refuse(conn, 413);
+    }
+    if (result < 0) {
+        req->flags |= REQ_GONE;
+        hv__http_conn_wake(conn);
+        return result;
+    }
+    if (result == 1) return 1;
+    say_continue(req);
+    if (req->server->processing != conn) {
+        conn->state = HTTP_BODY;
+        hv__http_list_move(conn, HTTP_LIST_BODY);
+        hio_read(conn->io);
+    }
+    return 0;
+}
+
+hhttp_slice_t hhttp_request_body(const hhttp_request_t *req) {
+    if (req->flags & REQ_BODY_BORROWS) return req->body_slice;
+    return (hhttp_slice_t){hbuf_data(&req->body), hbuf_len(&req->body)};
+}
+
+void hhttp_request_on_abort(hhttp_request_t *req, hhttp_request_cb on_abort, void *userdata) {
+    req->on_abort = on_abort;
+    req->abort_userdata = userdata;
+}
+
+void hhttp_request_abort(hhttp_request_t *req) {
+    if (hhttp_request_is_over(req)) return;
+    req->flags |= REQ_GONE;
+    hv__http_conn_abort(req->conn);
+}

@@ -1,0 +1,232 @@
+/* http_response.c - answers on the wire: head, pieces, end.
+ *
+ * Head and body are written one after the other with hio_write; the net room gathers whatever is
+ * written during a callback, so they leave in one system call. Whether the connection stays open
+ * is decided when the head is written, because the head has to say so.
+ *
+ * RFC 9112 section 6.3 (which answers have no body), 7.1 (chunks), 9.3 (persistence); RFC 9110
+ * section 9.3.2 (HEAD), 15.3.5, 15.4.5 (204, 304). */
+#include "http_int.h"
+
+#define HEAD_BYTES_ON_STACK  1024
+#define BODY_DRAIN_BYTES_MAX (64 * 1024) /* a longer rest is not worth the connection */
+#define CHUNK_OVERHEAD       24
+
+/* ---- Heads ---- */
+
+/* Writes to the connection. Whatever goes wrong leaves half an answer, so it ends the connection. */
+static int put(http_conn_t *conn, const void *data, size_t len) {
+    int result = hio_write(conn->io, data, len);
+    if (HV_LIKELY(result >= 0)) return 0;
+    hv__http_conn_abort(conn);
+    return result == HV_ENOMEM ? HV_ENOMEM : HV_ECLOSED;
+}
+
+static int put_head(http_conn_t *conn, const h1_response_t *response) {
+    char on_stack[HEAD_BYTES_ON_STACK];
+    size_t max = h1_head_bytes_max(response);
+    if (HV_LIKELY(max <= sizeof on_stack)) {
+        return put(conn, on_stack, h1_write_head(response, on_stack));
+    }
+    char *head = hv__malloc(max);
+    if (head == NULL) return HV_ENOMEM;
+    int code = put(conn, head, h1_write_head(response, head));
+    hv__free(head);
+    return code;
+}
+
+/* Whether the rest of the request's body, if any, would keep the connection from being used again:
+ * the peer waits for leave to send it, or it is long. */
+static int body_is_in_the_way(const hhttp_request_t *req) {
+    if (!h1_body_pending(&req->parser)) return 0;
+    if (req->parser.head.expects_continue && !(req->flags & REQ_SAID_100)) return 1;
+    return req->parser.head.content_length > BODY_DRAIN_BYTES_MAX + hbuf_len(&req->body);
+}
+
+/* Sets the flags that say what becomes of the connection after the answer. */
+static void decide_persistence(hhttp_request_t *req, h1_framing_e framing) {
+    const http_conn_t *conn = req->conn;
+    const hhttp_server_t *server = req->server;
+    if (!req->parser.head.keep_alive || framing == H1_FRAME_CLOSE) req->flags |= REQ_CLOSE_AFTER;
+    if (server->is_closing || body_is_in_the_way(req) ||
+        conn->request_count >= server->options.requests_per_connection_max) {
+        req->flags |= REQ_CLOSE_AFTER | REQ_LINGER_AFTER;
+    }
+}
+
+static h1_framing_e framing_of(const hhttp_request_t *req, int status, int64_t length) {
+    if (status == 204 || status == 304) return H1_FRAME_NONE;
+    if (length >= 0) return H1_FRAME_LENGTH;
+    return req->parser.head.version >= 11 ? H1_FRAME_CHUNKED : H1_FRAME_CLOSE;
+}
+
+/* Returns 0 where an answer may begin. */
+static int check_begin(const hhttp_request_t *req, const h1_response_t *response) {
+    if (req->flags & REQ_BEGUN) return HV_EBUSY;
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (response->status < 200 || response->status > 599) return HV_EINVAL;
+    if (response->content_type.data != NULL) {
+        hhttp_header_t header = {.name = {"Content-Type", 12}, .value = response->content_type};
+        if (h1_check_headers(&header, 1) != 0) return HV_EINVAL;
+    }
+    if (response->header_count == 0) return 0;
+    return h1_check_headers(response->headers, response->header_count);
+}
+
+/* Writes the head. `response` has status, type and headers; `length` is the body's, or -1. */
+static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length) {
+    int code = check_begin(req, response);
+    if (code != 0) return code;
+    hhttp_server_t *server = req->server;
+    if (response->status == 205) length = 0;
+    response->framing = framing_of(req, response->status, length);
+    decide_persistence(req, response->framing);
+    response->content_length = length >= 0 ? (uint64_t)length : 0;
+    response->server_name = server->server_name;
+    response->date = hv__http_date(server);
+    response->send_connection_close = (req->flags & REQ_CLOSE_AFTER) != 0;
+    response->send_keep_alive = req->parser.head.version == 10 && !(req->flags & REQ_CLOSE_AFTER);
+    code = put_head(req->conn, response);
+    if (code != 0) return code;
+    req->flags |= REQ_BEGUN;
+    req->length_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
+    if (response->framing == H1_FRAME_CHUNKED) req->flags |= REQ_CHUNKED;
+    if (req->parser.head.method == HHTTP_HEAD || response->framing == H1_FRAME_NONE ||
+        response->status == 205) {
+        req->flags |= REQ_NO_BODY;
+    }
+    return 0;
+}
+
+static void complete(hhttp_request_t *req) {
+    req->flags |= REQ_ENDED;
+    req->server->answered++;
+    hv__http_conn_wake(req->conn);
+}
+
+/* ---- In one piece ---- */
+
+/* The body is in memory anyway: the limit of the write queue is not for it. */
+static void make_room(hio_t *io, size_t len) {
+    size_t needed = hio_write_bufsize(io) + len + HEAD_BYTES_ON_STACK;
+    if (needed <= HIO_DEFAULT_WRITE_MAX / 2) return;
+    hio_set_max_write_bufsize(io, UINT32_MAX / 2);
+}
+
+static int respond(hhttp_request_t *req, h1_response_t *response, const void *body, size_t len) {
+    if (HV_UNLIKELY(len > INT32_MAX)) return HV_ELIMIT;
+    int code = begin(req, response, (int64_t)len);
+    if (HV_UNLIKELY(code != 0)) return code;
+    if (len > 0 && !(req->flags & REQ_NO_BODY)) {
+        if (HV_UNLIKELY(len > HIO_DEFAULT_WRITE_MAX / 4)) make_room(req->conn->io, len);
+        code = put(req->conn, body, len);
+        if (HV_UNLIKELY(code != 0)) return code;
+    }
+    complete(req);
+    return 0;
+}
+
+int hhttp_respond(hhttp_request_t *req, int status, const char *content_type, const void *body,
+                  size_t len) {
+    h1_response_t response = {.status = status};
+    if (content_type != NULL) {
+        response.content_type = (hhttp_slice_t){content_type, strlen(content_type)};
+    }
+    return respond(req, &response, body, len);
+}
+
+int hhttp_respond_with(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                       size_t header_count, const void *body, size_t len) {
+    h1_response_t response = {.status = status, .headers = headers, .header_count = header_count};
+    return respond(req, &response, body, len);
+}
+
+/* ---- In pieces ---- */
+
+int hhttp_response_begin(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                         size_t header_count, int64_t length) {
+    h1_response_t response = {.status = status, .headers = headers, .header_count = header_count};
+    return begin(req, &response, length < 0 ? -1 : length);
+}
+
+static int put_piece(hhttp_request_t *req, const void *data, size_t len) {
+    http_conn_t *conn = req->conn;
+    if (!(req->flags & REQ_CHUNKED)) return put(conn, data, len);
+    char size_line[18];
+    int code = put(conn, size_line, h1_write_chunk_head(len, size_line));
+    if (code == 0) code = put(conn, data, len);
+    if (code == 0) code = put(conn, "\r\n", 2);
+    return code;
+}
+
+int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (!(req->flags & REQ_BEGUN)) return HV_EINVAL;
+    if (len == 0) return 0; /* a chunk of 0 bytes would be the end */
+    if (req->length_left != UINT64_MAX) {
+        if (len > req->length_left) return HV_ELIMIT;
+    }
+    if (!(req->flags & REQ_NO_BODY)) {
+        hio_t *io = req->conn->io;
+        /* Asked before anything is written, so that a refused piece leaves nothing behind. */
+        if (len > INT32_MAX) return HV_ELIMIT;
+        size_t waiting = hio_write_bufsize(io);
+        if (waiting > 0 && waiting + len + CHUNK_OVERHEAD > HIO_DEFAULT_WRITE_MAX) return HV_ELIMIT;
+        if (len > HIO_DEFAULT_WRITE_MAX / 4) make_room(io, len);
+        int code = put_piece(req, data, len);
+        if (code != 0) return code;
+        if (req->length_left != UINT64_MAX) req->length_left -= len;
+        return hio_write_is_high(io) ? HV_EAGAIN : 0;
+    }
+    if (req->length_left != UINT64_MAX) req->length_left -= len;
+    return 0;
+}
+
+void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on_drain, void *userdata) {
+    req->on_drain = on_drain;
+    req->drain_userdata = userdata;
+    if (hhttp_request_is_over(req)) return;
+    hio_setcb_drain(req->conn->io, hv__http_on_drain);
+}
+
+int hhttp_response_end(hhttp_request_t *req) {
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (!(req->flags & REQ_BEGUN)) return HV_EINVAL;
+    int is_short = req->length_left != UINT64_MAX && req->length_left > 0;
+    if (is_short && !(req->flags & REQ_NO_BODY)) {
+        req->flags |= REQ_GONE;
+        hv__http_conn_abort(req->conn);
+        return HV_EPROTO;
+    }
+    if (req->flags & REQ_CHUNKED && !(req->flags & REQ_NO_BODY)) {
+        int code = put(req->conn, "0\r\n\r\n", 5);
+        if (code != 0) return code;
+    }
+    complete(req);
+    return 0;
+}
+
+int hhttp_response_has_begun(const hhttp_request_t *req) { return (req->flags & REQ_BEGUN) != 0; }
+
+/* ---- The server's own ---- */
+
+void hv__http_write_refusal(http_conn_t *conn, int status) {
+    hhttp_server_t *server = conn->server;
+    const hhttp_request_t *req = conn->req;
+    char text[64];
+    int len = snprintf(text, sizeof text, "%d %s\n", status, hhttp_status_text(status));
+    h1_response_t response = {
+        .status = status,
+        .content_type = {"text/plain", 10},
+        .server_name = server->server_name,
+        .date = hv__http_date(server),
+        .framing = H1_FRAME_LENGTH,
+        .content_length = (uint64_t)len,
+        .send_connection_close = 1,
+    };
+    if (put_head(conn, &response) != 0) {
+        hv__http_conn_abort(conn);
+        return;
+    }
+    if (req == NULL || req->parser.head.method != HHTTP_HEAD) put(conn, text, (size_t)len);
+}
