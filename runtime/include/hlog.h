@@ -68,6 +68,16 @@ HV_EXPORT int logger_set_max_bufsize(logger_t *logger, unsigned int bytes);
 /* Colours lines whatever the sink is (1), or never (0). */
 HV_EXPORT void logger_enable_color(logger_t *logger, int on);
 
+/* Lets a thread of the logger's own write the lines, so that who logs does not wait for the sink.
+ *   queue_bytes  of lines that may wait (twice that is allocated); who logs waits only when they
+ *                are full, and no line is dropped. 0: written by who logs, the default
+ * A handler is then called from that thread. Children of fork write their lines themselves; a
+ * logger other than the default one is to be made asynchronous after the fork.
+ * Returns 0 or HV_ENOMEM: then lines are written by who logs. */
+HV_EXPORT int logger_set_async(logger_t *logger, unsigned int queue_bytes);
+/* Waits until every line logged so far has reached the sink. */
+HV_EXPORT void logger_flush(logger_t *logger);
+
 /* Writes one line. Prefer the macros below, which add the place.
  * Returns the bytes handed to the sink; 0 where the level is not logged. */
 HV_EXPORT int logger_print(logger_t *logger, int level, const char *format, ...)
@@ -117,6 +127,8 @@ HV_EXPORT void hv_destroy_default_logger(void);
 #define hlog_set_remain_days(days)         logger_set_remain_days(hlog, days)
 #define hlog_enable_fsync()                logger_enable_fsync(hlog, 1)
 #define hlog_disable_fsync()               logger_enable_fsync(hlog, 0)
+#define hlog_set_async(queue_bytes)        logger_set_async(hlog, queue_bytes)
+#define hlog_flush()                       logger_flush(hlog)
 #define hlog_fsync()                       logger_fsync(hlog)
 #define hlog_get_cur_file(buf, size)       logger_get_cur_file(hlog, buf, size)
 

@@ -2,8 +2,9 @@
  *
  * A logger formats under its lock into one buffer of its own: time stamps are then in order in the
  * sink, and a line needs neither the stack nor an allocation. Only the level is looked at before
- * the lock, so what is not logged costs a load and a compare. A later asynchronous sink takes the
- * finished line from emit(), where it leaves this file.
+ * the lock, so what is not logged costs a load and a compare. An asynchronous logger hands the
+ * finished line to its queue in emit(); the sink is then the queue's thread's alone, and settings
+ * are changed only while that rests.
  *
  * The default logger is locked across fork, so that the child never inherits it half-used. */
 #include "hlog.h"
@@ -11,6 +12,7 @@
 #include "hassert.h"
 #include "hbase.h"
 #include "hclock.h"
+#include "hlog_queue.h"
 #include "hlog_sink.h"
 #include "hmem.h"
 #include "hstr.h"
@@ -36,6 +38,9 @@ struct logger_s {
     struct tm local;
     char format[FORMAT_BYTES_MAX];
     hlog_file_t file;
+    hlog_queue_t *queue; /* NULL: lines are written by who logs them */
+    time_t sink_second;  /* what `sink_local` stands for; the sink's own */
+    struct tm sink_local;
 };
 
 /* One message on its way into a line. */
@@ -76,7 +81,7 @@ logger_t *logger_create(void) {
     pthread_mutex_init(&logger->lock, NULL);
     atomic_init(&logger->level, DEFAULT_LOG_LEVEL);
     logger->color = COLOR_AUTO;
-    logger->local_second = -1;
+    logger->local_second = logger->sink_second = -1;
     memcpy(logger->format, DEFAULT_LOG_FORMAT, sizeof(DEFAULT_LOG_FORMAT));
     logger->file.max_size = DEFAULT_LOG_MAX_FILESIZE;
     logger->file.remain_days = DEFAULT_LOG_REMAIN_DAYS;
@@ -85,6 +90,7 @@ logger_t *logger_create(void) {
 
 void logger_destroy(logger_t *logger) {
     if (logger == NULL) return;
+    if (logger->queue != NULL) hv__log_queue_stop(logger->queue);
     hv__log_file_deinit(&logger->file);
     pthread_mutex_destroy(&logger->lock);
     hv__free(logger->line);
@@ -101,10 +107,16 @@ static void unlock(logger_t *logger) {
     HV_ASSERT(error == 0);
 }
 
+/* For what the sink reads as well: its thread has to rest. */
+static void lock_sink(logger_t *logger) {
+    lock(logger);
+    if (logger->queue != NULL && handling != logger) hv__log_queue_drain(logger->queue);
+}
+
 /* ---- Settings ---- */
 
 void logger_set_handler(logger_t *logger, logger_handler fn) {
-    lock(logger);
+    lock_sink(logger);
     logger->handler = fn == file_logger ? NULL : fn;
     unlock(logger);
 }
@@ -152,14 +164,14 @@ void logger_enable_color(logger_t *logger, int on) {
 }
 
 int logger_set_file(logger_t *logger, const char *path) {
-    lock(logger);
+    lock_sink(logger);
     int error = hv__log_file_set_base(&logger->file, path);
     unlock(logger);
     return error;
 }
 
 void logger_set_max_filesize(logger_t *logger, unsigned long long bytes) {
-    lock(logger);
+    lock_sink(logger);
     logger->file.max_size = bytes;
     unlock(logger);
 }
@@ -170,33 +182,33 @@ void logger_set_max_filesize_by_str(logger_t *logger, const char *size) {
 }
 
 void logger_set_remain_days(logger_t *logger, int days) {
-    lock(logger);
+    lock_sink(logger);
     logger->file.remain_days = days;
     unlock(logger);
 }
 
 void logger_enable_fsync(logger_t *logger, int on) {
-    lock(logger);
+    lock_sink(logger);
     logger->file.is_synced = on != 0;
     unlock(logger);
 }
 
 void logger_fsync(logger_t *logger) {
-    lock(logger);
+    lock_sink(logger);
     if (logger->file.fd >= 0) fdatasync(logger->file.fd);
     unlock(logger);
 }
 
 const char *logger_get_cur_file(logger_t *logger, char *buf, int size) {
     if (size <= 0) return buf;
-    lock(logger);
+    lock_sink(logger);
     hv__log_file_path(&logger->file, buf, (size_t)size);
     unlock(logger);
     return buf;
 }
 
 unsigned long long logger_lost_lines(logger_t *logger) {
-    lock(logger);
+    lock_sink(logger);
     unsigned long long lost = logger->file.lost;
     unlock(logger);
     return lost;
@@ -286,16 +298,46 @@ static void make_line(logger_t *logger, const message_t *message) {
     HV_ASSERT(logger->line_len <= logger->line_max);
 }
 
-static void emit(logger_t *logger, int level) {
+/* The end of a line's way: by who logs, or by the queue's thread. */
+static void sink(void *userdata, int level, time_t second, const char *line, size_t len) {
+    logger_t *logger = userdata;
     if (logger->handler == NULL) {
-        hv__log_file_write(&logger->file, logger->local_second, &logger->local, logger->line,
-                           logger->line_len);
+        if (second != logger->sink_second) {
+            localtime_r(&second, &logger->sink_local);
+            logger->sink_second = second;
+        }
+        hv__log_file_write(&logger->file, second, &logger->sink_local, line, len);
         return;
     }
     const logger_t *outer = handling;
     handling = logger;
-    logger->handler(level, logger->line, (int)logger->line_len);
+    logger->handler(level, line, (int)len);
     handling = outer;
+}
+
+static void emit(logger_t *logger, int level) {
+    if (logger->queue != NULL) {
+        hv__log_queue_put(logger->queue, level, logger->local_second, logger->line,
+                          logger->line_len);
+    } else {
+        sink(logger, level, logger->local_second, logger->line, logger->line_len);
+    }
+}
+
+int logger_set_async(logger_t *logger, unsigned int queue_bytes) {
+    lock_sink(logger);
+    hlog_queue_t *old = logger->queue;
+    logger->queue = NULL;
+    if (old != NULL) hv__log_queue_stop(old);
+    if (queue_bytes > 0) logger->queue = hv__log_queue_start(queue_bytes, sink, logger);
+    int error = queue_bytes > 0 && logger->queue == NULL ? HV_ENOMEM : 0;
+    unlock(logger);
+    return error;
+}
+
+void logger_flush(logger_t *logger) {
+    lock_sink(logger);
+    unlock(logger);
 }
 
 static int print(logger_t *logger, message_t *message) {
@@ -375,7 +417,7 @@ static void before_fork(void) {
     pthread_mutex_lock(&default_lock);
     logger_t *logger = atomic_load(&default_logger);
     /* A handler that forks holds the lock already. */
-    if (logger != NULL && handling != logger) lock(logger);
+    if (logger != NULL && handling != logger) lock_sink(logger);
 }
 
 static void after_fork(void) {
@@ -384,8 +426,22 @@ static void after_fork(void) {
     pthread_mutex_unlock(&default_lock);
 }
 
+/* The queue's thread is the parent's: the child writes its lines itself. */
+static void after_fork_in_child(void) {
+    logger_t *logger = atomic_load(&default_logger);
+    if (logger != NULL) logger->queue = NULL;
+    after_fork();
+}
+
+/* What still waits in a queue when the program ends is written. */
+static void flush_at_exit(void) {
+    logger_t *logger = atomic_load(&default_logger);
+    if (logger != NULL && handling != logger) logger_flush(logger);
+}
+
 static void watch_forks(void) {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    atexit(flush_at_exit);
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 logger_t *hv_default_logger(void) {

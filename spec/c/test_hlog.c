@@ -242,6 +242,71 @@ static void test_log_lines_of_threads_are_not_torn_or_lost(void **state) {
     }
 }
 
+/* ---- Asynchronous ---- */
+
+static int slow_count;
+static char slow_last[64];
+
+static void slow_sink(int level, const char *buf, int len) {
+    (void)level;
+    slow_count++;
+    memcpy(slow_last, buf, (size_t)len);
+    slow_last[len] = '\0';
+}
+
+static void test_log_async_lines_of_many_sizes_all_arrive_in_order(void **state) {
+    (void)state;
+    logger_t *logger = logger_create();
+    logger_set_file(logger, "async");
+    logger_set_format(logger, "%s");
+    assert_int_equal(logger_set_async(logger, 1024), 0);
+    /* Far more than the queue holds, some lines longer than the whole queue. */
+    for (int i = 0; i < 500; i++) {
+        logger_print(logger, LOG_LEVEL_INFO, "%d %*s", i, i % 50 == 0 ? 1500 : i % 97, "");
+    }
+    logger_flush(logger);
+    const char *at = text_of("async.20210206.log");
+    for (int i = 0; i < 500; i++) {
+        assert_int_equal(atoi(at), i);
+        at = strchr(at, '\n');
+        assert_non_null(at);
+        at++;
+    }
+    assert_string_equal(at, "");
+    assert_int_equal(logger_lost_lines(logger), 0);
+    logger_destroy(logger);
+}
+
+static void test_log_async_settings_apply_behind_what_was_logged(void **state) {
+    (void)state;
+    logger_t *logger = logger_create();
+    logger_set_format(logger, "%s");
+    assert_int_equal(logger_set_async(logger, 4096), 0);
+    logger_set_handler(logger, slow_sink);
+    for (int i = 0; i < 20; i++) logger_print(logger, LOG_LEVEL_INFO, "line %d", i);
+    logger_set_file(logger, "behind");
+    logger_set_handler(logger, NULL);
+    logger_print(logger, LOG_LEVEL_INFO, "to the file");
+    logger_destroy(logger);
+    assert_int_equal(slow_count, 20);
+    assert_string_equal(slow_last, "line 19\n");
+    assert_string_equal(text_of("behind.20210206.log"), "to the file\n");
+}
+
+static void test_log_async_off_writes_at_once_again(void **state) {
+    (void)state;
+    logger_t *logger = logger_create();
+    logger_set_file(logger, "off");
+    logger_set_format(logger, "%s");
+    assert_int_equal(logger_set_async(logger, 4096), 0);
+    logger_print(logger, LOG_LEVEL_INFO, "one");
+    assert_int_equal(logger_set_async(logger, 0), 0);
+    assert_string_equal(text_of("off.20210206.log"), "one\n");
+    logger_print(logger, LOG_LEVEL_INFO, "two");
+    assert_string_equal(text_of("off.20210206.log"), "one\ntwo\n");
+    logger_destroy(logger);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_line_has_time_level_message_and_place),
@@ -253,6 +318,9 @@ int main(void) {
         cmocka_unit_test(test_log_that_cannot_be_written_is_counted),
         cmocka_unit_test(test_log_shared_file_is_rotated_once),
         cmocka_unit_test(test_log_lines_of_threads_are_not_torn_or_lost),
+        cmocka_unit_test(test_log_async_lines_of_many_sizes_all_arrive_in_order),
+        cmocka_unit_test(test_log_async_settings_apply_behind_what_was_logged),
+        cmocka_unit_test(test_log_async_off_writes_at_once_again),
     };
     return cmocka_run_group_tests_name("hlog", tests, enter_directory, leave_directory);
 }
