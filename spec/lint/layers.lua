@@ -29,6 +29,7 @@ local doors = {
   { "^ares%.h$", { "^runtime/net/hdns_ares%.c$" } },
   { "^nghttp2/", { "^runtime/http2/" } },
   { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$" } },
+  { "^ini%.h$", { "^runtime/proc/hini%.c$" } },
   { "^liburing%.h$", { "^runtime/poll/hpoll_uring%.c$" } },
   { "^sys/epoll%.h$", { "^runtime/poll/hpoll_epoll%.c$" } },
   { "^sys/event%.h$", { "^runtime/poll/hpoll_kqueue%.c$" } },

@@ -1,0 +1,73 @@
+/* hmaster_int.h - the master's own structs, shared by hmaster.c (states, reload, stop) and
+ * hmaster_child.c (one worker process: fork, messages, death). */
+#ifndef HV_MASTER_INT_H_
+#define HV_MASTER_INT_H_
+
+#include "hproc_int.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+
+typedef enum {
+    CHILD_STARTING, /* forked, not ready yet */
+    CHILD_READY,
+    CHILD_LEAVING, /* told to drain; its end is no failure */
+} child_phase_e;
+
+typedef struct hv__child_s {
+    pid_t pid;
+    int slot;
+    int generation;
+    int control_fd; /* -1 once it has closed its side */
+    child_phase_e phase;
+    bool is_attached;     /* drains by message; else by SIGTERM */
+    uint64_t started_us;
+    uint64_t deadline_us; /* to be ready, or gone, then killed; 0: none */
+} hv__child_t;
+
+typedef struct hv__slot_s {
+    int failures;           /* in a row */
+    uint64_t restart_at_us; /* 0: nothing to start */
+} hv__slot_t;
+
+typedef enum {
+    MASTER_IDLE,
+    MASTER_STARTING, /* until every first worker is ready */
+    MASTER_RUNNING,
+    MASTER_RELOADING, /* two generations; ends when the new one is ready, or has failed */
+    MASTER_STOPPING,
+} master_state_e;
+
+struct hmaster_s {
+    hmaster_options_t options;
+    int listen_fds[HMASTER_LISTENERS_MAX];
+    int listener_count;
+    hv__child_t *children;
+    int child_count;
+    int child_max;
+    hv__slot_t *slots;
+    struct pollfd *polls; /* child_max + 2 */
+    master_state_e state;
+    int generation; /* the one that serves */
+    bool is_reload_wanted;
+    int exit_code;
+    int signal_fd;
+    int command_fd; /* eventfd: the two flags below have been set */
+    atomic_bool stop_asked;
+    atomic_bool reload_asked;
+    sigset_t mask_before;
+    pid_t pid;
+};
+
+/* Forks a worker. Returns 0 or a negative code. */
+int hv__child_start(hmaster_t *master, int slot, int generation);
+/* Tells it to finish, within the drain timeout. */
+void hv__child_leave(hmaster_t *master, hv__child_t *child);
+/* Reads what it has to say. */
+void hv__child_listen(hmaster_t *master, hv__child_t *child);
+/* Takes the next child that has ended out of the table. Returns whether there was one. */
+bool hv__child_reap(hmaster_t *master, hv__child_t *ended, int *wait_status);
+/* "exit status 1", "signal 9 (Killed)". */
+void hv__child_describe(int wait_status, char *text, size_t size);
+
+#endif
