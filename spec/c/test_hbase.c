@@ -87,7 +87,9 @@ static void test_base_strings(void **state) {
 static void test_base_directories(void **state) {
     (void)state;
     char dir[64] = "/tmp/test_hbase_XXXXXX";
+    char keep[] = "/tmp/test_hbase_keep_XXXXXX"; /* hv_rmdir_p would take an empty /tmp along */
     char deep[128];
+    assert_non_null(mkdtemp(keep));
     assert_non_null(mkdtemp(dir));
     snprintf(deep, sizeof(deep), "%s/a/b//c/", dir);
     assert_int_equal(hv_mkdir_p(deep), 0);
@@ -99,6 +101,7 @@ static void test_base_directories(void **state) {
     assert_int_equal(hv_rmdir_p(deep), 0);
     assert_false(hv_exists(dir));
     assert_int_equal(hv_rmdir_p(deep), -ENOENT);
+    assert_int_equal(rmdir(keep), 0);
 }
 
 static void test_base_paths_of_the_program(void **state) {
