@@ -215,11 +215,16 @@ static int on_error(lua_State *L) {
     return 0;
 }
 
-/* error_code(name or number) -> name, text; misuse(message) throws at the user's position. */
+/* error_text(number) -> text, name */
 static int error_text(lua_State *L) {
     lua_pushstring(L, herr_text((int)luaL_checkinteger(L, 1)));
     lua_pushstring(L, herr_name((int)luaL_checkinteger(L, 1)));
     return 2;
+}
+
+static int is_terminal(lua_State *L) {
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+    return 1;
 }
 
 static int misuse(lua_State *L) { return hvl_misuse(L, "%s", luaL_checkstring(L, 1)); }
@@ -238,7 +243,7 @@ int hvl_open_loop(lua_State *L) {
         {"now", now},       {"hrtime", hrtime},     {"stop", stop},
         {"run", run},       {"on_error", on_error}, {"on_signal", on_signal_name},
         {"idle", idle},     {"misuse", misuse},     {"error_text", error_text},
-        {"counts", counts}, {NULL, NULL}};
+        {"counts", counts}, {"is_terminal", is_terminal}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"stop", watcher_stop}, {"ref", watcher_ref}, {"unref", watcher_unref}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", watcher_tostring}, {NULL, NULL}};

@@ -431,21 +431,18 @@ void hvl_resume_later(hvl_task_t *task, int nresults) { make_ready(task, nresult
 
 /* ---- The callback form ---- */
 
-int hvl_dual(lua_State *L) {
+/* dual(operation, args..., fn): the callback form of an operation written in Lua. */
+static int task_dual(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     hvl_task_t *task = hvl_task_begin_ref(rt, rt->dual_body_ref);
     if (task == NULL) return hvl_refuse(L, "the loop has ended");
     int count = lua_gettop(L);
-    lua_Debug self;
-    lua_getstack(L, 0, &self);
-    lua_getinfo(L, "f", &self);
-    lua_insert(L, 1);
     lua_insert(L, 2); /* the callback behind the operation, before its arguments */
     lua_checkstack(task->co, count + LUA_MINSTACK);
-    lua_xmove(L, task->co, count + 1);
+    lua_xmove(L, task->co, count);
     hvl_task_push(L, task);
     task->is_starting = 1;
-    int status = step(task, count + 1);
+    int status = step(task, count);
     task->is_starting = 0;
     if (status == LUA_YIELD) return 1;
     if (status == 0) {
@@ -457,6 +454,14 @@ int hvl_dual(lua_State *L) {
     lua_settop(task->co, 0);
     end_task(task, HVL_CANCELED);
     return 2;
+}
+
+int hvl_dual(lua_State *L) {
+    lua_Debug self;
+    lua_getstack(L, 0, &self);
+    lua_getinfo(L, "f", &self);
+    lua_insert(L, 1);
+    return task_dual(L);
 }
 
 /* Between an operation and the callback of its callback form: where the operation has not waited
@@ -646,6 +651,40 @@ static int defer(lua_State *L) {
     return 0;
 }
 
+/* ---- Parking: what channels, groups and the like are built of in Lua ---- */
+
+/* Nothing to undo; its address tells that a task is parked. */
+static void on_park_canceled(hvl_task_t *task, void *data) {
+    (void)task;
+    (void)data;
+}
+
+/* park([timeout]) waits for unpark(task, ...), and returns what was given there. */
+static int park(lua_State *L) {
+    int64_t timeout_ms = -1;
+    if (!lua_isnoneornil(L, 1)) timeout_ms = hvl_check_integer(L, 1, "timeout", 0, UINT32_MAX);
+    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+    hvl_wait_begin(L, "wait", timeout_ms, on_park_canceled, NULL);
+    return hvl_wait(L);
+}
+
+/* unpark(task, ...) -> whether it was parked. It goes on in the next pass. */
+static int unpark(lua_State *L) {
+    handle_t *handle = hvl_check(L, 1, &task_class);
+    hvl_task_t *task = handle->task;
+    int is_parked = task != NULL && task->state == WAITING && task->on_cancel == on_park_canceled;
+    if (is_parked) {
+        hvl_waiter_t waiter = {task, task->wait_id};
+        int count = lua_gettop(L) - 1;
+        hvl_wake(&waiter);
+        lua_checkstack(task->co, count + LUA_MINSTACK);
+        lua_xmove(L, task->co, count);
+        hvl_resume_later(task, count);
+    }
+    lua_pushboolean(L, is_parked);
+    return 1;
+}
+
 /* raise(message): throws at the user's position; the text of a cancellation is left as it is. */
 static int raise_message(lua_State *L) {
     const char *message = luaL_checkstring(L, 1);
@@ -668,7 +707,8 @@ int hvl_open_task(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
-        {"set_hooks", set_hooks}, {NULL, NULL}};
+        {"dual", task_dual}, {"set_hooks", set_hooks},    {"park", park},
+        {"unpark", unpark}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);

@@ -171,7 +171,11 @@ static int connect_to(lua_State *L) {
     const char *what = lua_tostring(L, -1);
     hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 4);
     hio_t *io = hloop_create_tcp_client(rt->loop, host, port, on_connect);
-    if (io == NULL) return hvl_push_error(L, what, hloop_last_error(rt->loop));
+    if (io == NULL) {
+        handlers->holders = 1;
+        hvl_handlers_release(handlers);
+        return hvl_push_error(L, what, hloop_last_error(rt->loop));
+    }
     hvl_anchor(L, -1);
     hvl_conn_t *conn = hvl_conn_new(L, rt, io, handlers, NULL);
     conn->is_connecting = 1;
@@ -180,9 +184,20 @@ static int connect_to(lua_State *L) {
     return hvl_wait(L);
 }
 
+/* from_fd(fd): the stream of a descriptor that is open already, such as stdin. */
+static int from_fd(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    int fd = (int)hvl_check_integer(L, 1, "fd", 0, INT32_MAX);
+    if (rt->loop == NULL) return hvl_push_error(L, "from_fd", HV_ECLOSED);
+    hio_t *io = hio_get(rt->loop, fd);
+    if (io == NULL) return hvl_push_error(L, "from_fd", hloop_last_error(rt->loop));
+    hvl_conn_begin(hvl_conn_new(L, rt, io, NULL, NULL));
+    return 1;
+}
+
 int hvl_open_tcp(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"listen", listen_on}, {"connect", connect_to}, {NULL, NULL}};
+        {"listen", listen_on}, {"connect", connect_to}, {"from_fd", from_fd}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"port", server_port},       {"count", server_count},
                                        {"close", server_close},     {"ref", server_ref},
                                        {"unref", server_unref},     {"address", server_address},

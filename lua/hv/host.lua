@@ -1,0 +1,122 @@
+--- hv.host - what the hvlua program does with its command line. Runs as the main task. Private.
+local loop = require "_hv.loop"
+
+local USAGE = [[
+usage: hvlua [options] [script [args]]
+
+  -e stat   run the statement `stat`
+  -l name   require the module `name`
+  -i        enter interactive mode after running the script
+  -v        show version
+  -h        show this help
+  --        stop handling options
+  -         run stdin as a script and stop handling options
+
+Without a script, hvlua is interactive on a terminal, and else runs stdin.
+]]
+
+local function version()
+  return ("hvlua %s (%s, %s %s)"):format(loop.version, jit.version, jit.os, jit.arch)
+end
+
+--- Ends the program with a message, as for a mistake in the command line.
+local function refuse(message, status)
+  io.stdout:flush()
+  io.stderr:write("hvlua: ", message, "\n")
+  loop.stop(status or 1)
+end
+
+--- Splits the command line. Returns steps to take first ({ "-e"|"-l", text }), flags, and the index
+--- of the script (nil: none), or nil and what is wrong.
+local function parse(argv)
+  local steps, flags, i = {}, {}, 1
+  while argv[i] do
+    local option = argv[i]
+    if option:sub(1, 1) ~= "-" or option == "-" then return steps, flags, i end
+    if option == "--" then return steps, flags, argv[i + 1] and i + 1 end
+    local letter, rest = option:sub(1, 2), option:sub(3)
+    if letter == "-e" or letter == "-l" then
+      if rest == "" then
+        i = i + 1
+        rest = argv[i]
+      end
+      if not rest then return nil, ("option %s needs an argument"):format(letter) end
+      steps[#steps + 1] = { letter, rest }
+    elseif option == "-i" or option == "-v" or option == "-h" then
+      flags[option:sub(2)] = true
+    elseif option == "--help" then
+      flags.h = true
+    elseif option == "--version" then
+      flags.v = true
+    else
+      return nil, ("unknown option %s"):format(option)
+    end
+    i = i + 1
+  end
+  return steps, flags
+end
+
+--- The table `arg`: 0 is the script, positive its arguments, negative what stands before it.
+local function shift_arguments(argv, script)
+  local shifted = {}
+  for i = 0, #argv do shifted[i - script] = argv[i] end
+  return shifted
+end
+
+local function take(step)
+  if step[1] == "-l" then
+    local globals = getfenv(0)
+    globals[step[2]] = require(step[2])
+    return
+  end
+  local chunk, message = loadstring(step[2], "=(command line)")
+  if not chunk then error(message, 0) end
+  chunk()
+end
+
+local function load_script(name)
+  if name == "-" then return loadfile() end
+  return loadfile(name)
+end
+
+--- More room for compiled code than LuaJIT's default, which a program of handlers outgrows.
+local function tune_compiler()
+  local ok, opt = pcall(require, "jit.opt")
+  if ok then opt.start("maxtrace=4000", "maxmcode=8192", "sizemcode=64", "maxrecord=8000") end
+end
+
+--- os.exit must not close the state under the loop's feet: the process just ends.
+local function replace_exit()
+  local exit = os.exit
+  os.exit = function(status) -- luacheck: ignore 122
+    io.stdout:flush()
+    return exit(status)
+  end
+end
+
+return function(argv)
+  require("hv.coroutines").install()
+  require("hv.loading").install()
+  replace_exit()
+  tune_compiler()
+  local steps, flags, script = parse(argv)
+  local globals = getfenv(0)
+  globals.arg = shift_arguments(argv, script or 0)
+  if not steps then return refuse(flags .. "\n" .. USAGE, 1) end
+  if flags.h then return io.write(USAGE) end
+  if flags.v then print(version()) end
+  for _, step in ipairs(steps) do take(step) end
+  local is_terminal = require("_hv.loop").is_terminal(0)
+  local has_work = script or #steps > 0 or flags.v
+  if not has_work and not is_terminal then script = #argv + 1 end
+  if script then
+    local chunk, message = load_script(argv[script] or "-")
+    if not chunk then return refuse(message) end
+    if not flags.i then return chunk(unpack(argv, script + 1)) end
+    chunk(unpack(argv, script + 1))
+  end
+  if flags.i or not has_work and is_terminal then
+    if not flags.v and is_terminal then print(version()) end
+    return require("hv.repl")(is_terminal)
+  end
+end

@@ -1,0 +1,49 @@
+--- hv - the event loop for Lua.
+---
+--- `local hv = require "hv"` gives the core; what lives in a module of its own (`hv.tcp`,
+--- `hv.http` ...) is loaded when it is first used. Everything that waits lets other tasks run
+--- meanwhile, and also takes a trailing function that gets the results instead.
+local loop = require "_hv.loop"
+local task = require "hv.task"
+local timer = require "hv.timer"
+
+local hv = {
+  version = loop.version,
+
+  now = loop.now,
+  hrtime = loop.hrtime,
+  run = loop.run,
+  stop = loop.stop,
+  on_error = loop.on_error,
+  on_signal = loop.on_signal,
+  idle = loop.idle,
+
+  go = task.go,
+  next = task.next,
+  sleep = task.sleep,
+  defer = task.defer,
+  current = task.current,
+  all = task.all,
+  race = task.race,
+  timeout = task.timeout,
+
+  after = timer.after,
+  every = timer.every,
+  cron = timer.cron,
+}
+
+--- Modules of their own, loaded on first use.
+local modules = {
+  crypto = true, dns = true, err = true, fs = true, http = true, json = true, limits = true,
+  log = true, metrics = true, mqtt = true, process = true, redis = true, shared = true,
+  tcp = true, tls = true, udp = true, unpack = true, url = true, worker = true, ws = true,
+}
+
+return setmetatable(hv, {
+  __index = function(self, name)
+    if not modules[name] then return nil end
+    local module = require("hv." .. name)
+    rawset(self, name, module)
+    return module
+  end,
+})

@@ -1,0 +1,12 @@
+--- hv.limits - the defaults of every time and size, in one place. Milliseconds and bytes.
+--- Reading the table is public; to change a default, give the option where it is taken.
+return {
+  connect_timeout = 10000, -- hv.tcp.connect
+  read_timeout = 300000, -- one waiting conn:read; the connection stays open
+  write_timeout = 60000, -- bytes queued and none taken by the peer; the connection closes
+  idle_timeout = 0, -- neither in nor out; 0: none
+  write_high = 1048576, -- conn:write waits above it
+  packet_bytes = 2097152, -- unpack's max_length, read_until's and read_line's max
+  backlog = 0, -- 0: the kernel's maximum
+  max_connections = 0, -- 0: no limit
+}

@@ -1,0 +1,171 @@
+--- hv.tcp - TCP and unix stream sockets: servers, clients, connections.
+local limits = require "hv.limits"
+local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
+local raw = require "_hv.tcp"
+local unpack_setting = require "hv.unpack"
+local wait = require "hv.wait"
+
+local M = {}
+
+-- ---- Connections ----
+
+local Conn = raw.methods
+local field = raw.field
+
+--- `conn.id` and `conn.data` stand beside the methods.
+raw.meta.__index = function(self, key)
+  local method = Conn[key]
+  if method ~= nil then return method end
+  return field(self, key)
+end
+
+Conn.read = wait.waits(Conn.read)
+Conn.read_until = wait.waits(Conn.read_until)
+Conn.read_line = wait.waits(Conn.read_line)
+Conn.write = wait.waits(Conn.write)
+
+--- `for chunk in conn:chunks()`: what comes, piece by piece (or packet by packet), until the end.
+function Conn:chunks()
+  return Conn.read, self
+end
+Conn.packets = Conn.chunks
+
+--- `for line in conn:lines()`: without the line ends.
+function Conn:lines()
+  return Conn.read_line, self
+end
+
+local set_unpack = Conn.set_unpack
+function Conn:set_unpack(setting)
+  if setting ~= nil then setting = unpack_setting.check(setting, "conn:set_unpack") end
+  return set_unpack(self, setting)
+end
+
+local read_timeouts = options.reader("conn:set_timeout", {
+  read = { "ms" }, write = { "ms" }, idle = { "ms" },
+})
+local set_timeout = Conn.set_timeout
+function Conn:set_timeout(timeouts)
+  local t = read_timeouts(timeouts)
+  return set_timeout(self, t.read, t.write, t.idle)
+end
+
+-- ---- Options ----
+
+local function unpack_kind(value, where) return unpack_setting.check(value, where) end
+
+local fn = { "function" }
+
+local function stream_options(more)
+  local known = {
+    host = { "string" }, port = { "port" }, path = { "string" },
+    no_delay = { "boolean", true }, unpack = { unpack_kind },
+    read_timeout = { "ms", limits.read_timeout },
+    write_timeout = { "ms", limits.write_timeout },
+    idle_timeout = { "ms", limits.idle_timeout },
+    write_high = { "size", limits.write_high },
+  }
+  for key, entry in pairs(more) do known[key] = entry end
+  return known
+end
+
+local read_listen = options.reader("hv.tcp.listen", stream_options {
+  backlog = { "integer", limits.backlog }, reuse_port = { "boolean", false },
+  max_connections = { "integer", limits.max_connections },
+  on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
+})
+
+local read_connect = options.reader("hv.tcp.connect", stream_options {
+  timeout = { "ms", limits.connect_timeout },
+})
+
+local read_client = options.reader("hv.tcp.client", stream_options {
+  timeout = { "ms", limits.connect_timeout }, reconnect = { "any" },
+  on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
+})
+
+--- Splits "host:port", "[::1]:port" or "/path".
+local function split_address(where, text)
+  if text:sub(1, 1) == "/" then return { path = text } end
+  local host, port = text:match("^%[(.-)%]:(%d+)$")
+  if not host then host, port = text:match("^([^:]+):(%d+)$") end
+  if not host then
+    return misuse(("%s: \"host:port\" expected, got %q"):format(where, text))
+  end
+  return { host = host, port = tonumber(port) }
+end
+
+--- The address in options: host and port, or path and 0.
+local function address_of(where, opts, default_host)
+  if opts.path then
+    if opts.path:sub(1, 1) ~= "/" then
+      misuse(("%s: path must begin with '/', got %q"):format(where, opts.path))
+    end
+    return opts.path, 0
+  end
+  if not opts.port then misuse(where .. ": port is missing") end
+  local host = opts.host or default_host
+  if not host then misuse(where .. ": host is missing") end
+  return host, opts.port
+end
+
+-- ---- Servers ----
+
+--- Listens for connections.
+---
+--- With a function as the second argument each connection runs it as a task of its own, and is
+--- closed when it returns. Otherwise the functions in the options are called, one after the other
+--- for each connection, and no task is parked per connection.
+---@param opts hv.TcpListenOptions
+---@param handler? fun(conn: hv.Tcp)
+---@return hv.TcpServer? server
+---@return string? message
+---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND (host is no address) ...
+function M.listen(opts, handler)
+  if type(opts) == "string" then opts = split_address("hv.tcp.listen", opts) end
+  local t = read_listen(opts)
+  local host, port = address_of("hv.tcp.listen", t, "")
+  if handler ~= nil then
+    if type(handler) ~= "function" then
+      return misuse("hv.tcp.listen: function expected, got " .. type(handler))
+    end
+    if t.on_message then
+      return misuse("hv.tcp.listen: either a function or on_message, not both")
+    end
+    t.on_task = handler
+  elseif not (t.on_open or t.on_message or t.on_close) then
+    return misuse("hv.tcp.listen: a function or on_message is missing")
+  end
+  return raw.listen(host, port, t.backlog, t.reuse_port, t.max_connections, t)
+end
+
+-- ---- Clients ----
+
+local raw_connect = wait.waits(raw.connect)
+
+local function connect(opts)
+  if type(opts) == "string" then opts = split_address("hv.tcp.connect", opts) end
+  local t = read_connect(opts)
+  local host, port = address_of("hv.tcp.connect", t)
+  return raw_connect(host, port, t.timeout, t)
+end
+
+--- Connects and returns once the connection is usable.
+---@async
+---@param opts hv.TcpConnectOptions|string options, or "host:port"
+---@return hv.Tcp? conn
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ECANCELED
+M.connect = wait.both_forms(connect)
+
+--- A client that connects again by itself; see hv.tcp_client.
+---@param opts hv.TcpClientOptions
+---@return hv.TcpClient client
+function M.client(opts)
+  local t = read_client(opts)
+  local host, port = address_of("hv.tcp.client", t)
+  return require("hv.tcp_client").new(host, port, t, raw_connect)
+end
+
+return M

@@ -1,0 +1,55 @@
+--- hv.udp - datagram sockets.
+local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
+local raw = require "_hv.udp"
+local wait = require "hv.wait"
+
+local M = {}
+
+raw.methods.recv = wait.waits(raw.methods.recv)
+
+local known = {
+  host = { "string" }, port = { "port" }, broadcast = { "boolean", false },
+  on_message = { "function" }, on_close = { "function" },
+}
+local read_bind = options.reader("hv.udp.bind", known)
+local read_connect = options.reader("hv.udp.connect", known)
+
+local function open(is_client, host, port, t)
+  local sock, message, code = raw.open(is_client, host, port, t)
+  if sock and t.broadcast then
+    local ok
+    ok, message, code = sock:set_broadcast(true)
+    if not ok then
+      sock:close()
+      return nil, message, code
+    end
+  end
+  return sock, message, code
+end
+
+--- Binds a socket that gets datagrams from everybody. With on_message each begins a task;
+--- otherwise `recv` waits for the next one.
+---@param opts hv.UdpOptions
+---@return hv.Udp? sock
+---@return string? message
+---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND
+function M.bind(opts)
+  local t = read_bind(opts)
+  if not t.port then return misuse("hv.udp.bind: port is missing") end
+  return open(false, t.host or "", t.port, t)
+end
+
+--- A socket whose peer is host:port: `send(data)` needs no address, and only its datagrams come.
+---@param opts hv.UdpOptions
+---@return hv.Udp? sock
+---@return string? message
+---@return hv.ErrCode? code ENOTFOUND ...
+function M.connect(opts)
+  local t = read_connect(opts)
+  if not t.host then return misuse("hv.udp.connect: host is missing") end
+  if not t.port then return misuse("hv.udp.connect: port is missing") end
+  return open(true, t.host, t.port, t)
+end
+
+return M
