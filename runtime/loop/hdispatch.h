@@ -28,6 +28,23 @@ void hv__defer(hloop_t *loop, hv__defer_t *work, void (*run)(hv__defer_t *self))
 /* Takes work out of the queue; nothing where it is not queued. */
 void hv__defer_cancel(hloop_t *loop, hv__defer_t *work);
 
+/* What a higher room keeps for a loop; part of an object of its own. */
+typedef struct hv__guest_s {
+    struct hv__guest_s *next;
+    void (*close)(struct hv__guest_s *self);
+} hv__guest_t;
+
+/* Has hloop_free call close(guest), once, before handles are closed; the last guest comes first.
+ * It ends the guest's work, calls back what is owed and frees it. `close` is also the key by which
+ * the guest is found, so a room has one guest a loop. */
+void hv__guest_add(hloop_t *loop, hv__guest_t *guest, void (*close)(hv__guest_t *self));
+
+/* The guest with that function, or NULL. */
+hv__guest_t *hv__guest_find(const hloop_t *loop, void (*close)(hv__guest_t *self));
+
+/* Whether hloop_free has begun: a room then takes no more work. */
+int hv__loop_is_ending(const hloop_t *loop);
+
 /* How many API calls that must not call back are on the stack (debug builds; else 0). */
 int hv__loop_in_api(const hloop_t *loop);
 

@@ -66,6 +66,14 @@ hloop_t *hloop_new_with_backend(int flags, const char *backend_name) {
     return loop;
 }
 
+static void close_guests(hloop_t *loop) {
+    while (loop->guests != NULL) {
+        hv__guest_t *guest = loop->guests;
+        loop->guests = guest->next;
+        guest->close(guest);
+    }
+}
+
 void hloop_free(hloop_t **loop_ptr) {
     if (loop_ptr == NULL || *loop_ptr == NULL) return;
     hloop_t *loop = *loop_ptr;
@@ -73,6 +81,7 @@ void hloop_free(hloop_t **loop_ptr) {
     HV_ASSERT(!loop->is_running);
     atomic_store(&loop->status, HLOOP_STATUS_DESTROY);
     adopt_thread(loop);
+    close_guests(loop);
     if (loop->net_hooks != NULL) loop->net_hooks->close_all(loop);
     hv__idles_close(loop);
     hv__signals_close(loop);
@@ -82,6 +91,25 @@ void hloop_free(hloop_t **loop_ptr) {
     pthread_mutex_destroy(&loop->post_lock);
     hv__free(loop->watchers);
     hv__free(loop);
+}
+
+/* ---- Guests ---- */
+
+void hv__guest_add(hloop_t *loop, hv__guest_t *guest, void (*close)(hv__guest_t *self)) {
+    HV_ASSERT(!hv__loop_is_ending(loop));
+    guest->close = close;
+    guest->next = loop->guests;
+    loop->guests = guest;
+}
+
+hv__guest_t *hv__guest_find(const hloop_t *loop, void (*close)(hv__guest_t *self)) {
+    hv__guest_t *guest = loop->guests;
+    while (guest != NULL && guest->close != close) guest = guest->next;
+    return guest;
+}
+
+int hv__loop_is_ending(const hloop_t *loop) {
+    return atomic_load(&loop->status) == HLOOP_STATUS_DESTROY;
 }
 
 /* ---- Watchers ---- */

@@ -140,6 +140,7 @@ struct hloop_s {
     uint32_t active_count; /* handles that keep the loop running */
     uint32_t io_count;
 
+    hv__guest_t *guests; /* what other rooms keep */
     void *net; /* the net room's own */
     const hv__net_hooks_t *net_hooks;
 };
