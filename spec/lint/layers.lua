@@ -222,9 +222,11 @@ end
 
 -- A call through a member that holds a user's function: x->on_read(...), ev->cb(...). Outside the
 -- dispatcher it stands inside HV_DISPATCH, which marks the loop as dispatching; calls of the
--- runtime's own functions, the loop's wake-up and a watched descriptor's owner, need no mark.
+-- runtime's own functions, the loop's wake-up and a watched descriptor's owner, need no mark. The
+-- master of worker processes has no loop that could be marked.
 local function check_user_calls(path, number, line)
   if not path:find("^runtime/") or path == "runtime/loop/hdispatch.c" then return end
+  if path == "runtime/proc/hmaster.c" then return end
   if line:find("HV_DISPATCH(", 1, true) or line:find("wake_watcher.node.ev.cb(", 1, true)
     or line:find("watch->on_ready(", 1, true) then
     return
@@ -255,7 +257,7 @@ end
 local function each_require(path, visit)
   for number, line in numbered_lines(read(path)) do
     if not line:find("^%s*%-%-") then
-      for name in line:gmatch("%f[%w_]require%s*%(?%s*[\"']([^\"']+)[\"']") do
+      for name in line:gmatch("%f[%w_]require%s*%(?%s*[\"']([%w_%.%-]+)[\"']") do
         visit(name, number, line:find("^%s") == nil)
       end
     end
