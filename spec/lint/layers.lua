@@ -14,7 +14,7 @@ local level = {
   log = 1, poll = 1, frame = 1,
   loop = 2,
   net = 3,
-  http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4,
+  http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4, fs = 4,
 }
 -- Neighbours that may see each other all the same.
 local neighbours = { ws = { http = true }, http2 = { http = true } }
@@ -49,7 +49,7 @@ local words = {
     names = { "errno" },
     inside = { "^runtime/" },
     only = {
-      "^runtime/net/hsock%.c$", "^runtime/poll/", "^runtime/proc/",
+      "^runtime/net/hsock%.c$", "^runtime/poll/", "^runtime/proc/", "^runtime/fs/",
       -- The blocking helpers for programs report as the C library does.
       "^runtime/base/hbase%.c$", "^runtime/base/herr%.c$", "^runtime/base/hmutex%.c$",
       "^runtime/base/hproc%.c$", "^runtime/base/hsocket%.c$", "^runtime/base/hthread%.c$",
