@@ -49,7 +49,8 @@ typedef enum { HIO_SERVER_SIDE = 0, HIO_CLIENT_SIDE = 1 } hio_side_e;
 /* ---- Making one ----
  * Each returns the io, or NULL with hloop_last_error set. Nothing completes inside these calls, so
  * options may be set on the io that they return. Addresses are literals, "localhost", "" for the
- * wildcard, or a path beginning with '/' for a unix socket (port is then ignored). */
+ * wildcard, or a path beginning with '/' for a unix socket (port is then ignored). Clients also take
+ * names (hdns.h); a client of a name has no descriptor (hio_fd is -1) until it is connected. */
 
 /* Listens for TCP (or unix stream) connections; the new io has the listener's userdata. */
 HV_EXPORT hio_t *hloop_create_tcp_server(hloop_t *loop, const char *host, int port,
@@ -59,6 +60,9 @@ HV_EXPORT hio_t *hloop_create_tcp_listener(hloop_t *loop, const char *host, int 
                                            haccept_cb on_accept, int backlog, int flags);
 
 /* Connects. A refused or timed-out connect calls only the close callback; hio_error is the cause.
+ * Of a name, IPv6 and IPv4 addresses are tried by turns, a quarter of a second apart, and the first
+ * that connects wins (RFC 8305); the connect timeout covers all of it, and the cause is what the
+ * last address said, or why the name has none: -HV_ENOTFOUND, EREMOTEIO ... as in hdns.h.
  * May be called with a close callback as a fifth argument. */
 HV_EXPORT hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
                                 hclose_cb on_close);
@@ -72,7 +76,9 @@ HV_EXPORT hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconn
 
 /* Binds a datagram socket; the peer of hio_write is the sender of the last datagram read. */
 HV_EXPORT hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port);
-/* A datagram socket whose peer is host:port. */
+/* A datagram socket whose peer is host:port. Of a name, the first address that there is a route to;
+ * until it is known, writes return HV_EAGAIN and take nothing, and the connect callback, where one
+ * is set, tells the end of it; a failure calls the close callback. */
 HV_EXPORT hio_t *hloop_create_udp_client(hloop_t *loop, const char *host, int port);
 
 /* Any of these by kind and side: TCP, SSL, UDP, or PIPE with a path.
@@ -107,7 +113,13 @@ HV_EXPORT void hclose(hloop_t *loop, int fd);
 #define hrecvfrom(loop, sockfd, buf, len, on_recv)   hread(loop, sockfd, buf, len, on_recv)
 #define hsendto(loop, sockfd, buf, len, on_send)     hwrite(loop, sockfd, buf, len, on_send)
 
-/* Takes an io out of its loop, still open, and puts it into another: the thread of the old loop
+/* Sets the address that a TCP client connects from, a literal, or "" for any; port 0 for any. For a
+ * name, addresses of the other family are then left out.
+ * Returns 0; HV_EBUSY where connecting has begun, or this is no such client; HV_EINVAL, HV_ENOTFOUND
+ * for what is no address; HV_ENOMEM. An address that is not ours fails the connection later. */
+HV_EXPORT int hio_set_bind(hio_t *io, const char *host, int port);
+
+/* Takes an io that has a descriptor out of its loop, still open, and puts it into another: the thread of the old loop
  * detaches, the thread of the new one attaches. Callbacks and queued data go along. */
 HV_EXPORT void hio_detach(hio_t *io);
 HV_EXPORT void hio_attach(hloop_t *loop, hio_t *io);

@@ -16,7 +16,7 @@ static const hv__net_hooks_t net_hooks = {
     .close_all = close_all,
 };
 
-static hnet_t *net_of(hloop_t *loop) {
+hnet_t *hv__net_of(hloop_t *loop) {
     if (loop->net != NULL) return loop->net;
     hnet_t *net = hv__malloc(sizeof *net);
     if (net == NULL) {
@@ -71,7 +71,7 @@ int hv__io_leave(hnet_t *net, hio_t *io) {
 /* ---- Readiness ---- */
 
 void hv__io_update_interest(hio_t *io) {
-    if (io->flags & HIO_FLAG_ALWAYS_READY) return;
+    if (io->flags & HIO_FLAG_ALWAYS_READY || io_fd(io) < 0) return;
     unsigned interest = 0;
     switch (io->state) {
     case HIO_LISTENING:
@@ -130,8 +130,16 @@ static void on_ready(hevent_t *ev) {
 
 /* ---- Making ---- */
 
+uint32_t hv__io_new_tag(void) {
+    uint32_t tag;
+    do {
+        tag = atomic_fetch_add_explicit(&last_io_id, 1, memory_order_relaxed) + 1;
+    } while (tag == 0);
+    return tag;
+}
+
 hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
-    if (net_of(loop) == NULL) return NULL;
+    if (hv__net_of(loop) == NULL) return NULL;
     if (!loop->is_running) hloop_update_time(loop); /* the stamps below are of now */
     hio_t *io = hv__calloc(1, sizeof *io);
     if (io == NULL) {
@@ -139,9 +147,7 @@ hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
         return NULL;
     }
     hv__event_init(loop, &io->watcher.node.ev, HEVENT_TYPE_IO, on_ready);
-    do {
-        io->watcher.tag = atomic_fetch_add_explicit(&last_io_id, 1, memory_order_relaxed) + 1;
-    } while (io->watcher.tag == 0);
+    io->watcher.tag = hv__io_new_tag();
     io->watcher.fd = fd;
     io->state = (uint8_t)state;
     io->kind = (uint8_t)kind;
@@ -152,7 +158,7 @@ hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
     if (kind == HSOCK_KIND_STREAM || kind == HSOCK_KIND_UNIX || kind == HSOCK_KIND_DATAGRAM) {
         io->flags |= HIO_FLAG_IS_SOCKET;
     }
-    if (hv__watcher_add(loop, &io->watcher) != 0) {
+    if (fd >= 0 && hv__watcher_add(loop, &io->watcher) != 0) {
         loop->last_error = HV_ENOMEM;
         hv__free(io);
         return NULL;
@@ -232,6 +238,7 @@ void hclose(hloop_t *loop, int fd) {
 static void clear_timers_and_work(hio_t *io) {
     hv__defer_cancel(io_loop(io), &io->work);
     hv__io_timeouts_stop(io);
+    if (io->ext != NULL) hv__connect_stop(io);
 }
 
 static void await_close(hio_t *io);
@@ -296,6 +303,7 @@ static void destroy(hio_t *io) {
     if (io->ext != NULL) {
         hv__free(io->ext->local);
         hv__free(io->ext->peer);
+        hv__free(io->ext->bind);
         hv__free(io->ext);
     }
     hv__free(io);
@@ -340,7 +348,7 @@ static void finish_close(hio_t *io) {
     if (hv__watcher_find(loop, io_fd(io)) == &io->watcher) {
         hv__watcher_remove(&io->watcher, io->flags & HIO_FLAG_STAYS_OPEN);
     }
-    if (!(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
+    if (io_fd(io) >= 0 && !(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
@@ -444,8 +452,11 @@ static void close_all(hloop_t *loop) {
             hio_abort((hio_t *)watcher);
             found = 1;
         }
+        for (hio_t *io; (io = hv__connect_first(net)) != NULL; found = 1) hio_abort(io);
         if (found) report_closed(net);
+        if (hv__dns_cancel_all(loop) > 0) found = 1;
     }
+    hv__dns_close(loop);
     hv__free(net->tls_room);
     hv__free(net);
     loop->net = NULL;
@@ -521,7 +532,7 @@ static void stamp_all(hio_t *io) {
 
 void hio_attach(hloop_t *loop, hio_t *io) {
     HV_ASSERT(io_loop(io) == NULL);
-    if (net_of(loop) == NULL) {
+    if (hv__net_of(loop) == NULL) {
         hio_close(io); /* last_error tells; there is nothing that could call back */
         return;
     }
@@ -588,7 +599,7 @@ static struct sockaddr no_address = {.sa_family = AF_UNSPEC};
 struct sockaddr *hio_localaddr(hio_t *io) {
     /* A closed descriptor may be another socket's by now. */
     int is_closed = io->state == HIO_DEAD && (io->ext == NULL || io->ext->local == NULL);
-    hio_ext_t *ext = is_closed ? NULL : hv__io_ext(io);
+    hio_ext_t *ext = is_closed || io_fd(io) < 0 ? NULL : hv__io_ext(io);
     if (ext == NULL) return &no_address;
     if (ext->local == NULL) {
         ext->local = hv__malloc(sizeof *ext->local);

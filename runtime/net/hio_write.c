@@ -206,9 +206,21 @@ typedef struct posted_write_s {
     char data[];
 } posted_write_t;
 
+/* What was posted while a name was sought has no descriptor; by now the io may have one. */
+static hv__watcher_t *find_posted(hloop_t *loop, int fd, uint32_t id) {
+    if (fd >= 0) return hv__watcher_find(loop, fd);
+    hio_t *io = loop->net != NULL ? hv__connect_find(loop->net, id) : NULL;
+    if (io != NULL) return &io->watcher;
+    for (int at = 0; at < loop->watcher_cap; at++) {
+        hv__watcher_t *watcher = loop->watchers[at];
+        if (watcher != NULL && watcher->tag == id) return watcher;
+    }
+    return NULL;
+}
+
 static void on_posted_write(hevent_t *ev) {
     posted_write_t *posted = hevent_userdata(ev);
-    hv__watcher_t *watcher = hv__watcher_find(ev->loop, posted->fd);
+    hv__watcher_t *watcher = find_posted(ev->loop, posted->fd, posted->id);
     if (watcher != NULL && watcher->tag == posted->id) {
         hio_t *io = (hio_t *)watcher;
         if (posted->closes) {

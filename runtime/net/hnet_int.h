@@ -85,6 +85,8 @@ typedef struct hio_ext_s {
     hio_t *upstream;     /* each is the other's */
     struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
     uint64_t forwarded_bytes;
+    hsock_addr_t *bind; /* of a client: where it connects from; NULL for anywhere */
+    struct hv__connect_s *connect; /* while a name is connected to; there is no descriptor yet */
 } hio_ext_t;
 
 struct hio_s {
@@ -138,6 +140,8 @@ typedef struct hnet_s {
     hio_t *closing_last;
     hio_t *reporting; /* what is left of the closing ones at the end of this pass */
     int is_reporting; /* on_write reads the cork: what it writes goes to the queue */
+    struct hv__dns_s *dns;          /* NULL until the first query */
+    struct hv__connect_s *connects; /* of all ios that connect to a name */
     char read_buffer[READ_BUFFER_BYTES + 1];
     char cork[CORK_BYTES];
 } hnet_t;
@@ -148,7 +152,11 @@ static inline int io_fd(const hio_t *io) { return io->watcher.fd; }
 
 /* ---- hio.c ---- */
 
-/* Makes an io for a descriptor and takes it. Returns NULL with loop->last_error set; the descriptor
+/* What a loop keeps for its ios, made on first use. Returns NULL with loop->last_error set. */
+hnet_t *hv__net_of(hloop_t *loop);
+/* A number that tells what comes from a descriptor from what came of its last owner; never 0. */
+uint32_t hv__io_new_tag(void);
+/* Makes an io for a descriptor and takes it; -1 for one that is found later. Returns NULL with loop->last_error set; the descriptor
  * is then still the caller's. */
 hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state);
 /* The rarely used part, made on first use. Without memory the io fails with HV_ENOMEM, and NULL. */
@@ -176,10 +184,34 @@ char *hv__io_read_buffer(hio_t *io, size_t *cap);
 
 void hv__tcp_accept_ready(hio_t *io);
 void hv__tcp_connect_ready(hio_t *io);
+/* A client has its descriptor connected: opens it and calls on_connect. */
+void hv__tcp_connected(hio_t *io);
 /* Puts off the call of connect(2), or the look at one that is under way. */
 void hv__tcp_connect_later(hio_t *io);
 void hv__udp_read_ready(hio_t *io);
 int hv__udp_send(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
+
+/* ---- htcp_names.c ---- */
+
+typedef struct hv__connect_s hv__connect_t;
+
+/* Makes an io of kind HSOCK_KIND_STREAM or HSOCK_KIND_DATAGRAM that begins to connect to a name.
+ * Returns NULL with loop->last_error set. */
+hio_t *hv__connect_by_name(hloop_t *loop, const char *host, int port, hsock_kind_e kind);
+/* Ends the search of an io with `ext`; nothing where there is none. */
+void hv__connect_stop(hio_t *io);
+/* Whether the first address is being tried, or was. */
+int hv__connect_has_begun(const hio_t *io);
+/* Any io that searches, or the one of that tag; NULL where there is none. */
+hio_t *hv__connect_first(const hnet_t *net);
+hio_t *hv__connect_find(const hnet_t *net, uint32_t tag);
+
+/* ---- hdns.c ---- */
+
+/* Ends and reports every query with HV_ECANCELED. Returns their number. */
+int hv__dns_cancel_all(hloop_t *loop);
+/* Frees net->dns; there are no queries any more. */
+void hv__dns_close(hloop_t *loop);
 
 /* ---- hio_read.c ---- */
 

@@ -109,6 +109,16 @@ int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len) {
     return fd;
 }
 
+int hsock_bind(int fd, const hsock_addr_t *addr, socklen_t addr_len) {
+    if (addr->in.sin_port != 0) { /* in the same place for both families */
+        set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    } else {
+        /* The port is chosen when the peer is known: then many connections may share one. */
+        set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    }
+    return bind(fd, &addr->sa, addr_len) < 0 ? -errno : 0;
+}
+
 int hsock_accept(int listen_fd, hsock_addr_t *peer, socklen_t *peer_len) {
     int fd;
     *peer_len = sizeof *peer;

@@ -33,6 +33,8 @@ int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len);
 int hsock_accept(int listen_fd, hsock_addr_t *peer, socklen_t *peer_len);
 int hsock_pair(int fds[2]);
 
+/* Gives a socket its own address before it connects; port 0 for any. Returns 0 or a code. */
+int hsock_bind(int fd, const hsock_addr_t *addr, socklen_t addr_len);
 /* 0 when connected, -EINPROGRESS when on its way, or another negative code. */
 int hsock_connect(int fd, const struct sockaddr *addr, socklen_t addr_len);
 /* The pending error of a socket as a code, 0 where there is none. */

@@ -2,7 +2,8 @@
  *
  * Connecting begins in the pass after the creating call, so that options can be set on the io
  * first and nothing, not even a refusal, is known inside that call. A listener that runs out of
- * descriptors or memory rests for a moment instead of being woken for the same connection again. */
+ * descriptors or memory rests for a moment instead of being woken for the same connection again.
+ * What is no literal is connected to by htcp_names.c. */
 #include "hnet_int.h"
 
 #define ACCEPTS_PER_EVENT 64
@@ -141,7 +142,7 @@ hio_t *haccept(hloop_t *loop, int listenfd, haccept_cb on_accept) {
 
 /* ---- Connecting ---- */
 
-static void connected(hio_t *io) {
+void hv__tcp_connected(hio_t *io) {
     hloop_t *loop = io_loop(io);
     io->state = HIO_OPEN;
     io->last_read_ms = io->last_write_ms = hv__loop_stamp_ms(loop);
@@ -167,7 +168,7 @@ void hv__tcp_connect_ready(hio_t *io) {
     if (code != 0) {
         hv__io_fail(io, code);
     } else {
-        connected(io);
+        hv__tcp_connected(io);
     }
 }
 
@@ -175,9 +176,11 @@ static void begin_connect(hv__defer_t *work) {
     hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
     if (io->state != HIO_CONNECTING) return;
     const struct sockaddr *addr = hio_peeraddr(io);
-    int code = hsock_connect(io_fd(io), addr, hv__io_peer_len(io));
+    const hsock_addr_t *own = io->ext != NULL ? io->ext->bind : NULL;
+    int code = own != NULL ? hsock_bind(io_fd(io), own, hsock_address_len(&own->sa)) : 0;
+    if (code == 0) code = hsock_connect(io_fd(io), addr, hv__io_peer_len(io));
     if (code == 0 || code == -EISCONN) {
-        connected(io);
+        hv__tcp_connected(io);
     } else if (code == -EINPROGRESS || code == -EALREADY) {
         if (io->ext != NULL) io->ext->state_stamp_ms = hv__loop_stamp_ms(io_loop(io));
         hv__io_timeouts_changed(io);
@@ -192,10 +195,20 @@ void hv__tcp_connect_later(hio_t *io) {
     hv__defer(io_loop(io), &io->work, begin_connect);
 }
 
+static hio_t *connect_by_name(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
+                              hclose_cb on_close) {
+    hio_t *io = hv__connect_by_name(loop, host, port, HSOCK_KIND_STREAM);
+    if (io == NULL) return NULL;
+    io->on_close = on_close;
+    io->ext->on_connect = on_connect;
+    return io;
+}
+
 hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
                       hclose_cb on_close) {
     hsock_addr_t addr;
     int len = hsock_address(&addr, host, port);
+    if (len == HV_ENOTFOUND) return connect_by_name(loop, host, port, on_connect, on_close);
     int fd = len < 0 ? len : hsock_open(addr.sa.sa_family, SOCK_STREAM);
     if (fd < 0) {
         loop->last_error = fd;
@@ -219,6 +232,24 @@ hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconnect_cb on_
         if (io->state == HIO_CONNECTING) hv__tcp_connect_later(io);
     }
     return io;
+}
+
+static int may_bind(const hio_t *io) {
+    if (io->state != HIO_CONNECTING || io->kind != HSOCK_KIND_STREAM || io->ext == NULL) return 0;
+    if (io->ext->connect != NULL) return !hv__connect_has_begun(io);
+    return io->work.run == begin_connect;
+}
+
+int hio_set_bind(hio_t *io, const char *host, int port) {
+    hsock_addr_t addr;
+    int len = hsock_address(&addr, host, port);
+    if (len < 0) return len;
+    if (addr.sa.sa_family == AF_UNIX) return HV_EINVAL;
+    if (!may_bind(io)) return HV_EBUSY;
+    if (io->ext->bind == NULL) io->ext->bind = hv__malloc(sizeof *io->ext->bind);
+    if (io->ext->bind == NULL) return HV_ENOMEM;
+    *io->ext->bind = addr;
+    return 0;
 }
 
 hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect) {

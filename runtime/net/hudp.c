@@ -34,6 +34,7 @@ void hv__udp_read_ready(hio_t *io) {
 }
 
 int hv__udp_send(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr) {
+    if (io->state == HIO_CONNECTING) return HV_EAGAIN; /* its name is being resolved */
     socklen_t addr_len = addr == hio_peeraddr(io) ? hv__io_peer_len(io) : hsock_address_len(addr);
     /* A client's socket is connected; naming the peer again is an error for some families. */
     long sent = io->flags & HIO_FLAG_CLIENT && addr == hio_peeraddr(io)
@@ -68,6 +69,7 @@ hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port) {
 hio_t *hloop_create_udp_client(hloop_t *loop, const char *host, int port) {
     hsock_addr_t addr;
     int len = hsock_address(&addr, host, port);
+    if (len == HV_ENOTFOUND) return hv__connect_by_name(loop, host, port, HSOCK_KIND_DATAGRAM);
     int fd = len < 0 ? len : hsock_open(addr.sa.sa_family, SOCK_DGRAM);
     if (fd >= 0) {
         int code = hsock_connect(fd, &addr.sa, (socklen_t)len);
