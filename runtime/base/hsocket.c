@@ -5,6 +5,7 @@
 #include "hassert.h"
 #include "hclock.h"
 
+#include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
 
@@ -163,6 +164,59 @@ int udp_broadcast(int fd, int on) {
     return set_option(fd, SOL_SOCKET, SO_BROADCAST, on);
 }
 
+static int family_of(int fd) {
+    int family = 0;
+    socklen_t len = sizeof(family);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 ? family : -errno;
+}
+
+/* Sets the option that goes by two names, for IPv4 and for IPv6. */
+static int set_ip_option(int fd, int option, int option6, int value) {
+    int family = family_of(fd);
+    if (family < 0) return family;
+    if (family == AF_INET) return set_option(fd, IPPROTO_IP, option, value);
+    if (family == AF_INET6) return set_option(fd, IPPROTO_IPV6, option6, value);
+    return HV_EINVAL;
+}
+
+static int change_group(int fd, const char *group, const char *interface, bool joins) {
+    bool is_any = interface == NULL || interface[0] == '\0';
+    struct ip_mreq request;
+    memset(&request, 0, sizeof(request));
+    if (inet_pton(AF_INET, group, &request.imr_multiaddr) == 1) {
+        if (!is_any && inet_pton(AF_INET, interface, &request.imr_interface) != 1) return HV_EINVAL;
+        return result_of(setsockopt(fd, IPPROTO_IP, joins ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP,
+                                    &request, sizeof(request)));
+    }
+    struct ipv6_mreq request6;
+    memset(&request6, 0, sizeof(request6));
+    if (inet_pton(AF_INET6, group, &request6.ipv6mr_multiaddr) != 1) return HV_EINVAL;
+    if (!is_any && (request6.ipv6mr_interface = if_nametoindex(interface)) == 0) return -errno;
+    return result_of(setsockopt(fd, IPPROTO_IPV6,
+                                joins ? IPV6_ADD_MEMBERSHIP : IPV6_DROP_MEMBERSHIP, &request6,
+                                sizeof(request6)));
+}
+
+int udp_join_group(int fd, const char *group, const char *interface) {
+    return change_group(fd, group, interface, true);
+}
+
+int udp_leave_group(int fd, const char *group, const char *interface) {
+    return change_group(fd, group, interface, false);
+}
+
+int udp_multicast_ttl(int fd, int hops) {
+    return set_ip_option(fd, IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, hops);
+}
+
+int udp_multicast_loop(int fd, int on) {
+    return set_ip_option(fd, IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP, on);
+}
+
+int ip_ttl(int fd, int hops) {
+    return set_ip_option(fd, IP_TTL, IPV6_UNICAST_HOPS, hops);
+}
+
 int ip_v6only(int fd, int on) {
     return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, on);
 }
@@ -199,6 +253,13 @@ int so_reuseport(int fd, int on) {
 int so_linger(int fd, int seconds) {
     struct linger wait = {.l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0};
     return result_of(setsockopt(fd, SOL_SOCKET, SO_LINGER, &wait, sizeof(wait)));
+}
+
+int so_error(int fd) {
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) return -errno;
+    return -error;
 }
 
 /* ---- Making sockets ---- */
@@ -260,10 +321,7 @@ static int wait_connected(int fd, int ms) {
     }
     if (count < 0) return -errno;
     if (count == 0) return HV_ETIMEDOUT;
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) return -errno;
-    return -error;
+    return so_error(fd);
 }
 
 /* `is_waiting` false leaves the socket non-blocking and on its way. */

@@ -104,6 +104,16 @@ HV_EXPORT int tcp_nopush(int fd, int on);
 /* `idle_s` seconds of silence before the first probe, and between probes; 0 keeps the kernel's. */
 HV_EXPORT int tcp_keepalive(int fd, int on, int idle_s);
 HV_EXPORT int udp_broadcast(int fd, int on);
+/* Joins or leaves a group of IPv4 or IPv6.
+ *   group      its address
+ *   interface  an address of the interface, IPv6: its name; NULL or "": the kernel chooses */
+HV_EXPORT int udp_join_group(int fd, const char *group, const char *interface);
+HV_EXPORT int udp_leave_group(int fd, const char *group, const char *interface);
+/* Hops that a datagram to a group may take, 0..255, and whether it comes back to this host. */
+HV_EXPORT int udp_multicast_ttl(int fd, int hops);
+HV_EXPORT int udp_multicast_loop(int fd, int on);
+/* Hops that a packet may take, 1..255, either family. */
+HV_EXPORT int ip_ttl(int fd, int hops);
 HV_EXPORT int ip_v6only(int fd, int on);
 HV_EXPORT int so_sndtimeo(int fd, int timeout_ms);
 HV_EXPORT int so_rcvtimeo(int fd, int timeout_ms);
@@ -113,6 +123,8 @@ HV_EXPORT int so_reuseaddr(int fd, int on);
 HV_EXPORT int so_reuseport(int fd, int on);
 /* Close waits up to `seconds` for queued data to leave; 0 resets the connection; below 0: off. */
 HV_EXPORT int so_linger(int fd, int seconds);
+/* The error that waits at a socket, taken from it: 0 or a negative code. */
+HV_EXPORT int so_error(int fd);
 
 HV_END_DECLS
 

@@ -3,6 +3,7 @@
 #define HV_H_
 
 #include "hbase.h"
+#include "hclient.h"
 #include "hdef.h"
 #include "herr.h"
 #include "hhttp.h"

@@ -140,6 +140,7 @@ void hv__forward_closed(hio_t *io) {
 
 /* One of two moves to another thread: they cannot serve each other any more. */
 void hv__forward_cut(hio_t *io) {
+    if (io->ext->relay != NULL) hv__relay_free(io);
     hio_t *other = upstream_of(io);
     if (other == NULL) return;
     unlink_upstream(io);

@@ -352,6 +352,7 @@ static void finish_close(hio_t *io) {
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
+    if (io->ext != NULL) hv__forward_closed(io);
     destroy(io);
 }
 
@@ -511,6 +512,7 @@ void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hnet_t *net = loop->net;
     HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */
+    if (io->ext != NULL) hv__forward_cut(io);
     if (net->current == io) leave_for_good(net, io);
     if (io->state == HIO_DEAD) leave_closing_list(io);
     clear_timers_and_work(io);

@@ -56,7 +56,7 @@ static int take_connection(hio_t *listener, int fd, const hsock_addr_t *peer, so
     hv__io_set_peer(io, &peer->sa, peer_len);
     haccept_cb on_accept = listener->ext != NULL ? listener->ext->on_accept : NULL;
     int is_layered = (listener->flags & HIO_FLAG_LAYERED) != 0;
-    if (on_accept == NULL) {
+    if (on_accept == NULL || (listener->flags & HIO_FLAG_WANTS_LAYER && !is_layered)) {
         hio_close(io);
         return 1;
     }
