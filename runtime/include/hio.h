@@ -156,7 +156,9 @@ HV_EXPORT void hio_setcb_close(hio_t *io, hclose_cb on_close);
 /* Called once when the queue, after it was above the high-water mark, has fallen to half of it. */
 HV_EXPORT void hio_setcb_drain(hio_t *io, hdrain_cb on_drain);
 /* With this callback the end of the peer's stream does not close the io: it is reported here once,
- * after the last bytes, and writing goes on until hio_close (half-close). */
+ * after the last bytes, and writing goes on until hio_close (half-close). A
+ * hio_read_once or hio_read_until that is begun after the end, and that the bytes kept back do not
+ * satisfy, is answered here as well. */
 HV_EXPORT void hio_setcb_eof(hio_t *io, heof_cb on_eof);
 
 HV_EXPORT haccept_cb hio_getcb_accept(const hio_t *io);

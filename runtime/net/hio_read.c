@@ -93,17 +93,21 @@ static void feed_kept(hio_t *io) {
     if (feed(io, hbuf_data(&io->kept), hbuf_len(&io->kept), 1) >= 0) hbuf_trim(&io->kept);
 }
 
-void hv__io_ended(hio_t *io) {
-    if (io->flags & HIO_FLAG_EOF) return;
-    io->flags |= HIO_FLAG_EOF;
-    hv__io_update_interest(io);
-    if (io->state != HIO_OPEN) return;
+static void report_end(hio_t *io) {
     if (io->on_eof == NULL) {
         hio_close(io);
         return;
     }
     heof_cb on_eof = io->on_eof;
     HV_DISPATCH(io_loop(io), on_eof(io));
+}
+
+void hv__io_ended(hio_t *io) {
+    if (io->flags & HIO_FLAG_EOF) return;
+    io->flags |= HIO_FLAG_EOF;
+    hv__io_update_interest(io);
+    /* Where nobody reads, bytes of the layer may be kept back: the next read reports the end. */
+    if (io->state == HIO_OPEN && io->flags & HIO_FLAG_READING) report_end(io);
 }
 
 void hv__io_received(hio_t *io, char *data, size_t len) {
@@ -202,6 +206,7 @@ static void go_on(hv__defer_t *work) {
     }
     if (!wants_more(io)) return;
     hnet_t *net = io_net(io);
+    int was_ended = (io->flags & HIO_FLAG_EOF) != 0;
     hv__io_enter(io);
     feed_kept(io);
     int is_ours = net->current == io;
@@ -212,6 +217,13 @@ static void go_on(hv__defer_t *work) {
     }
     int is_file = is_ours && io->flags & HIO_FLAG_ALWAYS_READY;
     if (is_file && wants_more(io) && !(io->flags & HIO_FLAG_EOF)) read_once(io);
+    /* One read begun after the end which the rest does not satisfy: only this answers it. */
+    is_ours = is_ours && net->current == io;
+    if (is_ours && was_ended && wants_more(io) && io->read_mode != READ_STREAM) {
+        io->read_mode = READ_STREAM;
+        io->flags &= ~(uint32_t)HIO_FLAG_READING;
+        report_end(io);
+    }
     if (!hv__io_leave(net, io)) return;
     if (wants_more(io) && io->flags & HIO_FLAG_ALWAYS_READY && !(io->flags & HIO_FLAG_EOF)) {
         hv__defer(io_loop(io), &io->work, go_on);
@@ -236,9 +248,8 @@ int hio_read(hio_t *io) {
     if (io->state == HIO_CONNECTING) return 0;
     io->flags &= ~(uint32_t)HIO_FLAG_HANGUP;
     if (!(io->watcher.interest & HPOLL_READ)) hv__io_update_interest(io);
-    if (hbuf_len(&io->kept) > 0 || io->flags & (HIO_FLAG_ALWAYS_READY | HIO_FLAG_LAYER_KEPT)) {
-        hv__defer(io_loop(io), &io->work, go_on);
-    }
+    uint32_t owing = HIO_FLAG_ALWAYS_READY | HIO_FLAG_LAYER_KEPT | HIO_FLAG_EOF;
+    if (hbuf_len(&io->kept) > 0 || io->flags & owing) hv__defer(io_loop(io), &io->work, go_on);
     return 0;
 }
 

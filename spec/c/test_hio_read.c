@@ -302,6 +302,8 @@ static void test_read_end_with_on_eof_leaves_writing_open(void **state) {
     assert_int_equal(hio_read(io), 0);
     RUN_PASSES(loop, 3);
     assert_int_equal(ends, 1);
+    assert_int_equal(hio_read_until_length(io, 4), 0);
+    RUN_UNTIL(loop, ends == 2); /* a single read after the end is answered each time */
     assert_int_equal(hio_write(io, "answer", 6), 6);
     hio_close(io);
     RUN_UNTIL(loop, closes == 1);
