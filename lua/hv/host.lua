@@ -1,7 +1,7 @@
 --- hv.host - what the hvlua program does with its command line. Runs as the main task. Private.
 local loop = require "_hv.loop"
 
-local USAGE = [[
+local USAGE = [==[
 usage: hvlua [options] [script [args]]
 
   -e stat   run the statement `stat`
@@ -13,7 +13,7 @@ usage: hvlua [options] [script [args]]
   -         run stdin as a script and stop handling options
 
 Without a script, hvlua is interactive on a terminal, and else runs stdin.
-]]
+]==]
 
 local function version()
   return ("hvlua %s (%s, %s %s)"):format(loop.version, jit.version, jit.os, jit.arch)

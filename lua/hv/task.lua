@@ -50,6 +50,7 @@ M.unpark = raw.unpark
 local function run_together(functions, timeout, on_end)
   local me, tasks, left, outcome = raw.current(), {}, #functions, nil
   local function report(i, ...)
+    if not me then return end
     left = left - 1
     if not outcome then outcome = on_end(i, ...) end
     if outcome or left == 0 then raw.unpark(me) end
@@ -57,6 +58,7 @@ local function run_together(functions, timeout, on_end)
   local function body(i, fn) report(i, pcall(fn)) end
   for i = 1, #functions do tasks[i] = raw.go(body, i, functions[i]) end
   local ok, _, message, code = pcall(M.park, timeout)
+  me = nil
   for i = 1, #tasks do tasks[i]:cancel() end
   if not ok then error(_, 0) end
   return outcome, message and code == "ETIMEDOUT"

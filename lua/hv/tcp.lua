@@ -25,15 +25,19 @@ Conn.read_until = wait.waits(Conn.read_until)
 Conn.read_line = wait.waits(Conn.read_line)
 Conn.write = wait.waits(Conn.write)
 
+--- A for loop hands the last value back as an argument; these drop it.
+local function next_chunk(self) return (Conn.read(self)) end
+local function next_line(self) return (Conn.read_line(self)) end
+
 --- `for chunk in conn:chunks()`: what comes, piece by piece (or packet by packet), until the end.
 function Conn:chunks()
-  return Conn.read, self
+  return next_chunk, self
 end
 Conn.packets = Conn.chunks
 
 --- `for line in conn:lines()`: without the line ends.
 function Conn:lines()
-  return Conn.read_line, self
+  return next_line, self
 end
 
 local set_unpack = Conn.set_unpack
