@@ -7,6 +7,7 @@
 
 #include "hassert.h"
 #include "hbase.h"
+#include "hdispatch.h"
 #include "hmem.h"
 #include "hthread.h"
 
@@ -90,7 +91,9 @@ static HTHREAD_ROUTINE(run_member) {
     member_t *member = userdata;
     hloop_group_t *group = member->group;
     own = member;
-    if (group->on_start != NULL) group->on_start(member->loop, member->index, group->userdata);
+    if (group->on_start != NULL) {
+        HV_DISPATCH(member->loop, group->on_start(member->loop, member->index, group->userdata));
+    }
     hloop_run(member->loop);
     own = NULL;
     return 0;
@@ -256,7 +259,7 @@ static void on_parcel(hevent_t *ev) {
     remove_parcel(parcel);
     hv__free(parcel);
     hio_attach(ev->loop, io);
-    if (on_open != NULL) on_open(io);
+    if (on_open != NULL) HV_DISPATCH(ev->loop, on_open(io));
 }
 
 int hloop_group_hand_over(hloop_group_t *group, hloop_pick_e pick, hio_t *io,

@@ -238,13 +238,14 @@ int dump_opt_long(const option_t *options, int count, char *out, int out_size) {
         hstr_t rest = hstr_from(options[i].description != NULL ? options[i].description : "");
         hstr_t line;
         size_t column = MARGIN + names_len(&options[i]);
-        while (hstr_next(&rest, '\n', &line)) {
+        bool has_text = rest.len > 0;
+        while (has_text && hstr_next(&rest, '\n', &line)) {
             put_blanks(&text, MARGIN + widest + GAP - column);
             put(&text, line.data, line.len);
             put(&text, "\n", 1);
             column = 0;
         }
-        if (column != 0) put(&text, "\n", 1); /* no description at all */
+        if (!has_text) put(&text, "\n", 1);
     }
     return end_text(&text);
 }

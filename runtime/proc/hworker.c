@@ -7,6 +7,7 @@
 #include "hproc_int.h"
 
 #include "hassert.h"
+#include "hdispatch.h"
 #include "hlog.h"
 #include "hmem.h"
 #include "hsocket.h"
@@ -142,7 +143,7 @@ static void on_drain_posted(hevent_t *ev) {
     if (at->on_drain == NULL || at->limit == NULL) {
         hloop_stop(at->loop);
     } else {
-        at->on_drain(worker, at->loop, at->userdata);
+        HV_DISPATCH(at->loop, at->on_drain(worker, at->loop, at->userdata));
     }
 }
 
@@ -271,7 +272,7 @@ void hworker_stop_accepting(hio_t *listener) {
         }
         tcp_nodelay(fd, 1); /* a unix socket refuses, and needs none */
         hevent_set_userdata(io, hevent_userdata(listener));
-        on_accept(io);
+        HV_DISPATCH(loop, on_accept(io));
     }
     hio_close(listener);
 }
