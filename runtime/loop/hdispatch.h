@@ -29,18 +29,23 @@ void hv__defer(hloop_t *loop, hv__defer_t *work, void (*run)(hv__defer_t *self))
 void hv__defer_cancel(hloop_t *loop, hv__defer_t *work);
 
 /* What a higher room keeps for a loop; part of an object of its own. */
-typedef struct hv__guest_s {
-    struct hv__guest_s *next;
-    void (*close)(struct hv__guest_s *self);
-} hv__guest_t;
+typedef struct hv__guest_s hv__guest_t;
+typedef struct hv__guest_kind_s {
+    /* First in hloop_free: ends the guest's work and calls back what is owed. May be NULL. */
+    void (*close)(hv__guest_t *self);
+    /* Last, when no callback is called any more: frees the guest. */
+    void (*free)(hv__guest_t *self);
+} hv__guest_kind_t;
 
-/* Has hloop_free call close(guest), once, before handles are closed; the last guest comes first.
- * It ends the guest's work, calls back what is owed and frees it. `close` is also the key by which
- * the guest is found, so a room has one guest a loop. */
-void hv__guest_add(hloop_t *loop, hv__guest_t *guest, void (*close)(hv__guest_t *self));
+struct hv__guest_s {
+    hv__guest_t *next;
+    const hv__guest_kind_t *kind;
+};
 
-/* The guest with that function, or NULL. */
-hv__guest_t *hv__guest_find(const hloop_t *loop, void (*close)(hv__guest_t *self));
+/* A room has one guest of a kind in a loop; the address of the kind is its identity. */
+void hv__guest_add(hloop_t *loop, hv__guest_t *guest, const hv__guest_kind_t *kind);
+/* The guest of that kind, or NULL. */
+hv__guest_t *hv__guest_find(const hloop_t *loop, const hv__guest_kind_t *kind);
 
 /* Whether hloop_free has begun: a room then takes no more work. */
 int hv__loop_is_ending(const hloop_t *loop);

@@ -66,19 +66,26 @@ hloop_t *hloop_new_with_backend(int flags, const char *backend_name) {
     return loop;
 }
 
+/* None is added meanwhile, see hv__guest_add. */
 static void close_guests(hloop_t *loop) {
+    for (hv__guest_t *guest = loop->guests; guest != NULL; guest = guest->next) {
+        if (guest->kind->close != NULL) guest->kind->close(guest);
+    }
+}
+
+static void free_guests(hloop_t *loop) {
     while (loop->guests != NULL) {
         hv__guest_t *guest = loop->guests;
         loop->guests = guest->next;
-        guest->close(guest);
+        guest->kind->free(guest);
     }
 }
 
 void hloop_free(hloop_t **loop_ptr) {
     if (loop_ptr == NULL || *loop_ptr == NULL) return;
     hloop_t *loop = *loop_ptr;
-    *loop_ptr = NULL;
     HV_ASSERT(!loop->is_running);
+    HV_ASSERT(atomic_load(&loop->status) != HLOOP_STATUS_DESTROY); /* not in its own callbacks */
     atomic_store(&loop->status, HLOOP_STATUS_DESTROY);
     adopt_thread(loop);
     close_guests(loop);
@@ -86,25 +93,27 @@ void hloop_free(hloop_t **loop_ptr) {
     hv__idles_close(loop);
     hv__signals_close(loop);
     hv__timers_close(loop);
+    free_guests(loop);
     hv__wake_close(loop);
     if (loop->poll != NULL) loop->backend->close(loop->poll);
     pthread_mutex_destroy(&loop->post_lock);
     hv__free(loop->watchers);
     hv__free(loop);
+    *loop_ptr = NULL; /* close callbacks may still have used it */
 }
 
 /* ---- Guests ---- */
 
-void hv__guest_add(hloop_t *loop, hv__guest_t *guest, void (*close)(hv__guest_t *self)) {
+void hv__guest_add(hloop_t *loop, hv__guest_t *guest, const hv__guest_kind_t *kind) {
     HV_ASSERT(!hv__loop_is_ending(loop));
-    guest->close = close;
+    guest->kind = kind;
     guest->next = loop->guests;
     loop->guests = guest;
 }
 
-hv__guest_t *hv__guest_find(const hloop_t *loop, void (*close)(hv__guest_t *self)) {
+hv__guest_t *hv__guest_find(const hloop_t *loop, const hv__guest_kind_t *kind) {
     hv__guest_t *guest = loop->guests;
-    while (guest != NULL && guest->close != close) guest = guest->next;
+    while (guest != NULL && guest->kind != kind) guest = guest->next;
     return guest;
 }
 
