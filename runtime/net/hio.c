@@ -605,7 +605,10 @@ struct sockaddr *hio_localaddr(hio_t *io) {
     if (ext == NULL) return &no_address;
     if (ext->local == NULL) {
         ext->local = hv__malloc(sizeof *ext->local);
-        if (ext->local == NULL) return &no_address;
+        if (ext->local == NULL) {
+            if (io_loop(io) != NULL) io_loop(io)->last_error = HV_ENOMEM;
+            return &no_address;
+        }
         hsock_local_address(io_fd(io), ext->local);
     }
     return &ext->local->sa;
