@@ -165,7 +165,8 @@ struct hvl_task_s {
     htimer_t *timer;         /* of the wait */
     uint32_t wait_id;        /* changes with every wait and every end */
     int co_ref;              /* anchors the coroutine */
-    int handle_ref;          /* the hv.task that Lua holds of it, or LUA_NOREF */
+    int handle_slot;         /* its own place in the registry for the hv.task of each run */
+    void *handle;            /* the hv.task that Lua holds of this run, or NULL */
     int defers_ref;          /* hv.defer's functions, or LUA_NOREF */
     int ready_args;          /* values on the coroutine's stack to go on with */
     uint8_t state;

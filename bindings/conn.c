@@ -241,6 +241,14 @@ static void wake_with(hvl_waiter_t *waiter, const char *what, int code) {
     hvl_resume_later(task, hvl_push_error(task->co, what, code ? code : HV_ECLOSED));
 }
 
+/* While it is connecting, unpack_ref holds what is being done, for the message. */
+static void end_connecting(hvl_conn_t *conn) {
+    lua_State *L = conn->object.rt->L;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, conn->unpack_ref);
+    wake_with(&conn->reader, lua_tostring(L, -1), close_reason(conn));
+    lua_pop(L, 1);
+}
+
 static void on_close(hio_t *io) {
     hvl_conn_t *conn = hevent_userdata(io);
     const struct sockaddr *peer = hio_peeraddr(io);
@@ -252,9 +260,11 @@ static void on_close(hio_t *io) {
     conn->read_timer = NULL;
     if (conn->object.rt->loop == NULL) return; /* the state is being taken down */
     conn->busy++;
-    char peer_text[128] = "connect ";
-    hvl_address_text(peer, peer_text + 8, sizeof peer_text - 8);
-    wake_with(&conn->reader, conn->is_connecting ? peer_text : "read", close_reason(conn));
+    if (conn->is_connecting) {
+        end_connecting(conn);
+    } else {
+        wake_with(&conn->reader, "read", close_reason(conn));
+    }
     wake_with(&conn->writer, "write", close_reason(conn));
     if (!conn->is_connecting) run_on_close(conn);
     conn->busy--;

@@ -34,7 +34,7 @@ typedef struct hvl_conn_s {
     htimer_t *read_timer;
     uint64_t read_start_us; /* when the reader began to wait */
     uint32_t read_timeout_ms;
-    int unpack_ref;    /* its own setting, or LUA_NOREF */
+    int unpack_ref;    /* its own setting; while connecting, the text "connect host:port" */
     int heartbeat_ref; /* or LUA_NOREF */
     int error;         /* of hio_error, once it is closed */
     uint8_t is_connecting;

@@ -43,7 +43,9 @@ static void add_spare_tasks(hvl_t *rt) {
     memset(chunk, 0, TASKS_PER_CHUNK * sizeof *chunk);
     for (int i = 0; i < TASKS_PER_CHUNK; i++) {
         chunk[i].rt = rt;
-        chunk[i].co_ref = chunk[i].handle_ref = chunk[i].defers_ref = LUA_NOREF;
+        chunk[i].co_ref = chunk[i].defers_ref = LUA_NOREF;
+        lua_pushboolean(rt->L, 0);
+        chunk[i].handle_slot = hvl_ref(rt->L);
         chunk[i].next = rt->spare_tasks;
         rt->spare_tasks = &chunk[i];
     }
@@ -254,30 +256,31 @@ static void wake_joiners(hvl_task_t *task, int status) {
     }
 }
 
-/* Leaves the results with the handle, for a later join. */
+/* Leaves the results with the handle, for a later join, and lets the handle go. One without results
+ * stays in the slot until the next: that costs less than taking it out. */
 static void settle_handle(hvl_task_t *task, int status) {
-    hvl_t *rt = task->rt;
-    lua_State *L = rt->L;
-    luaL_checkstack(L, 4, "too many values");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
-    handle_t *handle = lua_touserdata(L, -1);
+    lua_State *L = task->rt->L;
+    handle_t *handle = task->handle;
+    task->handle = NULL;
     handle->task = NULL;
     handle->status = status;
-    int count = status == HVL_CANCELED ? 0 : lua_gettop(task->co);
-    if (count > 0) {
-        if (status == HVL_FAILED) count = 1; /* the message; the rest is the dead frame */
-        handle->result_count = count;
-        lua_createtable(L, count, 0);
-        int top = lua_gettop(task->co);
-        for (int i = 1; i <= count; i++) {
-            lua_pushvalue(task->co, top - count + i);
-            lua_xmove(task->co, L, 1);
-            lua_rawseti(L, -2, i);
-        }
-        lua_setfenv(L, -2);
+    int top = lua_gettop(task->co);
+    int count = status == HVL_CANCELED ? 0 : top;
+    if (count == 0) return;
+    if (status == HVL_FAILED) count = 1; /* the message; the rest is the dead frame */
+    handle->result_count = count;
+    luaL_checkstack(L, 4, "too many values");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_slot);
+    lua_createtable(L, count, 0);
+    for (int i = 1; i <= count; i++) {
+        lua_pushvalue(task->co, top - count + i);
+        lua_xmove(task->co, L, 1);
+        lua_rawseti(L, -2, i);
     }
+    lua_setfenv(L, -2);
     lua_pop(L, 1);
-    hvl_unref(rt, &task->handle_ref);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
 }
 
 static void run_defers(hvl_task_t *task) {
@@ -296,7 +299,7 @@ static int end_task(hvl_task_t *task, int status) {
     hvl_t *rt = task->rt;
     if (task->on_cancel != NULL || task->timer != NULL) give_up_wait(task);
     if (task->on_finish != NULL) task->on_finish(task, status);
-    if (task->handle_ref != LUA_NOREF) {
+    if (task->handle != NULL) {
         if (task->defers_ref != LUA_NOREF) run_defers(task);
         if (task->joiners != NULL) wake_joiners(task, status);
         settle_handle(task, status);
@@ -478,14 +481,15 @@ static int task_settle(lua_State *L) {
 /* ---- hv.task ---- */
 
 void hvl_task_push(lua_State *L, hvl_task_t *task) {
-    if (task->handle_ref != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
+    if (task->handle != NULL) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_slot);
         return;
     }
     handle_t *handle = hvl_object_new(L, task->rt, &task_class, sizeof *handle);
     handle->task = task;
+    task->handle = handle;
     lua_pushvalue(L, -1);
-    task->handle_ref = hvl_ref(L);
+    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
 }
 
 static const char *status_name(const handle_t *handle) {

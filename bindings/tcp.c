@@ -142,6 +142,7 @@ static int server_tostring(lua_State *L) {
 static void on_connect(hio_t *io) {
     hvl_conn_t *conn = hevent_userdata(io);
     conn->is_connecting = 0;
+    hvl_unref(conn->object.rt, &conn->unpack_ref);
     hvl_task_t *task = hvl_wake(&conn->reader);
     if (task == NULL) {
         hio_abort(io);
@@ -179,6 +180,8 @@ static int connect_to(lua_State *L) {
     hvl_anchor(L, -1);
     hvl_conn_t *conn = hvl_conn_new(L, rt, io, handlers, NULL);
     conn->is_connecting = 1;
+    lua_pushstring(L, what);
+    conn->unpack_ref = hvl_ref(L);
     hio_set_connect_timeout(io, timeout_ms);
     conn->reader = hvl_wait_begin(L, "connect", -1, on_connect_canceled, conn);
     return hvl_wait(L);
