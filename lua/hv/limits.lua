@@ -9,4 +9,11 @@ return {
   packet_bytes = 2097152, -- unpack's max_length, read_until's and read_line's max
   backlog = 0, -- 0: the kernel's maximum
   max_connections = 0, -- 0: no limit
+  http_request_line = 8192, -- hv.http.app: beyond it 414
+  http_header = 65536, -- all header lines of a request; beyond it 431
+  http_headers = 100, -- their number; beyond it 431
+  http_body = 8388608, -- max_body; beyond it 413
+  http_request_timeout = 15000, -- from the first byte of a head to its end; 408
+  http_body_timeout = 30000, -- between two pieces of a body; 408
+  http_idle_timeout = 75000, -- between two requests; the connection closes
 }

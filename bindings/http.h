@@ -1,0 +1,85 @@
+/* http.h - what the files of the HTTP binding share: routers, servers and exchanges.
+ *
+ * An exchange is one request with its answer, from on_request to the end of the handler's task. The
+ * structs are pooled and live as long as the state, so an object that Lua keeps longer finds out by
+ * the generation that its exchange is over. */
+#ifndef HVL_HTTP_H_
+#define HVL_HTTP_H_
+
+#include "bind.h"
+#include "hhttp.h"
+
+#define HTTP_HEADERS_MAX 128 /* of one answer */
+
+/* Keys of the table of handlers; routes have the numbers from 1. */
+enum { HANDLER_FALLBACK = 0, HANDLER_ERROR = -1, HANDLER_DELIVER = -2 };
+
+/* How a handler is called; its function lies in the router's environment table. */
+typedef struct http_entry_s {
+    uint8_t arg_count; /* 0 none, 1 the request, 2 the request and the response */
+    uint8_t is_chain;  /* middleware may ask for the exchange of the running task */
+} http_entry_t;
+
+typedef struct http_router_s {
+    hvl_object_t object;
+    hhttp_router_t *routes;
+    http_entry_t *entries; /* by number; the first is the fallback */
+    uint32_t entry_count;
+    int has_fallback;
+    int has_error_handler;
+} http_router_t;
+
+typedef struct http_exchange_s http_exchange_t;
+
+typedef struct http_server_s {
+    hvl_object_t object;
+    hhttp_server_t *http;
+    hio_t *listener; /* NULL once closing */
+    const http_router_t *router;
+    struct http_pool_s *pool;
+    http_exchange_t *active;
+    int handlers_ref; /* the router's environment table, while the server is open */
+    uint32_t last_number;
+} http_server_t;
+
+struct http_exchange_s {
+    http_exchange_t *next; /* free, or active */
+    http_exchange_t *prev;
+    hhttp_request_t *req; /* retained; NULL while free */
+    http_server_t *server;
+    hvl_waiter_t reader; /* of the body */
+    hvl_waiter_t writer; /* for room in the queue */
+    int64_t content_length; /* of an answer in pieces; -1: not known */
+    uint32_t generation;
+    uint32_t index;  /* in the pool: its place in the table of anchors */
+    uint32_t number; /* req.id */
+    int status;      /* of the answer to come */
+    int headers_ref; /* its hv.http.headers, or LUA_NOREF */
+    uint8_t is_anchored;
+    uint8_t has_failed; /* app:on_error's function runs */
+};
+
+typedef struct http_pool_s {
+    http_exchange_t *free;
+    uint32_t count;
+    int anchors_ref; /* index * 3 + 1: request, 2: response, 3: the handler's result */
+} http_pool_t;
+
+/* ---- http_message.c ---- */
+
+/* Adds what concerns requests and responses to the table on top of the stack. */
+void hvl_http_open_messages(lua_State *L, hvl_t *rt);
+/* Pushes a new object for the exchange's request or response. */
+void hvl_http_push_request(lua_State *L, http_exchange_t *exchange);
+void hvl_http_push_response(lua_State *L, http_exchange_t *exchange);
+/* The exchange of a response at a stack index, or NULL where it is over; raises for other types. */
+http_exchange_t *hvl_http_check_response(lua_State *L, int index);
+/* Wakes whoever waits for the body or for room, with an error. */
+void hvl_http_wake_waiters(http_exchange_t *exchange, int code);
+/* Answers in one piece with the status and headers set so far.
+ *   type  Content-Type where the headers have none; or NULL
+ * Returns as hhttp_respond_with. */
+int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, const char *body,
+                     size_t len);
+
+#endif

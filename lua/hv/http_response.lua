@@ -1,0 +1,194 @@
+--- hv.http_response - how a handler answers: the methods of `res`, and what becomes of a table that
+--- a handler returns.
+local json = require "hv.json"
+local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
+local raw = require "_hv.http"
+local wait = require "hv.wait"
+
+require "hv.http_headers"
+
+local Response = raw.response_methods
+
+--- Sends a piece of an answer, chunked where no Content-Length was set; waits while too much is
+--- queued. The answer ends with res:finish(), or when the handler returns.
+---@async
+---@param chunk string
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, ELIMIT, EBUSY
+Response.write = wait.waits(Response.write)
+
+-- ---- In one piece ----
+
+--- Sends text. res:send(body, type) takes any type, text/plain if none is given.
+---@param text string
+function Response:text(text)
+  return self:send(text, "text/plain; charset=utf-8")
+end
+
+---@param html string
+function Response:html(html)
+  return self:send(html, "text/html; charset=utf-8")
+end
+
+--- Sends a value as JSON. Throws where it cannot be encoded.
+---@param value any
+function Response:json(value)
+  return self:send(json.encode(value), "application/json")
+end
+
+--- Sends the client elsewhere.
+---@param url string
+---@param status? integer 302 if none is given
+function Response:redirect(url, status)
+  status = status or 302
+  if type(status) ~= "number" or status < 300 or status > 399 then
+    return misuse("res:redirect: status must be 300..399, got " .. tostring(status))
+  end
+  self.headers:set("Location", url)
+  self.status = status
+  return self:send("", "text/plain")
+end
+
+-- ---- Headers ----
+
+--- What the server writes by itself.
+local reserved = { ["transfer-encoding"] = true, connection = true, date = true }
+
+--- Sets a header of the answer, to a value or a list of them; without a value, returns it.
+---@param name string
+---@param value? string|number|string[]
+---@return string? value of the header, where none was given
+function Response:header(name, ...)
+  if select("#", ...) == 0 then
+    local headers = self.headers
+    return headers and headers:get(name)
+  end
+  local value = ...
+  local lower = type(name) == "string" and name:lower()
+  if lower == "content-length" then return raw.set_length(self, tonumber(value)) end
+  if reserved[lower] then
+    return misuse(("res:header: the server writes %s itself"):format(name))
+  end
+  if self.is_over == nil then return end
+  self.headers:set(name, value)
+end
+
+local read_cookie = options.reader("res:set_cookie", {
+  path = { "string", "/" }, domain = { "string" }, max_age = { "integer" },
+  expires = { "integer" }, secure = { "boolean" }, http_only = { "boolean" },
+  same_site = { "string" },
+})
+
+local function encode_cookie(value)
+  return (value:gsub('[%c%s",;\\%%\128-\255]', function(byte)
+    return ("%%%02X"):format(byte:byte())
+  end))
+end
+
+--- Adds a Set-Cookie header. Bytes that a cookie cannot hold are percent-encoded.
+---@param name string
+---@param value string
+---@param opts? hv.HttpCookieOptions max_age in milliseconds, expires in seconds since the epoch
+function Response:set_cookie(name, value, opts)
+  if type(name) ~= "string" or name == "" or name:find('[%c%s"(),/:;<=>?@%[\\%]{}]') then
+    return misuse("res:set_cookie: bad name " .. tostring(name))
+  end
+  local t = read_cookie(opts or {})
+  local parts = { name .. "=" .. encode_cookie(tostring(value)) }
+  local function add(key, text)
+    if text ~= nil then parts[#parts + 1] = key .. "=" .. text end
+  end
+  add("Path", t.path)
+  add("Domain", t.domain)
+  add("Max-Age", t.max_age and ("%d"):format(math.floor(t.max_age / 1000)))
+  add("Expires", t.expires and os.date("!%a, %d %b %Y %H:%M:%S GMT", t.expires))
+  if t.secure then parts[#parts + 1] = "Secure" end
+  if t.http_only then parts[#parts + 1] = "HttpOnly" end
+  add("SameSite", t.same_site)
+  self.headers:add("Set-Cookie", table.concat(parts, "; "))
+end
+
+-- ---- Server-sent events ----
+
+local Events = {}
+local events_meta = { __name = "hv.http.events", __index = Events }
+
+--- Sends one event; a table is sent as JSON. Waits as res:write does.
+---@async
+---@param data any
+---@param opts? { event?: string, id?: string|integer, retry?: integer }
+function Events:send(data, opts)
+  local lines = {}
+  for _, key in ipairs { "event", "id", "retry" } do
+    local value = opts and opts[key]
+    if value ~= nil then
+      value = tostring(value)
+      if value:find("[\r\n%z]") then return misuse(("events:send: line end in %s"):format(key)) end
+      lines[#lines + 1] = key .. ": " .. value
+    end
+  end
+  if type(data) == "table" then data = json.encode(data) end
+  for line in (tostring(data):gsub("\r\n?", "\n") .. "\n"):gmatch("(.-)\n") do
+    lines[#lines + 1] = "data: " .. line
+  end
+  return self._res:write(table.concat(lines, "\n") .. "\n\n")
+end
+
+--- Sends a comment, which keeps the connection alive and nobody sees.
+---@async
+function Events:comment(text)
+  return self._res:write(": " .. tostring(text or ""):gsub("[\r\n]", " ") .. "\n\n")
+end
+
+function Events:close()
+  return self._res:finish()
+end
+
+--- Begins a stream of server-sent events.
+---@return hv.HttpEvents events
+function Response:sse()
+  self.headers:set("Content-Type", "text/event-stream")
+  self.headers:set("Cache-Control", "no-cache")
+  return setmetatable({ _res = self }, events_meta)
+end
+
+-- ---- What a handler returns ----
+
+local known = {
+  status = true, headers = true, body = true, json = true, html = true, text = true, stream = true,
+}
+
+local function stream(res, fn)
+  fn(function(chunk) return res:write(chunk) end)
+  if not res.is_over then res:finish() end
+end
+
+--- Answers with a table: { status=, headers=, body=|text=|json=|html=|stream=function(write) end }.
+--- Runs as a task of its own; what it throws is the handler's error.
+local function deliver(result, _, res)
+  for key in pairs(result) do
+    if not known[key] then
+      error(("hv.http: unknown key %s in a handler's result, did you mean \"%s\"?"):format(
+        tostring(key), options.nearest(key, known)), 0)
+    end
+  end
+  if result.status ~= nil then res.status = result.status end
+  for name, value in pairs(result.headers or {}) do res:header(name, value) end
+  if result.json ~= nil then
+    res:json(result.json)
+  elseif result.html ~= nil then
+    res:html(result.html)
+  elseif result.text ~= nil then
+    res:text(result.text)
+  elseif result.body ~= nil then
+    res:send(result.body, "text/plain")
+  elseif result.stream ~= nil then
+    stream(res, result.stream)
+  else
+    return res.status
+  end
+end
+
+return { deliver = deliver }

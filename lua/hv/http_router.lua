@@ -1,0 +1,273 @@
+--- hv.http_router - applications: routes, groups, middleware, and the server that answers by them.
+---
+--- A chain of middleware is composed when a route or a piece of middleware is registered, not when
+--- a request comes: each piece has one `next` for ever, which asks C for the request and response
+--- of the running task.
+local deliver = require("hv.http_response").deliver
+local limits = require "hv.limits"
+local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
+local raw = require "_hv.http"
+
+require "hv.http_request"
+
+local current, hold = raw.current, raw.hold
+
+local M = {}
+
+-- ---- Chains ----
+
+--- How many of (req, res) a function looks at: what it does not look at is not made.
+local function arg_count(fn)
+  local info = debug.getinfo(fn, "u")
+  return info.isvararg and 2 or math.min(info.nparams, 2)
+end
+
+local function link(middleware, following)
+  local function next_link() return following(current()) end
+  return function(req, res)
+    local result = middleware(req, res, next_link)
+    if result ~= nil then hold(result) end
+    return result
+  end
+end
+
+--- One function of (req, res) that runs the middleware from the outside in.
+local function compose(middleware, handler)
+  local chain = function(req, res)
+    local result = handler(req, res)
+    if result ~= nil then hold(result) end
+    return result
+  end
+  for i = #middleware, 1, -1 do chain = link(middleware[i], chain) end
+  return chain
+end
+
+-- ---- Applications and groups ----
+
+local App = {}
+local app_meta = {
+  __name = "hv.http.app",
+  __index = App,
+  __tostring = function(self)
+    return ("hv.http.app{%d routes}"):format(#self._root._routes)
+  end,
+}
+
+--- The middleware in force for a group, that of its parents first.
+local function middleware_of(group)
+  local list = group._parent and middleware_of(group._parent) or {}
+  for _, fn in ipairs(group._middleware) do list[#list + 1] = fn end
+  return list
+end
+
+local function install(router, number, middleware, handler)
+  if #middleware == 0 then
+    router:set(number, handler, arg_count(handler), false)
+  else
+    router:set(number, compose(middleware, handler), 2, true)
+  end
+end
+
+local function install_route(root, route)
+  local middleware = middleware_of(route.group)
+  for _, fn in ipairs(route.middleware) do middleware[#middleware + 1] = fn end
+  install(root._router, route.number, middleware, route.handler)
+end
+
+--- What answers where no route does. C does it alone unless there is something of the user's.
+local function install_fallback(root)
+  local not_found = root._not_found
+  if not not_found and #root._middleware == 0 then return end
+  install(root._router, 0, root._middleware, function(req, res)
+    local allowed, is_options = raw.allowed(res)
+    if allowed then
+      res.headers:set("Allow", allowed)
+      return is_options and 204 or 405
+    end
+    if not not_found then return 404 end
+    res.status = 404
+    return not_found(req, res)
+  end)
+end
+
+local function check_functions(where, ...)
+  local count = select("#", ...)
+  if count == 0 then misuse(where .. ": function expected, got no value") end
+  for i = 1, count do
+    local fn = select(i, ...)
+    if type(fn) ~= "function" then
+      misuse(("%s: function expected, got %s"):format(where, type(fn)))
+    end
+  end
+  return { ... }
+end
+
+local known_methods = {
+  GET = true, POST = true, PUT = true, PATCH = true, DELETE = true, HEAD = true, OPTIONS = true,
+  CONNECT = true, TRACE = true, ANY = true,
+}
+
+local problems = {
+  EINVAL = "bad pattern %q (it begins with '/'; ':name' takes one segment, '*name' the rest)",
+  EBUSY = "%q has a route for this method already",
+  ELIMIT = "%q has too many names",
+}
+
+--- Adds a route: the last function is the handler, those before it are its own middleware.
+---
+--- A segment of the pattern is literal, `:name` (one segment) or, last, `*name` (the rest). Literal
+--- beats name beats rest. A GET route also answers HEAD.
+---@param method string "GET" ... or "ANY"
+---@param pattern string
+---@param ... fun(req: hv.HttpRequest, res: hv.HttpResponse, next: function): any
+---@return hv.HttpApp self
+function App:route(method, pattern, ...)
+  local where = "app:" .. (type(method) == "string" and method:lower() or "route")
+  if type(method) ~= "string" or not known_methods[method:upper()] then
+    return misuse("app:route: unknown method " .. tostring(method))
+  end
+  if type(pattern) ~= "string" then
+    return misuse(("%s: pattern must be a string, got %s"):format(where, type(pattern)))
+  end
+  local functions = check_functions(where, ...)
+  local root = self._root
+  local path = self._prefix .. pattern
+  local number, message, code = root._router:add(method:upper(), path)
+  if not number then
+    local problem = problems[code]
+    return misuse(("%s: %s"):format(where, problem and problem:format(path) or message))
+  end
+  local route = {
+    number = number, group = self, method = method:upper(), path = path,
+    handler = table.remove(functions), middleware = functions,
+  }
+  root._routes[#root._routes + 1] = route
+  install_route(root, route)
+  return self
+end
+
+for _, method in ipairs { "get", "post", "put", "patch", "delete", "head", "options", "any" } do
+  App[method] = function(self, pattern, ...)
+    return self:route(method, pattern, ...)
+  end
+end
+
+--- Adds middleware to this app or group: a function(req, res, next) around every handler of it,
+--- whether its route is registered before or after. `next()` runs what is inside and returns its
+--- result; the answer is what the outermost function returns, or else what `next()` returned.
+---@param ... fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
+---@return hv.HttpApp self
+function App:use(...)
+  for _, fn in ipairs(check_functions("app:use", ...)) do
+    self._middleware[#self._middleware + 1] = fn
+  end
+  local root = self._root
+  for _, route in ipairs(root._routes) do install_route(root, route) end
+  install_fallback(root)
+  return self
+end
+
+local function new_group(root, parent, prefix)
+  local group = setmetatable({ _parent = parent, _prefix = prefix, _middleware = {} }, app_meta)
+  group._root = root or group
+  return group
+end
+
+--- Routes below a common prefix, with middleware of their own.
+---@param prefix string begins with '/' and does not end with it
+---@param fn? fun(group: hv.HttpApp) called at once, to register them
+---@return hv.HttpApp group
+function App:group(prefix, fn)
+  if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" or prefix:sub(-1) == "/" then
+    return misuse("app:group: prefix must begin with '/' and not end with it, got "
+      .. tostring(prefix))
+  end
+  if fn ~= nil then check_functions("app:group", fn) end
+  local group = new_group(self._root, self, self._prefix .. prefix)
+  if fn then fn(group) end
+  return group
+end
+
+--- Answers where no handler did because it threw: fn(message, req, res), as a handler. The error
+--- reaches hv.on_error all the same.
+---@param fn fun(message: string, req: hv.HttpRequest, res: hv.HttpResponse): any
+---@return hv.HttpApp self
+function App:on_error(fn)
+  check_functions("app:on_error", fn)
+  self._root._router:set(-1, fn, 2, false)
+  return self
+end
+
+--- Answers what no route matches; the status is 404 unless it sets another.
+---@param fn fun(req: hv.HttpRequest, res: hv.HttpResponse): any
+---@return hv.HttpApp self
+function App:not_found(fn)
+  check_functions("app:not_found", fn)
+  self._root._not_found = fn
+  install_fallback(self._root)
+  return self
+end
+
+--- The patterns of all routes, each once, in order of registration.
+---@return string[] paths
+function App:paths()
+  local list, seen = {}, {}
+  for _, route in ipairs(self._root._routes) do
+    if not seen[route.path] then
+      seen[route.path] = true
+      list[#list + 1] = route.path
+    end
+  end
+  return list
+end
+
+-- ---- Servers ----
+
+local read_listen = options.reader("app:listen", {
+  host = { "string", "" }, port = { "port" }, path = { "string" },
+  reuse_port = { "boolean", false },
+})
+
+--- Listens and answers by this app's routes; routes may be added while it runs.
+---@param opts hv.HttpListenOptions port 0: a free one
+---@return hv.HttpServer? server
+---@return string? message
+---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND ...
+function App:listen(opts)
+  local t = read_listen(opts)
+  local root = self._root
+  if t.path then
+    if t.path:sub(1, 1) ~= "/" then
+      return misuse(("app:listen: path must begin with '/', got %q"):format(t.path))
+    end
+    return raw.listen(root._router, root._options, t.path, 0, false)
+  end
+  if not t.port then return misuse("app:listen: port is missing") end
+  return raw.listen(root._router, root._options, t.host, t.port, t.reuse_port)
+end
+
+local read_app = options.reader("hv.http.app", {
+  max_body = { "size", limits.http_body }, max_header = { "size", limits.http_header },
+  max_headers = { "integer", limits.http_headers },
+  max_request_line = { "size", limits.http_request_line },
+  max_requests = { "integer", 0 }, max_connections = { "integer", limits.max_connections },
+  request_timeout = { "ms", limits.http_request_timeout },
+  body_timeout = { "ms", limits.http_body_timeout },
+  idle_timeout = { "ms", limits.http_idle_timeout },
+  write_timeout = { "ms", limits.write_timeout },
+  server_name = { "string" },
+})
+
+--- Makes an application: routes that one or more servers answer by.
+---@param opts? hv.HttpAppOptions
+---@return hv.HttpApp app
+function M.app(opts)
+  local app = new_group(nil, nil, "")
+  app._options = read_app(opts or {})
+  app._router = raw.router(deliver)
+  app._routes = {}
+  return app
+end
+
+return M
