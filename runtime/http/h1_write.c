@@ -68,6 +68,10 @@ static char *put_decimal(char *out, uint64_t number) {
     return put_slice(out, digits + at, DECIMAL_DIGITS - at);
 }
 
+size_t h1_write_decimal(uint64_t number, char *out) {
+    return (size_t)(put_decimal(out, number) - out);
+}
+
 static char *put_status_line(char *out, int status) {
     if (HV_LIKELY(status == 200)) return PUT(out, "HTTP/1.1 200 OK\r\n");
     HV_ASSERT(status >= 100 && status <= 999);

@@ -41,6 +41,9 @@ size_t h1_head_bytes_max(const h1_response_t *response);
  * Returns the bytes written. Hot path: the common case is copies of whole pieces. */
 size_t h1_write_head(const h1_response_t *response, char *out);
 
+/* Writes a number in decimal digits to `out` (20 bytes are enough). Returns the bytes. */
+size_t h1_write_decimal(uint64_t number, char *out);
+
 /* Writes the size line of a chunk ("1f\r\n") to `out` (18 bytes are enough). Returns the bytes. */
 size_t h1_write_chunk_head(size_t len, char *out);
 

@@ -111,6 +111,20 @@ typedef struct http_span_s {
     size_t scanned; /* by h1_find_head_end, behind `used` */
 } http_span_t;
 
+#define HTTP_CACHED_HEADS    4
+#define HTTP_CACHED_TYPE_MAX 48
+#define HTTP_CACHED_BYTES    256
+
+/* The beginning of a head, up to the digits of its Content-Length. */
+typedef struct http_head_cache_s {
+    uint64_t until_us; /* the server's date_until_us when it was written */
+    int status;        /* 0: nothing stands here */
+    size_t type_len;
+    size_t len;
+    char type[HTTP_CACHED_TYPE_MAX];
+    char text[HTTP_CACHED_BYTES];
+} http_head_cache_t;
+
 struct hhttp_server_s {
     hloop_t *loop;
     hhttp_request_cb on_request;
@@ -120,6 +134,8 @@ struct hhttp_server_s {
     hhttp_slice_t server_name;
     h1_date_t date;
     uint64_t date_until_us; /* of the monotonic clock: the text is right before that */
+
+    http_head_cache_t heads[HTTP_CACHED_HEADS];
 
     http_conn_t *processing; /* whose callbacks are on the stack, or NULL */
     http_span_t span;

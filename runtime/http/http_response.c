@@ -35,6 +35,63 @@ static int put_head(http_conn_t *conn, const h1_response_t *response) {
     return code;
 }
 
+/* ---- Heads written before ----
+ *
+ * A program answers most requests with one of few statuses and types. What stands before the length
+ * is then the same for a whole second, so the last few such beginnings are kept as bytes. */
+
+static http_head_cache_t *cache_place(hhttp_server_t *server, const h1_response_t *response) {
+    if (response->header_count > 0 || response->content_type.data == NULL) return NULL;
+    if (response->content_type.len > HTTP_CACHED_TYPE_MAX) return NULL;
+    size_t hash = (size_t)response->status + response->content_type.len;
+    return &server->heads[hash % HTTP_CACHED_HEADS];
+}
+
+static int cache_holds(const http_head_cache_t *cached, const h1_response_t *response) {
+    return cached->status == response->status &&
+           cached->type_len == response->content_type.len &&
+           memcmp(cached->type, response->content_type.data, cached->type_len) == 0;
+}
+
+static void cache_store(http_head_cache_t *cached, const h1_response_t *response,
+                        uint64_t until_us) {
+    h1_response_t beginning = *response;
+    beginning.framing = H1_FRAME_NONE;
+    if (h1_head_bytes_max(&beginning) > sizeof cached->text) return;
+    size_t len = h1_write_head(&beginning, cached->text);
+    /* The length takes the place of the blank line. */
+    len -= 2;
+    memcpy(cached->text + len, "Content-Length: ", 16);
+    cached->len = len + 16;
+    cached->status = response->status;
+    cached->type_len = response->content_type.len;
+    memcpy(cached->type, response->content_type.data, cached->type_len);
+    cached->until_us = until_us;
+}
+
+static int put_cached_head(http_conn_t *conn, const http_head_cache_t *cached, uint64_t length) {
+    char head[HTTP_CACHED_BYTES + 32];
+    memcpy(head, cached->text, cached->len);
+    size_t len = cached->len + h1_write_decimal(length, head + cached->len);
+    memcpy(head + len, "\r\n\r\n", 4);
+    return put(conn, head, len + 4);
+}
+
+/* Writes the head, by the cache where it stands there. */
+static int put_any_head(http_conn_t *conn, const h1_response_t *response,
+                        http_head_cache_t *cached) {
+    int has_plain_framing = response->framing == H1_FRAME_LENGTH &&
+                            !response->send_connection_close && !response->send_keep_alive;
+    if (cached == NULL || !has_plain_framing) return put_head(conn, response);
+    const hhttp_server_t *server = conn->server;
+    if (!cache_holds(cached, response) || cached->until_us != server->date_until_us) {
+        cached->status = 0;
+        cache_store(cached, response, server->date_until_us);
+        if (cached->status == 0) return put_head(conn, response);
+    }
+    return put_cached_head(conn, cached, response->content_length);
+}
+
 /* Whether the rest of the request's body, if any, would keep the connection from being used again:
  * the peer waits for leave to send it, or it is long. */
 static int body_is_in_the_way(const hhttp_request_t *req) {
@@ -61,10 +118,13 @@ static h1_framing_e framing_of(const hhttp_request_t *req, int status, int64_t l
 }
 
 /* Returns 0 where an answer may begin. */
-static int check_begin(const hhttp_request_t *req, const h1_response_t *response) {
+static int check_begin(const hhttp_request_t *req, const h1_response_t *response,
+                       const http_head_cache_t *cached) {
     if (req->flags & REQ_BEGUN) return HV_EBUSY;
     if (hhttp_request_is_over(req)) return HV_ECLOSED;
     if (response->status < 200 || response->status > 599) return HV_EINVAL;
+    /* A type that stands in the cache was checked when it came there. */
+    if (cached != NULL && cache_holds(cached, response)) return 0;
     if (response->content_type.data != NULL) {
         hhttp_header_t header = {.name = {"Content-Type", 12}, .value = response->content_type};
         if (h1_check_headers(&header, 1) != 0) return HV_EINVAL;
@@ -75,9 +135,10 @@ static int check_begin(const hhttp_request_t *req, const h1_response_t *response
 
 /* Writes the head. `response` has status, type and headers; `length` is the body's, or -1. */
 static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length) {
-    int code = check_begin(req, response);
-    if (code != 0) return code;
     hhttp_server_t *server = req->server;
+    http_head_cache_t *cached = cache_place(server, response);
+    int code = check_begin(req, response, cached);
+    if (code != 0) return code;
     if (response->status == 205) length = 0;
     response->framing = framing_of(req, response->status, length);
     decide_persistence(req, response->framing);
@@ -86,7 +147,7 @@ static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length) 
     response->date = hv__http_date(server);
     response->send_connection_close = (req->flags & REQ_CLOSE_AFTER) != 0;
     response->send_keep_alive = req->parser.head.version == 10 && !(req->flags & REQ_CLOSE_AFTER);
-    code = put_head(req->conn, response);
+    code = put_any_head(req->conn, response, cached);
     if (code != 0) return code;
     req->flags |= REQ_BEGUN;
     req->length_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
