@@ -14,7 +14,7 @@
 #include "hmem.h"
 
 #define ENTRIES_MAX 64
-#define PASSES_MAX  2000
+#define PASSES_MAX  5000
 
 typedef struct seen_s {
     int calls;
@@ -239,7 +239,8 @@ static void test_answer_of_many_addresses_comes_whole(void **state) {
 
 static void test_truncated_answer_is_asked_for_again_by_tcp(void **state) {
     (void)state;
-    for (int i = 1; i <= 60; i++) {
+    fake_dns_use(dns, loop, 5000);
+    for (int i = 1; i <= 30; i++) {
         char address[20];
         snprintf(address, sizeof address, "127.0.2.%d", i);
         fake_dns_record(dns, "big.test", HDNS_A, HDNS_A, 60, address);
@@ -248,7 +249,7 @@ static void test_truncated_answer_is_asked_for_again_by_tcp(void **state) {
     seen_t seen;
     resolve(&seen, "big.test", HDNS_A);
     assert_int_equal(seen.status, 0);
-    assert_int_equal(seen.count, 60);
+    assert_int_equal(seen.count, 30);
     assert_int_equal(fake_dns_tcp_questions(dns), 1);
 }
 

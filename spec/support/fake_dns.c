@@ -228,7 +228,6 @@ static void on_datagram(hio_t *io, void *buf, int bytes) {
     if (len > 0) send_udp(dns, rule, out, len);
 }
 
-/* One question a read: our resolver sends it at once. */
 static void on_stream(hio_t *io, void *buf, int bytes) {
     fake_dns_t *dns = hevent_userdata(io);
     char name[256];
@@ -246,8 +245,18 @@ static void on_stream(hio_t *io, void *buf, int bytes) {
     if (len > 0) hio_write(io, out, len + 2);
 }
 
+/* RFC 1035 4.2.2: two bytes of length before each message. */
+static unpack_setting_t by_length = {
+    .mode = UNPACK_BY_LENGTH_FIELD,
+    .package_max_length = MESSAGE_MAX,
+    .body_offset = 2,
+    .length_field_bytes = 2,
+    .length_field_coding = ENCODE_BY_BIG_ENDIAN,
+};
+
 static void on_accept(hio_t *io) {
     hevent_unref(io);
+    hio_set_unpack(io, &by_length);
     hio_setcb_read(io, on_stream);
     hio_read(io);
 }
