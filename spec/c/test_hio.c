@@ -193,8 +193,7 @@ static void test_io_detached_takes_queue_callbacks_and_timeouts_along(void **sta
     assert_int_equal(reads, 0);
     hio_attach(second, ends[0]);
     assert_int_equal(hloop_ntimers(second), 1);
-    RUN_PASSES(second, 1);
-    RUN_UNTIL(loop, reads == 5);
+    RUN_BOTH_UNTIL(loop, second, reads == 5);
     hloop_free(&second);
 }
 

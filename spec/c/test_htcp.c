@@ -325,7 +325,7 @@ static void test_tcp_accepted_is_handed_to_another_loop(void **state) {
     hio_t *client = hloop_create_tcp_client(loop, "127.0.0.1", port_of(server), write_more);
     assert_non_null(client);
     RUN_UNTIL(loop, accepts == 1 && connects == 1);
-    RUN_UNTIL(worker, heard_len == 5);
+    RUN_BOTH_UNTIL(loop, worker, heard_len == 5);
     assert_int_equal(hloop_nios(worker), 1);
     hloop_free(&worker);
 }
@@ -340,8 +340,7 @@ static void test_tcp_connecting_is_handed_to_another_loop(void **state) {
     hio_detach(client);
     assert_int_equal(hio_write(client, "x", 1), HV_ECLOSED);
     hio_attach(worker, client);
-    RUN_UNTIL(worker, connects == 1);
-    RUN_UNTIL(loop, accepts == 1);
+    RUN_BOTH_UNTIL(loop, worker, connects == 1 && accepts == 1);
     hio_detach(client);
     hio_close(client); /* detached: freed without a word */
     assert_int_equal(closes, 0);

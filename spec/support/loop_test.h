@@ -29,6 +29,17 @@
         }                                                           \
     } while (0)
 
+/* The same for two loops of one thread, by turns. */
+#define RUN_BOTH_UNTIL(first, second, condition)                \
+    do {                                                        \
+        int passes_ = 0;                                        \
+        while (!(condition)) {                                  \
+            assert_true(passes_++ < PASSES_MAX);                \
+            assert_true(hloop_process_events(first, 0) >= 0);   \
+            assert_true(hloop_process_events(second, 0) >= 0);  \
+        }                                                       \
+    } while (0)
+
 /* Passes that do not wait: for what must not happen. */
 #define RUN_PASSES(loop, count)                                                                 \
     do {                                                                                        \
