@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "hlog.h"
 #include "hmain.h"
 #include "hmem.h"
 
@@ -234,8 +233,6 @@ static void test_title_is_shown_and_taken_back(void **state) {
 int main(int argc, char **argv) {
     saved_argc = argc;
     saved_argv = argv;
-    hlog_disable();
-    hv_destroy_default_logger();
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_opt_values_are_found_by_letter_and_by_name, forget_options),
         cmocka_unit_test_teardown(test_opt_every_spelling_of_a_value_is_taken, forget_options),
