@@ -48,7 +48,8 @@ HV_EXPORT int hloop_run(hloop_t *loop);
  * when hloop_backend_fd is readable or hloop_next_timeout has passed. */
 HV_EXPORT int hloop_process_events(hloop_t *loop, int timeout_ms);
 
-/* Ends hloop_run after the current pass. Any thread. Returns 0. */
+/* Ends hloop_run after the current pass; a stop before hloop_run ends that run before its first
+ * pass. Any thread. Returns 0. */
 HV_EXPORT int hloop_stop(hloop_t *loop);
 /* Stops and takes up the calling of callbacks; events stay with the kernel meanwhile. Any thread. */
 HV_EXPORT int hloop_pause(hloop_t *loop);

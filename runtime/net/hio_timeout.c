@@ -32,7 +32,8 @@ static uint32_t until_timeout(const hio_t *io, uint32_t now_ms) {
         if (io->flags & HIO_FLAG_READING && !(io->flags & HIO_FLAG_EOF)) {
             uint32_t since_read = now_ms - io->last_read_ms;
             uint32_t since_start = now_ms - ext->read_stamp_ms;
-            nearest = remaining(ext->read_timeout_ms, now_ms - least(since_read, since_start), now_ms);
+            uint32_t since_ms = now_ms - least(since_read, since_start);
+            nearest = remaining(ext->read_timeout_ms, since_ms, now_ms);
         }
         if (hbuf_len(&io->queue) > 0) {
             nearest = least(nearest, remaining(ext->write_timeout_ms, io->last_write_ms, now_ms));

@@ -62,7 +62,8 @@ static size_t take(char *into, size_t cap) {
     size_t len = 0;
     static char drop[65536];
     for (;;) {
-        ssize_t got = into ? recv(peer, into + len, cap - len, 0) : recv(peer, drop, sizeof drop, 0);
+        ssize_t got = into != NULL ? recv(peer, into + len, cap - len, 0)
+                                   : recv(peer, drop, sizeof drop, 0);
         if (got <= 0) return len;
         len += (size_t)got;
     }

@@ -51,7 +51,8 @@ static void test_tcp_connects_with_addresses_userdata_and_no_delay(void **state)
     RUN_UNTIL(loop, connects == 1 && accepts == 1);
     assert_ptr_equal(hevent_userdata(last_accepted), &accepts);
     assert_int_equal(hio_type(client), HIO_TYPE_TCP);
-    assert_int_equal(ntohs(((struct sockaddr_in *)hio_peeraddr(client))->sin_port), port_of(server));
+    assert_int_equal(ntohs(((struct sockaddr_in *)hio_peeraddr(client))->sin_port),
+                     port_of(server));
     assert_int_equal(ntohs(((struct sockaddr_in *)hio_peeraddr(last_accepted))->sin_port),
                      port_of(client));
     for (int i = 0; i < 2; i++) {

@@ -1,6 +1,6 @@
-/* Every allocation of a conversation fails in turn: nothing crashes, nothing leaks, every io that was
- * given out is closed exactly once, and each failure is told: by a return value, by the error of a
- * closed io, or by hloop_last_error. */
+/* Every allocation of a conversation fails in turn: nothing crashes, nothing leaks, every io that
+ * was given out is closed exactly once, and each failure is told: by a return value, by the error
+ * of a closed io, or by hloop_last_error. */
 #include "loop_test.h"
 
 static int given, closed, told, heard;
