@@ -57,7 +57,8 @@ static hv__dns_t *query_dns(const hdns_query_t *query) {
 
 /* ---- The end of a query ---- */
 
-static void release(hdns_query_t *query) {
+/* It does not count any more: the settings may change inside the callback of the last one. */
+static void forget(hdns_query_t *query) {
     hv__dns_t *dns = query_dns(query);
     if (query->prev != NULL) {
         query->prev->next = query->next;
@@ -67,6 +68,10 @@ static void release(hdns_query_t *query) {
     if (query->next != NULL) query->next->prev = query->prev;
     HV_ASSERT(dns->count > 0);
     dns->count--;
+    hv__event_deactivate(&query->ev);
+}
+
+static void destroy(hdns_query_t *query) {
     HV_ASSERT(query->lookup == NULL);
     HV_ASSERT(query->timer == NULL);
     hdns_answer_unref(query->answer);
@@ -84,9 +89,9 @@ static void report(hv__defer_t *work) {
         .count = query->status == 0 ? query->answer->count : 0,
         .entries = query->status == 0 ? query->answer->entries : NULL,
     };
-    hv__event_deactivate(&query->ev);
+    forget(query);
     if (query->on_result != NULL) HV_DISPATCH(query->ev.loop, query->on_result(query, &result));
-    release(query);
+    destroy(query);
 }
 
 /* Frees what a query waits with. */
@@ -130,8 +135,8 @@ void hv__dns_drop(hdns_query_t *query) {
     if (query == NULL || query->state == QUERY_REPORTING) return;
     stop_waiting(query);
     hv__defer_cancel(query->ev.loop, &query->work);
-    hv__event_deactivate(&query->ev);
-    release(query);
+    forget(query);
+    destroy(query);
 }
 
 /* ---- The beginning ---- */

@@ -25,6 +25,7 @@ typedef struct seen_s {
     hdns_entry_t entries[ENTRIES_MAX];
     hdns_query_t *cancels; /* what the callback cancels */
     hloop_t *asks_again;   /* where the callback begins another query */
+    hloop_t *configures;   /* where the callback changes the settings */
 } seen_t;
 
 static hloop_t *loop;
@@ -43,6 +44,10 @@ static void on_result(hdns_query_t *query, const hdns_result_t *result) {
         snprintf(seen->text[i], sizeof seen->text[i], "%s", result->entries[i].text);
     }
     if (seen->cancels != NULL) hdns_cancel(seen->cancels);
+    if (seen->configures != NULL) assert_int_equal(hdns_configure(seen->configures, NULL), 0);
+    for (size_t i = 0; i < result->count && i < ENTRIES_MAX; i++) {
+        assert_string_equal(seen->text[i], result->entries[i].text); /* still borrowed */
+    }
     if (seen->asks_again != NULL) {
         hloop_t *again = seen->asks_again;
         seen->asks_again = NULL;
@@ -535,6 +540,16 @@ static void test_settings_that_cannot_be_are_refused(void **state) {
     assert_int_equal(hdns_configure(loop, NULL), 0);
 }
 
+static void test_settings_may_change_in_the_callback_of_the_last_query(void **state) {
+    (void)state;
+    fake_dns_record(dns, "a.test", HDNS_A, HDNS_A, 60, "127.0.0.2");
+    seen_t seen;
+    ask(&seen, "a.test", HDNS_A);
+    seen.configures = loop;
+    run_until(&seen.calls, 1);
+    assert_int_equal(seen.status, 0);
+}
+
 /* ---- Cancel ---- */
 
 static void test_cancel_before_the_question_left_reports_canceled(void **state) {
@@ -737,6 +752,7 @@ int main(void) {
         TEST(test_cache_is_bounded_and_drops_what_is_longest_unused),
         TEST(test_search_list_is_tried_for_addresses),
         TEST(test_settings_that_cannot_be_are_refused),
+        TEST(test_settings_may_change_in_the_callback_of_the_last_query),
         TEST(test_cancel_before_the_question_left_reports_canceled),
         TEST(test_cancel_while_the_server_waits_reports_canceled),
         TEST(test_cancel_of_a_result_not_yet_reported_reports_canceled),
