@@ -49,12 +49,13 @@ end
 --- With a function as the last argument it does not wait, and the function gets the results.
 ---@async
 ---@param name string    for "ptr" also a literal address
----@param kind? "a"|"aaaa"|"cname"|"mx"|"ns"|"ptr"|"srv"|"txt" without it: addresses of both families
+---@param kind? "a"|"aaaa"|"cname"|"mx"|"ns"|"ptr"|"srv"|"txt" without it: of both families
 ---@param opts? hv.DnsOptions { timeout = 10000, cache = true }
----@return hv.DnsList? list   strings in the order to try them; for "mx" { name=, priority=, ttl= },
----                           for "srv" also { weight=, port= }; list.ttl in seconds, 0 for local ones
+---@return hv.DnsList? list   strings, addresses in the order to try them; for "mx" tables
+---                           { name=, priority=, ttl= }, for "srv" also weight= and port=;
+---                           list.ttl is in seconds, 0 for local answers
 ---@return string? message
----@return hv.ErrCode? code   ENOTFOUND, ETIMEDOUT, EREMOTEIO (no server could answer), EINVAL, EPROTO
+---@return hv.ErrCode? code   ENOTFOUND, ETIMEDOUT, EREMOTEIO (no server could tell), EINVAL, EPROTO
 --- Source: runtime/include/hdns.h hdns_resolve.
 function M.resolve(name, kind, opts, on_result)
   if type(kind) == "function" then kind, on_result = nil, kind end

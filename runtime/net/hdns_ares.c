@@ -151,7 +151,12 @@ static int cut_domains(char *text, char *domains[SEARCH_DOMAINS_MAX]) {
     return count;
 }
 
+/* c-ares counts these without a lock, and loops may be made in several threads. */
+static void init_library(void) { ares_library_init(ARES_LIB_INIT_ALL); }
+
 static int open_ares(hdns_channel_t *channel, const hdns_config_t *config) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init_library);
     struct ares_options options = {
         .timeout = (int)config->attempt_timeout_ms,
         .tries = (int)config->rounds,
