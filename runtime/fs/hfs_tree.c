@@ -131,7 +131,9 @@ int hfs_do_mkdir(hfs_req_t *req) {
     if (!(req->flags & HFS_RECURSIVE)) {
         return mkdir(req->path, (mode_t)req->mode) < 0 ? -errno : 0;
     }
-    if (*req->path == '\0') return -ENOENT;
+    size_t len = strlen(req->path);
+    if (len == 0) return -ENOENT;
+    while (len > 1 && req->path[len - 1] == '/') req->path[--len] = '\0';
     /* Each prefix in turn, cut off in place; what is on the way must let us in. */
     for (char *at = req->path + 1; *at != '\0'; at++) {
         if (*at != '/' || at[-1] == '/') continue;
