@@ -14,7 +14,7 @@
 
 /* ---- Heads ---- */
 
-/* Writes to the connection. Whatever goes wrong leaves half an answer, so it ends the connection. */
+/* Writes to the connection. What goes wrong leaves half an answer, so it ends the connection. */
 static int put(http_conn_t *conn, const void *data, size_t len) {
     int result = hio_write(conn->io, data, len);
     if (HV_LIKELY(result >= 0)) return 0;

@@ -122,7 +122,9 @@ const h1_date_t *hv__http_date(hhttp_server_t *server) {
 
 /* ---- Life ---- */
 
-static uint32_t option_or(uint32_t value, uint32_t standard) { return value != 0 ? value : standard; }
+static uint32_t option_or(uint32_t value, uint32_t standard) {
+    return value != 0 ? value : standard;
+}
 
 static void fill_options(hhttp_server_options_t *options) {
     options->request_line_bytes_max = option_or(options->request_line_bytes_max, 8 * 1024);

@@ -509,7 +509,7 @@ void hv__http_conn_late(http_conn_t *conn) {
         if (is_stuck(conn)) {
             hv__http_conn_abort(conn);
         } else if (hio_write_is_complete(conn->io) && !(conn->flags & CONN_BACKED_UP)) {
-            /* Its time goes on: members come in the order they settled, so the list stays sorted. */
+            /* Its time goes on: they come in the order they settled, so the list stays sorted. */
             uint32_t since_ms = conn->since_ms;
             hv__http_list_move(conn, HTTP_LIST_IDLE);
             conn->since_ms = since_ms;

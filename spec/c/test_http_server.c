@@ -253,7 +253,8 @@ static void answer_parts(hhttp_request_t *req, void *userdata) {
     f->calls++;
     hhttp_slice_t name = hhttp_request_method_name(req), target = hhttp_request_target(req);
     hhttp_slice_t path = hhttp_request_path(req), query = hhttp_request_query(req);
-    hhttp_slice_t host = hhttp_request_host(req), agent = hhttp_request_header(req, "user-agent", 10);
+    hhttp_slice_t host = hhttp_request_host(req);
+    hhttp_slice_t agent = hhttp_request_header(req, "user-agent", 10);
     size_t cursor = 0;
     int count = 0;
     hhttp_header_t header;
@@ -406,7 +407,8 @@ static void test_pieces_are_chunked_counted_or_end_with_the_connection(void **st
     begin_with(NULL, answer_pieces);
     int fd = client();
     say(fd, GET);
-    await(fd, "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n12\r\n0123456789abcdefgh\r\n0\r\n\r\n");
+    await(fd, "Transfer-Encoding: chunked\r\n\r\n"
+              "3\r\nabc\r\n12\r\n0123456789abcdefgh\r\n0\r\n\r\n");
     forget_reply();
     say(fd, "GET /5 HTTP/1.1\r\nHost: x\r\n\r\n");
     await(fd, "Content-Length: 5\r\n\r\nabc01");

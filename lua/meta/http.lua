@@ -1,0 +1,252 @@
+---@meta hv.http
+--- The types of hv.http: what bindings/http.c and http_message.c give, and the tables that
+--- lua/hv/http*.lua take. Methods written in Lua are documented where they stand.
+
+---@class hv.HttpAppOptions
+---@field max_body? integer|string        bytes of one request's body; "8M"; beyond it 413; 0: none
+---@field max_request_line? integer|string "8K"; beyond it 414
+---@field max_header? integer|string      all header lines together; "64K"; beyond it 431
+---@field max_headers? integer            their number; 100; beyond it 431
+---@field max_requests? integer           of one connection; 0: no limit
+---@field max_connections? integer        beyond it connections wait to be accepted; 0: no limit
+---@field request_timeout? integer        from the first byte of a head to its end; 15000; 408
+---@field body_timeout? integer           between two pieces of a body; 30000; 408
+---@field idle_timeout? integer           between two requests; 75000
+---@field write_timeout? integer          output waits and the peer takes none; 60000
+---@field server_name? string             the Server header; none is sent without it
+
+---@class hv.HttpListenOptions
+---@field host? string        address; every IPv4 address if none is given
+---@field port? integer       0..65535; 0: a free one
+---@field path? string        of a unix socket, in place of host and port
+---@field reuse_port? boolean several processes may listen on the port
+
+---@alias hv.HttpResult string|integer|hv.HttpResultTable|nil
+---@alias hv.HttpHandler fun(req: hv.HttpRequest, res: hv.HttpResponse, next?: fun(): hv.HttpResult): hv.HttpResult
+
+---@class hv.HttpResultTable
+---@field status? integer 200 if none is given
+---@field headers? table<string, string|number|string[]>
+---@field body? string    text/plain unless the headers say otherwise
+---@field text? string
+---@field html? string
+---@field json? any
+---@field stream? fun(write: fun(chunk: string): boolean?, string?, hv.ErrCode?)
+
+---@class hv.HttpApp
+local App = {}
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:get(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:post(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:put(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:patch(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:delete(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:head(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:options(pattern, ...) end
+
+---@param pattern string
+---@param ... hv.HttpHandler
+---@return hv.HttpApp self
+function App:any(pattern, ...) end
+
+---@class hv.HttpServer
+local Server = {}
+
+---@return integer? port
+---@return string? message
+---@return hv.ErrCode? code ECLOSED
+function Server:port() end
+
+---@return { ip?: string, port?: integer, path?: string }? address
+---@return string? message
+---@return hv.ErrCode? code ECLOSED
+function Server:address() end
+
+--- Open connections.
+---@return integer
+function Server:count() end
+
+--- Requests answered since the start.
+---@return integer
+function Server:requests() end
+
+--- Stops listening; idle connections close at once, busy ones after their answer or after `grace`
+--- milliseconds (10000). May be called again, with a shorter grace.
+---@param grace? integer
+---@return boolean ok
+function Server:close(grace) end
+
+---@class hv.HttpHeaders
+---@field [string] string the first value of a name
+local Headers = {}
+
+---@param name string any case
+---@return string? value
+function Headers:get(name) end
+
+---@param name string
+---@return string[] values
+function Headers:get_all(name) end
+
+---@param name string
+---@param value string|number|string[]|nil
+function Headers:set(name, value) end
+
+---@param name string
+---@param value string|number
+function Headers:add(name, value) end
+
+---@param name string
+function Headers:remove(name) end
+
+---@return fun(): string?, string?
+function Headers:each() end
+
+--- A request. It is over once its answer is complete and its handler has ended; facts are nil then.
+---@class hv.HttpRequest
+---@field method string
+---@field path string              as sent, still percent-encoded, without the query
+---@field target string            as sent, whole
+---@field query table<string, string> decoded; of several with one name the first
+---@field query_string string?     as sent
+---@field params table<string, string> of the route's pattern, decoded
+---@field headers hv.HttpHeaders
+---@field cookies table<string, string>
+---@field peer { ip?: string, port?: integer, path?: string }
+---@field host string?             the authority: name and port as the client gave them
+---@field scheme "http"|"https"
+---@field version "1.0"|"1.1"
+---@field id integer               counts the requests of a server
+---@field is_over boolean?         answered, or the peer is gone
+---@field [any] any                the user's own values
+local Request = {}
+
+---@param name string any case
+---@return string? value the first
+function Request:header(name) end
+
+---@async
+---@return string? body
+---@return string? message
+---@return hv.ErrCode? code
+function Request:body() end
+
+---@async
+---@return string? piece
+---@return string? message
+---@return hv.ErrCode? code EOF at the end
+function Request:read() end
+
+---@async
+---@return any value
+---@return string? message
+---@return hv.ErrCode? code EPROTO
+function Request:json() end
+
+---@async
+---@return table<string, string|hv.HttpFile>? fields
+---@return string? message
+---@return hv.ErrCode? code EPROTO
+function Request:form() end
+
+---@class hv.HttpFile
+---@field name string
+---@field filename string
+---@field headers table<string, string> names in lower case
+---@field body string
+
+---@class hv.HttpCookieOptions
+---@field path? string       "/"
+---@field domain? string
+---@field max_age? integer   milliseconds
+---@field expires? integer   seconds since the epoch
+---@field secure? boolean
+---@field http_only? boolean
+---@field same_site? "Strict"|"Lax"|"None"
+
+---@class hv.HttpResponse
+---@field status integer     of the answer to come; 200
+---@field headers hv.HttpHeaders
+---@field is_over boolean?   complete, or the peer is gone
+local Response = {}
+
+--- Answers in one piece.
+---@param body string
+---@param content_type? string text/plain
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, EBUSY where an answer has begun
+function Response:send(body, content_type) end
+
+---@async
+---@param chunk string
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, ELIMIT, EBUSY
+function Response:write(chunk) end
+
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written
+function Response:finish() end
+
+---@class hv.HttpEvents
+local Events = {}
+
+---@async
+---@param data any
+---@param opts? { event?: string, id?: string|integer, retry?: integer }
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code
+function Events:send(data, opts) end
+
+---@async
+---@param text? string
+function Events:comment(text) end
+
+function Events:close() end
+
+---@class hv.Http
+local M = {}
+
+---@param opts? hv.HttpAppOptions
+---@return hv.HttpApp app
+function M.app(opts) end
+
+---@param lines? table<string, string|number|string[]>
+---@return hv.HttpHeaders headers
+function M.headers(lines) end
+
+---@param status integer
+---@return string phrase "Unknown" where there is none
+function M.status_text(status) end
+
+return M
