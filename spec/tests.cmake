@@ -123,6 +123,10 @@ foreach(room IN LISTS spec_rooms)
     endforeach()
 endforeach()
 
+if(HV_EXAMPLES)
+    include(spec/tools/tools.cmake)
+endif()
+
 # The text of the tree is the same in every lane, so one of them judges it.
 if(NOT sanitizers AND NOT HV_HOSTILE)
     find_program(LUAJIT luajit REQUIRED)
