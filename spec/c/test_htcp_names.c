@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fake_dns.h"
+#include "hclock.h"
 #include "hmem.h"
 #include "hnet_int.h"
 
@@ -185,6 +186,25 @@ static void test_name_of_both_families_prefers_ipv6(void **state) {
     static seen_t seen;
     connect_to(&seen, "both.test", port);
     run_until(&seen.connects, 1);
+    assert_string_equal(seen.peer, "::1");
+    assert_int_equal(accepted, 1);
+}
+
+static void test_ipv6_that_is_answered_just_after_ipv4_is_still_preferred(void **state) {
+    (void)state;
+    hio_t *six = hloop_create_tcp_listener(loop, "::1", 0, on_accept, 0, HIO_LISTEN_IPV6_ONLY);
+    if (six == NULL) skip();
+    int port = port_of(six);
+    serve("127.0.0.2", port);
+    add_a("both.test", "127.0.0.2");
+    add_aaaa("both.test", "::1");
+    fake_dns_rule(dns, "both.test", HDNS_AAAA, FAKE_DNS_ANSWER, -1);
+    hclock_set_fake(hclock_mono_us()); /* the resolution delay does not end */
+    static seen_t seen;
+    connect_to(&seen, "both.test", port);
+    for (int i = 0; i < PASSES_MAX && seen.connects == 0; i++) pass();
+    hclock_use_real();
+    assert_int_equal(seen.connects, 1);
     assert_string_equal(seen.peer, "::1");
     assert_int_equal(accepted, 1);
 }
@@ -478,6 +498,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_name_with_one_address_connects_and_echoes),
         TEST(test_name_of_both_families_prefers_ipv6),
+        TEST(test_ipv6_that_is_answered_just_after_ipv4_is_still_preferred),
         TEST(test_ipv6_that_is_refused_gives_way_to_ipv4),
         TEST(test_aaaa_that_is_never_answered_does_not_hold_ipv4_up),
         TEST(test_a_that_is_answered_late_is_tried_when_ipv6_failed),

@@ -198,13 +198,14 @@ static void send_udp(fake_dns_t *dns, const rule_t *rule, const unsigned char *m
         hio_sendto(dns->udp, message, len, peer);
         return;
     }
+    uint32_t delay_ms = rule->delay_ms > 0 ? (uint32_t)rule->delay_ms : 0;
     late_t *late = calloc(1, sizeof *late);
     if (late == NULL) abort();
     late->dns = dns;
     memcpy(&late->peer, peer, sizeof late->peer);
     late->len = len;
     memcpy(late->message, message, len);
-    htimer_t *timer = htimer_add(dns->loop, send_late, (uint32_t)rule->delay_ms, 1);
+    htimer_t *timer = htimer_add(dns->loop, send_late, delay_ms, 1);
     if (timer == NULL) {
         free(late);
         return;

@@ -27,7 +27,7 @@ void fake_dns_free(fake_dns_t *dns);
 void fake_dns_use(fake_dns_t *dns, hloop_t *loop, uint32_t attempt_timeout_ms);
 int fake_dns_port(const fake_dns_t *dns);
 
-/* How questions for that name and type are answered, and how late. */
+/* How questions for that name and type are answered, and how late (by UDP); -1: a pass later. */
 void fake_dns_rule(fake_dns_t *dns, const char *name, hdns_type_e type, fake_dns_mode_e mode,
                    int delay_ms);
 /* Adds a record to an answer; makes the rule where there is none. After a CNAME the records are those
