@@ -106,8 +106,13 @@ void hv__io_ended(hio_t *io) {
     if (io->flags & HIO_FLAG_EOF) return;
     io->flags |= HIO_FLAG_EOF;
     hv__io_update_interest(io);
+    if (io->state != HIO_OPEN) return;
     /* Where nobody reads, bytes of the layer may be kept back: the next read reports the end. */
-    if (io->state == HIO_OPEN && io->flags & HIO_FLAG_READING) report_end(io);
+    if (!(io->flags & HIO_FLAG_READING)) {
+        io->flags |= HIO_FLAG_END_OWED;
+    } else {
+        report_end(io);
+    }
 }
 
 void hv__io_received(hio_t *io, char *data, size_t len) {
@@ -219,7 +224,10 @@ static void go_on(hv__defer_t *work) {
     if (is_file && wants_more(io) && !(io->flags & HIO_FLAG_EOF)) read_once(io);
     /* One read begun after the end which the rest does not satisfy: only this answers it. */
     is_ours = is_ours && net->current == io;
-    if (is_ours && was_ended && wants_more(io) && io->read_mode != READ_STREAM) {
+    if (is_ours && wants_more(io) && io->flags & HIO_FLAG_END_OWED) {
+        io->flags &= ~(uint32_t)HIO_FLAG_END_OWED;
+        report_end(io);
+    } else if (is_ours && was_ended && wants_more(io) && io->read_mode != READ_STREAM) {
         io->read_mode = READ_STREAM;
         io->flags &= ~(uint32_t)HIO_FLAG_READING;
         report_end(io);

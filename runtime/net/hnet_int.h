@@ -54,6 +54,7 @@ enum {
     HIO_FLAG_FORWARDS       = 0x1000000, /* what is read goes to ext->upstream, as its end does */
     HIO_FLAG_PAUSED         = 0x2000000, /* not read until ext->upstream has drained */
     HIO_FLAG_WANTS_LAYER    = 0x4000000, /* a listener that must not accept in the clear */
+    HIO_FLAG_END_OWED       = 0x8000000, /* it came while nobody read */
     HIO_FLAG_DRAINING       = 0x200000, /* closing, and the close timeout runs */
 };
 
