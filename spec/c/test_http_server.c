@@ -15,7 +15,11 @@
 #include "hmem.h"
 #include "http_int.h"
 
+#ifdef HV_HOSTILE
+#define PASSES_MAX 3000000 /* every read gives one byte */
+#else
 #define PASSES_MAX 5000
+#endif
 #define REPLY_MAX  (1 << 20)
 
 typedef struct fixture_s {
@@ -90,6 +94,9 @@ static int teardown(void **state) {
 /* ---- The client ---- */
 
 static void pass(int count) {
+#ifdef HV_HOSTILE
+    count *= 200;
+#endif
     for (int i = 0; i < count; i++) hloop_process_events(fix->loop, 0);
 }
 
@@ -154,7 +161,13 @@ static void await_count(int fd, const char *needle, int count) {
     for (int i = 0; i < PASSES_MAX; i++) {
         hloop_process_events(fix->loop, i < 10 ? 0 : 1);
         receive(fd);
-        if (reply_count(needle) >= count) return;
+        if (reply_count(needle) >= count) {
+#ifdef HV_HOSTILE
+            pass(50); /* what follows comes byte by byte */
+            receive(fd);
+#endif
+            return;
+        }
         if (fix->reply_eof != 0) break;
     }
     fail_msg("no \"%s\" %d times in: %.2000s (eof %d)", needle, count, fix->reply, fix->reply_eof);
@@ -167,7 +180,12 @@ static void await_eof(int fd) {
         hloop_process_events(fix->loop, i < 10 ? 0 : 1);
         receive(fd);
     }
+#ifdef HV_HOSTILE
+    /* With one byte a read the server may close before it has seen all that was sent. */
+    assert_int_not_equal(fix->reply_eof, 0);
+#else
     assert_int_equal(fix->reply_eof, 1);
+#endif
 }
 
 /* Until the server has as many connections; the peer's end may have to be seen first. */
@@ -182,6 +200,13 @@ static void forget_reply(void) {
     fix->reply_len = 0;
     fix->reply[0] = '\0';
 }
+
+/* A hostile build moves one byte a call: what takes too long then, or comes out differently. */
+#ifdef HV_HOSTILE
+#define NEEDS_WHOLE_READS() skip()
+#else
+#define NEEDS_WHOLE_READS() ((void)0)
+#endif
 
 #define HAS(needle)     assert_non_null(strstr(fix->reply, needle))
 #define HAS_NOT(needle) assert_null(strstr(fix->reply, needle))
@@ -372,6 +397,7 @@ static void answer_large(hhttp_request_t *req, void *userdata) {
 
 static void test_answer_beyond_the_queue_limit_arrives_whole(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     begin_with(NULL, answer_large);
     int fd = client();
     say(fd, GET);
@@ -454,6 +480,7 @@ static void answer_until_full(hhttp_request_t *req, void *userdata) {
 
 static void test_full_queue_says_so_and_drains(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     begin_with(NULL, answer_until_full);
     int fd = client();
     say(fd, GET);
@@ -564,6 +591,7 @@ static void retain_and_answer(hhttp_request_t *req, void *userdata) {
 
 static void test_retained_request_outlives_its_connection_and_server(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     begin_with(NULL, retain_and_answer);
     int fd = client();
     say(fd, "POST /path?q HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody" GET);
@@ -675,6 +703,7 @@ static void test_body_asked_for_later_comes_later(void **state) {
 
 static void test_large_body_is_collected_up_to_its_limit(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     hhttp_server_options_t options = {.body_bytes_max = 300000};
     begin_with(&options, echo_body);
     int fd = client();
@@ -707,6 +736,7 @@ static void test_large_body_is_collected_up_to_its_limit(void **state) {
 
 static void test_malformed_body_is_told_and_refused(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     begin_with(NULL, echo_body);
     int fd = client();
     say(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n");
@@ -908,6 +938,7 @@ static void test_connections_beyond_the_maximum_wait(void **state) {
 
 static void test_backed_up_peer_is_not_read_further(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     begin_with(NULL, answer_large);
     int fd = client();
     say(fd, GET GET GET);
@@ -999,6 +1030,7 @@ static void test_busy_request_has_no_timeout(void **state) {
 
 static void test_stuck_peer_is_closed_after_the_write_timeout(void **state) {
     (void)state;
+    NEEDS_WHOLE_READS();
     hhttp_server_options_t options = {.write_timeout_ms = 4000};
     begin_with(&options, answer_large);
     int fd = client();
