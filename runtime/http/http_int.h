@@ -111,6 +111,17 @@ typedef struct http_span_s {
     size_t scanned; /* by h1_find_head_end, behind `used` */
 } http_span_t;
 
+#define HTTP_LAST_HEAD_BYTES 512
+#define HTTP_HEAD_MISSES_MAX 16
+
+/* The head that was parsed last, to recognize it when it comes again. */
+typedef struct http_last_head_s {
+    size_t len; /* 0: there is none */
+    uint32_t misses; /* heads in a row that were different */
+    h1_parser_t parser; /* its slices point into `block` */
+    char block[HTTP_LAST_HEAD_BYTES];
+} http_last_head_t;
+
 #define HTTP_CACHED_HEADS    4
 #define HTTP_CACHED_TYPE_MAX 48
 #define HTTP_CACHED_BYTES    256
@@ -136,6 +147,7 @@ struct hhttp_server_s {
     uint64_t date_until_us; /* of the monotonic clock: the text is right before that */
 
     http_head_cache_t heads[HTTP_CACHED_HEADS];
+    http_last_head_t last_head;
 
     http_conn_t *processing; /* whose callbacks are on the stack, or NULL */
     http_span_t span;

@@ -213,6 +213,40 @@ static int after_callback(http_conn_t *conn) {
     return 1;
 }
 
+/* A client says mostly the same thing again: the head that was parsed last is compared first, and
+ * where the bytes are equal its result is too. Heads with bodies are left out, and where heads
+ * differ all the time few of them are kept. */
+static long find_repeated_head(hhttp_server_t *server, const char *data, size_t len) {
+    const http_last_head_t *last = &server->last_head;
+    if (last->len == 0 || len < last->len) return 0;
+    return memcmp(data, last->block, last->len) == 0 ? (long)last->len : 0;
+}
+
+static void remember_head(hhttp_server_t *server, const hhttp_request_t *req) {
+    http_last_head_t *last = &server->last_head;
+    if (req->block_len > sizeof last->block || h1_body_pending(&req->parser)) return;
+    if (last->misses < UINT32_MAX) last->misses++;
+    if (last->misses > HTTP_HEAD_MISSES_MAX && last->misses % HTTP_HEAD_MISSES_MAX != 0) return;
+    memcpy(last->block, req->block, req->block_len);
+    last->len = req->block_len;
+    last->parser = req->parser;
+    h1_head_rebase(&last->parser.head, req->block, last->block);
+}
+
+/* Fills req->parser for the head that lies in req->block. Returns 0 or the status to refuse with. */
+static int parse_head(hhttp_server_t *server, hhttp_request_t *req, int is_repeated) {
+    http_last_head_t *last = &server->last_head;
+    if (is_repeated) {
+        last->misses = 0;
+        req->parser = last->parser;
+        h1_head_rebase(&req->parser.head, last->block, req->block);
+        return 0;
+    }
+    int status = h1_parse_head(&req->parser, req->block, req->block_len, &server->limits);
+    if (status == 0) remember_head(server, req);
+    return status;
+}
+
 static int step_head(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
     http_span_t *span = &server->span;
@@ -223,8 +257,10 @@ static int step_head(http_conn_t *conn) {
     if (span->used == span->len) return 0;
     /* Half an empty line: no head begins with a CR. */
     if (span->len - span->used == 1 && *block == '\r') return 0;
-    long block_len = h1_find_head_end(block, span->len - span->used, &span->scanned,
-                                      &server->limits);
+    size_t left = span->len - span->used;
+    long block_len = span->scanned == 0 ? find_repeated_head(server, block, left) : 0;
+    int is_repeated = block_len > 0;
+    if (!is_repeated) block_len = h1_find_head_end(block, left, &span->scanned, &server->limits);
     if (block_len == 0) return 0;
     span->scanned = 0;
     if (block_len < 0) {
@@ -239,7 +275,7 @@ static int step_head(http_conn_t *conn) {
     span->used += (size_t)block_len;
     req->block = block;
     req->block_len = (size_t)block_len;
-    int status = h1_parse_head(&req->parser, block, req->block_len, &server->limits);
+    int status = parse_head(server, req, is_repeated);
     if (status != 0) {
         hhttp_request_release(hv__http_request_cut(conn));
         hv__http_conn_refuse(conn, status);
