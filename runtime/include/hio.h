@@ -280,6 +280,29 @@ HV_EXPORT void hio_read_upstream(hio_t *io);
 HV_EXPORT void hio_write_upstream(hio_t *io, void *buf, int readbytes);
 HV_EXPORT void hio_close_upstream(hio_t *io);
 
+/* ---- From other threads, without knowing whether the io still is ----
+ *
+ * hio_write and hio_close may be called from another thread while something keeps the io from being
+ * closed and freed meanwhile. Where nothing does, take a handle: it names one connection for ever
+ * and never reaches another one, also when memory and descriptor are used again. */
+
+typedef struct hio_handle_s {
+    hloop_t *loop;
+    int fd;
+    uint32_t id;
+} hio_handle_t;
+
+/* The handle of an io. On the io's own thread. A moved io (hio_attach) needs a new one. */
+HV_EXPORT hio_handle_t hio_handle(const hio_t *io);
+/* The io, or NULL where it is closed. On the loop's own thread. */
+HV_EXPORT hio_t *hio_of_handle(hio_handle_t handle);
+/* Posts a copy of `len` bytes, or a close behind the writes posted before by this thread. Where the
+ * connection is gone by then nothing happens; one that cannot take the bytes is closed. Any thread,
+ * as long as the loop is not freed.
+ * Returns `len` or 0 for posted; HV_ENOMEM, HV_ELIMIT, HV_ECLOSED where the loop has ended. */
+HV_EXPORT int hio_handle_write(hio_handle_t handle, const void *buf, size_t len);
+HV_EXPORT int hio_handle_close(hio_handle_t handle);
+
 /* ---- Closing ---- */
 
 /* Closes after the queue has drained, within the close timeout; then the close callback. May be

@@ -208,7 +208,10 @@ typedef struct posted_write_s {
 
 /* What was posted while a name was sought has no descriptor; by now the io may have one. */
 static hv__watcher_t *find_posted(hloop_t *loop, int fd, uint32_t id) {
-    if (fd >= 0) return hv__watcher_find(loop, fd);
+    if (fd >= 0) {
+        hv__watcher_t *named = hv__watcher_find(loop, fd);
+        return named != NULL && named->tag == id ? named : NULL;
+    }
     hio_t *io = loop->net != NULL ? hv__connect_find(loop->net, id) : NULL;
     if (io != NULL) return &io->watcher;
     for (int at = 0; at < loop->watcher_cap; at++) {
@@ -221,7 +224,7 @@ static hv__watcher_t *find_posted(hloop_t *loop, int fd, uint32_t id) {
 static void on_posted_write(hevent_t *ev) {
     posted_write_t *posted = hevent_userdata(ev);
     hv__watcher_t *watcher = find_posted(ev->loop, posted->fd, posted->id);
-    if (watcher != NULL && watcher->tag == posted->id) {
+    if (watcher != NULL) {
         hio_t *io = (hio_t *)watcher;
         if (posted->closes) {
             hio_close(io);
@@ -233,19 +236,45 @@ static void on_posted_write(hevent_t *ev) {
     }
 }
 
-int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
+static int post(hio_handle_t handle, const void *data, size_t len, int closes) {
+    if (handle.loop == NULL) return HV_ECLOSED;
     posted_write_t *posted = hv__malloc(sizeof *posted + len);
     if (posted == NULL) return HV_ENOMEM;
-    posted->fd = io_fd(io);
-    posted->id = io->watcher.tag;
+    posted->fd = handle.fd;
+    posted->id = handle.id;
     posted->closes = closes;
     posted->len = len;
     if (len > 0) memcpy(posted->data, data, len);
     hevent_t ev = {.cb = on_posted_write, .userdata = posted, .event_id = posted->id};
-    int code = hv__post_owned(io_loop(io), &ev, posted);
+    int code = hv__post_owned(handle.loop, &ev, posted);
     if (code != 0) hv__free(posted);
     return code;
 }
+
+int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
+    return post(hio_handle(io), data, len, closes);
+}
+
+/* ---- Handles: the same for who does not know whether the io still is ---- */
+
+hio_handle_t hio_handle(const hio_t *io) {
+    return (hio_handle_t){.loop = io_loop(io), .fd = io_fd(io), .id = io->watcher.tag};
+}
+
+hio_t *hio_of_handle(hio_handle_t handle) {
+    if (handle.loop == NULL) return NULL;
+    HV_DASSERT(hv__loop_is_mine(handle.loop));
+    hio_t *io = (hio_t *)find_posted(handle.loop, handle.fd, handle.id);
+    return io != NULL && io->state != HIO_DEAD ? io : NULL;
+}
+
+int hio_handle_write(hio_handle_t handle, const void *buf, size_t len) {
+    if (len > INT32_MAX) return HV_ELIMIT;
+    int code = post(handle, buf, len, 0);
+    return code != 0 ? code : (int)len;
+}
+
+int hio_handle_close(hio_handle_t handle) { return post(handle, NULL, 0, 1); }
 
 /* ---- API ---- */
 
@@ -263,11 +292,12 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
     if (len > INT32_MAX) return HV_ELIMIT;
     HV_API_ENTER(io_loop(io));
     int code = HV_ELIMIT;
-    if (hio_write_bufsize(io) + len <= io->write_max) {
+    size_t waiting = hio_write_bufsize(io) + len;
+    if (waiting <= io->write_max) {
         code = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->write(io, buf, len)
                                             : write_wire(io, buf, len);
         /* Whoever sees now that it is high waits for on_drain. */
-        if (code == 0 && hio_write_is_high(io)) io->flags |= HIO_FLAG_WAS_HIGH;
+        if (waiting > io->write_high && code == 0 && hio_write_is_high(io)) io->flags |= HIO_FLAG_WAS_HIGH;
     }
     HV_API_LEAVE(io_loop(io));
     return code != 0 ? code : (int)len;
