@@ -133,6 +133,7 @@ endforeach()
 
 if(HV_EXAMPLES)
     include(spec/tools/tools.cmake)
+    include(spec/programs/programs.cmake)
 endif()
 
 # The text of the tree is the same in every lane, so one of them judges it.

@@ -10,11 +10,14 @@ checks=0
 
 clean_up() {
   local status=$?
+  if [ "$status" != 0 ]; then
+    for log in "$work"/*.log; do [ ! -f "$log" ] || sed "s|^|${log##*/}: |" "$log"; done
+  fi
+  exec 2>/dev/null # the shell would tell of every process that is killed
   for pid in "${pids[@]:-}"; do
-    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    [ -z "$pid" ] || kill -KILL "$pid" || true
   done
-  wait 2>/dev/null || true
-  [ "$status" = 0 ] || { for log in "$work"/*.log; do [ ! -f "$log" ] || sed "s|^|${log##*/}: |" "$log"; done; }
+  wait || true
   rm -rf "$work"
   exit "$status"
 }
