@@ -433,6 +433,20 @@ static int set_peer_name(htls_t *tls) {
            SSL_set_tlsext_host_name(tls->ssl, tls->hostname) == 1;
 }
 
+/* A client that was given an address and no name verifies the address. */
+static void name_by_address(htls_t *tls) {
+    char text[INET6_ADDRSTRLEN];
+    const struct sockaddr *peer = hio_peeraddr(tls->io);
+    const void *address = NULL;
+    if (peer->sa_family == AF_INET) {
+        address = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
+    } else if (peer->sa_family == AF_INET6) {
+        address = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    }
+    if (address == NULL || inet_ntop(peer->sa_family, address, text, sizeof text) == NULL) return;
+    tls->hostname = hv__strndup(text, strlen(text));
+}
+
 /* A client that verifies must know whom: without a name the chain alone would prove nothing. */
 static int lacks_name(const htls_t *tls) {
     return tls->is_client && tls->hostname == NULL &&
@@ -457,6 +471,7 @@ static void tls_begin(hio_t *io) {
     BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
+    if (lacks_name(tls)) name_by_address(tls);
     if (lacks_name(tls)) {
         fail(io, "no host name to verify: use hio_set_hostname");
         return;

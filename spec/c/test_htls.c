@@ -251,6 +251,20 @@ static void test_tls_address_in_certificate_is_accepted(void **state) {
     assert_echoed(&run);
 }
 
+static void test_tls_without_a_name_the_address_is_verified(void **state) {
+    (void)state;
+    run_t run = usual();
+    run.host = NULL;
+    run_once(&run);
+    assert_echoed(&run);
+    run_t other = usual();
+    other.host = NULL;
+    other.server_opt.crt_file = certs.other;
+    other.server_opt.key_file = certs.other_key;
+    run_once(&other);
+    assert_refused(&other, "IP address mismatch");
+}
+
 static void test_tls_unknown_signer_is_refused(void **state) {
     (void)state;
     run_t run = usual();
@@ -480,6 +494,7 @@ int main(void) {
         cmocka_unit_test(test_tls_server_close_says_farewell),
         cmocka_unit_test(test_tls_other_name_is_refused),
         cmocka_unit_test(test_tls_address_in_certificate_is_accepted),
+        cmocka_unit_test(test_tls_without_a_name_the_address_is_verified),
         cmocka_unit_test(test_tls_unknown_signer_is_refused),
         cmocka_unit_test(test_tls_unknown_signer_passes_where_nobody_verifies),
         cmocka_unit_test(test_tls_client_certificate_required_and_missing_fails),
