@@ -1,5 +1,5 @@
-/* multi_acceptor_threads.c - an echo server of several threads, each with a loop that accepts on the
- * same listening socket: the kernel wakes one of them for each connection.
+/* multi_acceptor_threads.c - an echo server of several threads, each with a loop that accepts on
+ * the same listening socket: the kernel wakes one of them for each connection.
  *
  *     cc multi_acceptor_threads.c -o multi_acceptor_threads -lhv && ./multi_acceptor_threads 1234
  *     nc 127.0.0.1 1234

@@ -1,5 +1,5 @@
-/* hini.h - configuration files: [section], name = value, comments after ';' (and '#' at the start of
- * a line), values that go on in indented lines. Every failure names the file and the line.
+/* hini.h - configuration files: [section], name = value, comments after ';' (and '#' at the start
+ * of a line), values that go on in indented lines. Every failure names the file and the line.
  *
  *     char error[HINI_ERROR_BYTES];
  *     hini_t *ini = hini_load("etc/server.conf", error, sizeof(error));
@@ -36,8 +36,8 @@ HV_EXPORT const char *hini_get(const hini_t *ini, const char *section, const cha
 HV_EXPORT int hini_line(const hini_t *ini, const char *section, const char *key);
 
 /* Each sets *value and returns 0; HV_ENOTFOUND where the name is not there, HV_EINVAL or HV_ELIMIT
- * where its value is no such thing or out of range: *value is then untouched, and hini_error has the
- * words for the last two.
+ * where its value is no such thing or out of range: *value is then untouched, and hini_error has
+ * the words for the last two.
  *   string  any text that is not empty          bool  1 0 on off yes no true false enable disable
  *   int     decimal                             size  bytes: "64", "64K", "1M512K"
  *   time    to milliseconds: "500ms", "30" and "30s" (seconds), "1m30s", "1d" */

@@ -1,6 +1,6 @@
 /* hmain.h - what a command-line program needs: options, paths, help text, a pid file that only one
- * living process can hold, running in the background, "-s start|stop|restart|status|reload", process
- * titles, and a master with worker processes. The steps of such a program, in this order:
+ * living process can hold, running in the background, "-s start|stop|restart|status|reload",
+ * process titles, and a master with worker processes. The steps of such a program, in this order:
  *
  *     main_ctx_init(argc, argv);
  *     parse_opt_long(argc, argv, options, ARRAY_SIZE(options));
@@ -104,10 +104,10 @@ HV_EXPORT int dump_opt_short(const option_t *options, int count, char *out, int 
 HV_EXPORT void setproctitle(const char *format, ...) HV_PRINTF_LIKE(1, 2);
 
 /* Goes on in the background: a session of its own, no terminal, stdin closed; the working directory
- * stays. What started it waits: it ends with status 0 once hmain_daemon_ready was called (hmaster_run
- * and master_workers_run do so when their workers are ready), with 1 where the daemon ended before.
- * Until then stdout and stderr stay those of the caller, so that messages are seen; then /dev/null.
- * Call it before threads and loops are made and before create_pidfile.
+ * stays. What started it waits: it ends with status 0 once hmain_daemon_ready was called
+ * (hmaster_run and master_workers_run do so when their workers are ready), with 1 where the daemon
+ * ended before. Until then stdout and stderr stay those of the caller, so that messages are seen;
+ * then /dev/null. Call it before threads and loops are made and before create_pidfile.
  * Returns 0 in the daemon; a negative code where it could not be started (nothing has changed);
  * HV_EBUSY where this process holds the pid file. */
 HV_EXPORT int hmain_daemon(void);
@@ -146,14 +146,13 @@ HV_EXPORT int signal_init(procedure_t reload_fn HV_DEFAULT_ARG(NULL),
  * "Ends" is exit(3): status 0, or 1 with a line on stderr where it failed. */
 HV_EXPORT void signal_handle(const char *signal);
 
-/* ---- Master and workers, in the way of hmaster.h, for functions without arguments of its kind ----
- */
+/* ---- Master and workers, as in hmaster.h, for functions that know nothing of them ---- */
 
 #define DEFAULT_WORKER_PROCESSES 4
 #define MAXNUM_WORKER_PROCESSES  256
 
-/* Runs worker_fn in `worker_threads` threads (0 counts as 1; the first is the process's own) of each
- * of `worker_processes` processes, which are started again when they end. With 0 processes: in
+/* Runs worker_fn in `worker_threads` threads (0 counts as 1; the first is the process's own) of
+ * each of `worker_processes` processes, which are started again when they end. With 0 processes: in
  * threads of this one. A worker function that calls hworker_attach(hworker_self(), ...) is drained
  * at stop and reload; one that does not is ended by SIGTERM.
  *   wait  true: returns after a stop; false: the master works in a thread of its own

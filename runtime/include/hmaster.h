@@ -16,9 +16,9 @@
  *     hmaster_listen(master, "0.0.0.0", 8080);
  *     int code = hmaster_run(master);
  *
- * The master opens the listeners and the workers inherit them: a connection waits in one queue, from
- * which any worker, old or new, takes it. The master itself does no work but to wait for signals,
- * children and deadlines. */
+ * The master opens the listeners and the workers inherit them: a connection waits in one queue,
+ * from which any worker, old or new, takes it. The master itself does no work but to wait for
+ * signals, children and deadlines. */
 #ifndef HV_MASTER_H_
 #define HV_MASTER_H_
 
@@ -57,8 +57,9 @@ typedef struct hmaster_options_s {
 HV_EXPORT hmaster_t *hmaster_new(const hmaster_options_t *options);
 HV_EXPORT void hmaster_free(hmaster_t **master);
 
-/* Opens a listener for all workers: a literal, "localhost" or "" and a port (0: any), or a path with
- * a '/' at its start for a unix socket. Returns its number, 0 for the first; or a negative code. */
+/* Opens a listener for all workers: a literal, "localhost" or "" and a port (0: any), or a path
+ * with a '/' at its start for a unix socket. Returns its number, 0 for the first; or a negative
+ * code. */
 HV_EXPORT int hmaster_listen(hmaster_t *master, const char *host, int port);
 /* Hands a listening descriptor over; the master closes it. Returns as above. */
 HV_EXPORT int hmaster_listen_fd(hmaster_t *master, int listen_fd);
@@ -66,9 +67,9 @@ HV_EXPORT int hmaster_listen_fd(hmaster_t *master, int listen_fd);
 HV_EXPORT int hmaster_port(const hmaster_t *master, int listener);
 
 /* Starts the workers and returns after a stop. SIGTERM and SIGINT stop (SIGINT again: at once),
- * SIGUSR1, and SIGHUP where there is no terminal, reload; they are blocked in the calling thread and
- * read from a descriptor.
- * Returns 0; a negative code where the first workers did not become ready (the reason is logged). */
+ * SIGUSR1, and SIGHUP where there is no terminal, reload; they are blocked in the calling thread
+ * and read from a descriptor.
+ * Returns 0; a negative code, the reason logged, where the first workers did not become ready. */
 HV_EXPORT int hmaster_run(hmaster_t *master);
 
 /* Ask for it; any thread, any time. */

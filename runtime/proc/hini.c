@@ -1,7 +1,7 @@
 /* hini.c - configuration files, read by inih. inih is fed line by line from here, so that this file
- * knows the line of every value, and may refuse what inih would cut in silence: lines that are longer
- * than its buffer, and section names longer than its 49 bytes. Entries stay in the file's order and
- * are looked up one by one: a configuration is read once. */
+ * knows the line of every value, and may refuse what inih would cut in silence: lines that are
+ * longer than its buffer, and section names longer than its 49 bytes. Entries stay in the file's
+ * order and are looked up one by one: a configuration is read once. */
 #include "hini.h"
 
 #include "hassert.h"

@@ -1,8 +1,9 @@
-/* hloop_group.c - loops in threads. Each loop is made by the caller and run by its thread; a barrier
- * of posted events tells that all of them run.
+/* hloop_group.c - loops in threads. Each loop is made by the caller and run by its thread; a
+ * barrier of posted events tells that all of them run.
  *
- * An io on its way from one loop to another belongs to neither. It is kept in the list of the member
- * it goes to until that one has attached it, so that what never arrived is closed with the group. */
+ * An io on its way from one loop to another belongs to neither. It is kept in the list of the
+ * member it goes to until that one has attached it, so that what never arrived is closed with the
+ * group. */
 #include "hloop_group.h"
 
 #include "hassert.h"

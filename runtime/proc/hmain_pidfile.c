@@ -2,8 +2,8 @@
  * takes it back however its owner ends, gives it to nobody's children, and tells whose it is. The
  * number in the file is for people, and for tools that know no better.
  *
- * Such a lock is lost when its process closes any descriptor of the file, so the owner opens it only
- * once. A starter may lock a file that the owner before has just deleted: it then holds a file
+ * Such a lock is lost when its process closes any descriptor of the file, so the owner opens it
+ * only once. A starter may lock a file that the owner before has just deleted: it then holds a file
  * without a name, notices that, and tries again. */
 #include "hproc_int.h"
 

@@ -1,6 +1,6 @@
 /* hmain_title.c - what ps(1) shows. The kernel reads it from the memory where it once put the
- * arguments, and the environment right behind them. The first title copies both away and points argv
- * and environ to the copies; hv__main_free_title puts everything back.
+ * arguments, and the environment right behind them. The first title copies both away and points
+ * argv and environ to the copies; hv__main_free_title puts everything back.
  *
  *     argv[0]\0 argv[1]\0 ... environ[0]\0 environ[1]\0 ...
  *     title, then NULs up to the end */
@@ -85,11 +85,12 @@ void hv__main_free_title(void) {
     memcpy(title.area, title.saved, title.size);
     for (int i = 0; i < title.argc; i++) {
         char *text = g_main_ctx.argv[i];
-        if (is_in(text, title.saved, title.size)) g_main_ctx.argv[i] = title.area + (text - title.saved);
+        if (!is_in(text, title.saved, title.size)) continue;
+        g_main_ctx.argv[i] = title.area + (text - title.saved);
     }
     title.area = NULL;
-    /* setenv(3) may have made a table of its own since, with pointers to our copies in it: then they
-     * must stay. */
+    /* setenv(3) may have made a table of its own since, with pointers to our copies in it: then
+     * they must stay. */
     if (environ != title.environment) return;
     environ = title.environment_before;
     hv__free(title.environment);

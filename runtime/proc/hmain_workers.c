@@ -1,5 +1,6 @@
-/* hmain_workers.c - master_workers_run: functions that know nothing of workers, on top of hmaster.h;
- * and the case without worker processes, where one thread waits for signals and the others work. */
+/* hmain_workers.c - master_workers_run: functions that know nothing of workers, on top of
+ * hmaster.h; and the case without worker processes, where one thread waits for signals and the
+ * others work. */
 #include "hproc_int.h"
 
 #include "hassert.h"

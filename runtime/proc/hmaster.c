@@ -7,13 +7,13 @@
  *         +-------> STOPPING <---+        ends when no child is left
  *
  * Reload: a whole new generation is started beside the old one, on the same listening sockets. Only
- * when all of it is ready are the old workers told to finish; where one of it fails, the new ones are
- * told instead, and the old ones never noticed. A worker that ends by itself is started again, at
- * once the first time, then after waits that double: a worker that cannot live costs at most one fork
- * in restart_max_ms.
+ * when all of it is ready are the old workers told to finish; where one of it fails, the new ones
+ * are told instead, and the old ones never noticed. A worker that ends by itself is started again,
+ * at once the first time, then after waits that double: a worker that cannot live costs at most one
+ * fork in restart_max_ms.
  *
- * The master has no loop of its own: a fork shares epoll sets and signal descriptors with the child,
- * and the child could not free its copy without reaching into the master's. */
+ * The master has no loop of its own: a fork shares epoll sets and signal descriptors with the
+ * child, and the child could not free its copy without reaching into the master's. */
 #include "hmaster_int.h"
 
 #include "hassert.h"
@@ -173,7 +173,8 @@ int hv__master_signal_meaning(int signo, bool is_stopping) {
     case SIGTERM: return HMASTER_SIGNAL_STOP;
     case SIGINT: return is_stopping ? HMASTER_SIGNAL_STOP_NOW : HMASTER_SIGNAL_STOP;
     case SIGUSR1: return HMASTER_SIGNAL_RELOAD;
-    /* A terminal that goes away says so by this signal; without one it is what init scripts send. */
+    /* A terminal that goes away says so by this signal; without one it is what init scripts send.
+     * */
     case SIGHUP: return has_terminal() ? HMASTER_SIGNAL_STOP : HMASTER_SIGNAL_RELOAD;
     default: return HMASTER_SIGNAL_NONE;
     }

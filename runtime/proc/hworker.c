@@ -1,6 +1,6 @@
 /* hworker.c - the worker's side. One byte each way on a socket pair: the worker says that it is
- * attached and ready, the master that it must drain. The end of that socket means that the master has
- * died, which is answered by draining too: otherwise orphans would hold the port for ever.
+ * attached and ready, the master that it must drain. The end of that socket means that the master
+ * has died, which is answered by draining too: otherwise orphans would hold the port for ever.
  *
  * One of the attached loops reads the socket and posts to all of them. When that loop is detached
  * and others remain, the next one reads on from a duplicate of the descriptor. */
@@ -105,7 +105,8 @@ int hv__worker_drain(hworker_t *worker) {
         if (is_first) post(at->loop, on_drain_posted, worker);
     }
     if (is_first) {
-        /* The loops have duplicates; without this the queue would live on until the process ends. */
+        /* The loops have duplicates; without this the queue would live on until the process ends.
+         * */
         for (int i = 0; i < worker->facts.listener_count; i++) {
             close(worker->listen_fds[i]);
             worker->listen_fds[i] = -1;
@@ -254,8 +255,8 @@ hio_t *hworker_accept(hworker_t *worker, hloop_t *loop, int listener, haccept_cb
 }
 
 /* The listener leaves the loop's set first. A wake-up may then already have been spent on this
- * process alone (EPOLLEXCLUSIVE), for a connection that nobody else would be woken for: whoever is in
- * the queue now is taken in here. */
+ * process alone (EPOLLEXCLUSIVE), for a connection that nobody else would be woken for: whoever is
+ * in the queue now is taken in here. */
 void hworker_stop_accepting(hio_t *listener) {
     if (!hio_is_opened(listener)) return;
     hloop_t *loop = hevent_loop(listener);

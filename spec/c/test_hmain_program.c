@@ -2,7 +2,8 @@
  * processes. Also a test of runtime/proc/hmain_daemon.c, hmain_signal.c and hmain_workers.c.
  *
  * It is found beside this test in the build tree; where examples are not built there is nothing to
- * test. Output is read to its end, so a daemon that kept the caller's streams would hang the test. */
+ * test. Output is read to its end, so a daemon that kept the caller's streams would hang the test.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Tests of runtime/proc/hmain_workers.c: master_workers_run in every shape, each in a process of its
- * own, since it changes signals and titles. */
+/* Tests of runtime/proc/hmain_workers.c: master_workers_run in every shape, each in a process of
+ * its own, since it changes signals and titles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

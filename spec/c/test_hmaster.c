@@ -627,7 +627,8 @@ static void test_master_refuses_bad_options(void **state) {
     assert_null(hmaster_new(&(hmaster_options_t){.workers = 1}));
     assert_int_equal(errno, EINVAL);
     assert_null(hmaster_new(&(hmaster_options_t){.workers = -1, .work = work}));
-    assert_null(hmaster_new(&(hmaster_options_t){.workers = HMASTER_WORKERS_MAX + 1, .work = work}));
+    assert_null(
+        hmaster_new(&(hmaster_options_t){.workers = HMASTER_WORKERS_MAX + 1, .work = work}));
 }
 
 static void test_master_listens_and_cleans_up(void **state) {

@@ -1,5 +1,5 @@
-/* Tests of runtime/proc/hworker.c, with a worker that has no process and a master that is this test.
- * What needs real processes is in test_hmaster.c. */
+/* Tests of runtime/proc/hworker.c, with a worker that has no process and a master that is this
+ * test. What needs real processes is in test_hmaster.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
