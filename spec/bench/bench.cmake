@@ -24,6 +24,7 @@ hv_add_bench(limit_epoll limit_epoll.c OpenSSL::Crypto)
 hv_add_bench(t_wheel timers/t_wheel.c)
 hv_add_bench(t_hv timers/t_hv.c hv_static)
 hv_add_bench(hv_echo servers/hv_echo.c hv_static)
+hv_add_bench(hv_https servers/hv_https.c hv_static)
 
 # Measures inside the library, so it sees the private headers.
 file(GLOB inner_benches CONFIGURE_DEPENDS ${bench}/bench_*.c)

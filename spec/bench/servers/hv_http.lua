@@ -17,4 +17,4 @@ app:get("/users/:id", function(req)
   } }
 end)
 
-assert(app:listen({ host = "127.0.0.1", port = tonumber(arg[1]), backlog = 4096 }))
+assert(app:listen({ host = "127.0.0.1", port = tonumber(arg[1]) }))
