@@ -16,6 +16,7 @@ static const struct {
     {"_hv.task", hvl_open_task}, {"_hv.loop", hvl_open_loop}, {"_hv.timer", hvl_open_timer},
     {"_hv.tcp", hvl_open_tcp},   {"_hv.udp", hvl_open_udp},   {"_hv.log", hvl_open_log},
     {"_hv.http", hvl_open_http},
+    {"_hv.fs", hvl_open_fs},     {"_hv.process", hvl_open_process}, {"_hv.crypto", hvl_open_crypto},
     {"_hv.dns", hvl_open_dns},
 };
 

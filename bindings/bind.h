@@ -269,5 +269,8 @@ int hvl_open_udp(lua_State *L);
 int hvl_open_dns(lua_State *L);
 int hvl_open_log(lua_State *L);
 int hvl_open_http(lua_State *L);
+int hvl_open_fs(lua_State *L);
+int hvl_open_process(lua_State *L);
+int hvl_open_crypto(lua_State *L);
 
 #endif

@@ -7,6 +7,7 @@ return {
   idle_timeout = 0, -- neither in nor out; 0: none
   write_high = 1048576, -- conn:write waits above it
   packet_bytes = 2097152, -- unpack's max_length, read_until's and read_line's max
+  process_output = 16777216, -- hv.process.run: of stdout and of stderr; beyond it ELIMIT
   backlog = 0, -- 0: the kernel's maximum
   max_connections = 0, -- 0: no limit
   http_request_line = 8192, -- hv.http.app: beyond it 414
