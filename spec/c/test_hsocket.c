@@ -117,6 +117,45 @@ static void test_socket_pairs_are_connected(void **state) {
     assert_int_equal(Socketpair(AF_INET6, SOCK_STREAM, 0, pair), -EOPNOTSUPP);
 }
 
+static int int_option(int fd, int level, int option) {
+    int value = -1;
+    socklen_t len = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
+    return value;
+}
+
+static void test_socket_options_of_datagrams_are_set(void **state) {
+    (void)state;
+    int fd = Bind(0, "127.0.0.1", SOCK_DGRAM);
+    assert_true(fd >= 0);
+    assert_int_equal(udp_broadcast(fd, 1), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_BROADCAST), 1);
+    assert_int_equal(ip_ttl(fd, 9), 0);
+    assert_int_equal(int_option(fd, IPPROTO_IP, IP_TTL), 9);
+    assert_int_equal(ip_ttl(fd, 256), HV_EINVAL);
+    assert_int_equal(udp_multicast_ttl(fd, 3), 0);
+    assert_int_equal(int_option(fd, IPPROTO_IP, IP_MULTICAST_TTL), 3);
+    assert_int_equal(udp_multicast_loop(fd, 0), 0);
+    assert_int_equal(int_option(fd, IPPROTO_IP, IP_MULTICAST_LOOP), 0);
+    assert_int_equal(so_error(fd), 0);
+    close(fd);
+    assert_int_equal(ip_ttl(-1, 9), -EBADF);
+    assert_int_equal(so_error(-1), -EBADF);
+}
+
+static void test_socket_groups_are_joined_and_left(void **state) {
+    (void)state;
+    int fd = Bind(0, "0.0.0.0", SOCK_DGRAM);
+    assert_true(fd >= 0);
+    assert_int_equal(udp_join_group(fd, "239.1.2.3", "127.0.0.1"), 0);
+    assert_int_equal(udp_join_group(fd, "239.1.2.3", "127.0.0.1"), HV_EADDRINUSE);
+    assert_int_equal(udp_leave_group(fd, "239.1.2.3", "127.0.0.1"), 0);
+    assert_int_equal(udp_leave_group(fd, "239.1.2.3", "127.0.0.1"), -EADDRNOTAVAIL);
+    assert_int_equal(udp_join_group(fd, "not a group", NULL), HV_EINVAL);
+    assert_int_equal(udp_join_group(fd, "239.1.2.3", "not an address"), HV_EINVAL);
+    close(fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_socket_addresses_as_text),
@@ -124,6 +163,8 @@ int main(void) {
         cmocka_unit_test(test_socket_listen_and_connect),
         cmocka_unit_test(test_socket_unix_listener_replaces_a_dead_one_only),
         cmocka_unit_test(test_socket_pairs_are_connected),
+        cmocka_unit_test(test_socket_options_of_datagrams_are_set),
+        cmocka_unit_test(test_socket_groups_are_joined_and_left),
     };
     return cmocka_run_group_tests_name("hsocket", tests, NULL, NULL);
 }
