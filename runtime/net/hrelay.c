@@ -122,7 +122,7 @@ static client_t *find_client(const hrelay_t *relay, uint32_t bucket, const struc
 }
 
 static client_t *add_client(hrelay_t *relay, uint32_t bucket, const struct sockaddr *addr) {
-    if (relay->client_count >= relay->clients_max) {
+    while (relay->client_count >= relay->clients_max) {
         client_t *oldest = relay->oldest;
         forget(oldest);
         hio_abort(oldest->upstream);
