@@ -22,6 +22,7 @@ typedef struct hvl_timer_s {
 } hvl_timer_t;
 
 static const hvl_class_t timer_class = {"hv.timer"};
+static const char *const kind_names[] = {"after", "every", "cron"};
 
 static int is_armed(const hvl_timer_t *self) {
     for (int i = 0; i < self->count; i++) {
@@ -91,17 +92,18 @@ static int arm(hvl_timer_t *self) {
 
 static uint32_t check_ms(lua_State *L, int index, const char *what, int64_t min) {
     lua_Number ms = lua_tonumber(L, index);
-    if (lua_type(L, index) == LUA_TNUMBER && ms > (lua_Number)min && ms < 4294967294.0) {
+    if (lua_type(L, index) == LUA_TNUMBER && ms >= (lua_Number)min && ms < 4294967294.0) {
         uint32_t whole = (uint32_t)ms;
         return (lua_Number)whole < ms ? whole + 1 : whole; /* never too early */
     }
     return (uint32_t)hvl_check_integer(L, index, what, min, INFINITE - 1);
 }
 
-static int start(lua_State *L, int kind, const char *name) {
-    uint32_t period_ms = check_ms(L, 1, name, kind == EVERY);
+static int start(lua_State *L, int kind) {
+    uint32_t period_ms = kind == EVERY ? check_ms(L, 1, "hv.every: ms", 1)
+                                       : check_ms(L, 1, "hv.after: ms", 0);
     if (!lua_isfunction(L, 2)) {
-        return hvl_misuse(L, "%.*s: function expected, got %s", (int)strcspn(name, ":"), name,
+        return hvl_misuse(L, "hv.%s: function expected, got %s", kind_names[kind],
                           luaL_typename(L, 2));
     }
     if (hvl_self(L)->loop == NULL) return hvl_push_error(L, "timer", HV_ECLOSED);
@@ -113,8 +115,8 @@ static int start(lua_State *L, int kind, const char *name) {
     return 1;
 }
 
-static int after(lua_State *L) { return start(L, AFTER, "hv.after: ms"); }
-static int every(lua_State *L) { return start(L, EVERY, "hv.every: ms"); }
+static int after(lua_State *L) { return start(L, AFTER); }
+static int every(lua_State *L) { return start(L, EVERY); }
 
 static void disarm(hvl_timer_t *self) {
     for (int i = 0; i < self->count; i++) {
@@ -165,7 +167,7 @@ static int timer_reset(lua_State *L) {
     if (self->kind == CRON) return hvl_misuse(L, "timer:reset: a cron timer has no period");
     uint32_t period_ms = self->period_ms;
     if (!lua_isnoneornil(L, 2)) {
-        period_ms = check_ms(L, 2, "timer:reset: ms", self->kind == EVERY);
+        period_ms = check_ms(L, 2, "timer:reset: ms", self->kind == EVERY ? 1 : 0);
     }
     if (self->object.rt->loop == NULL) return hvl_push_error(L, "timer:reset", HV_ECLOSED);
     self->period_ms = period_ms;
@@ -199,13 +201,12 @@ static int timer_ref(lua_State *L) { return set_reference(L, 1); }
 static int timer_unref(lua_State *L) { return set_reference(L, 0); }
 
 static int timer_tostring(lua_State *L) {
-    static const char *const kinds[] = {"after", "every", "cron"};
     hvl_timer_t *self = hvl_check(L, 1, &timer_class);
     const char *state = self->object.rt->loop != NULL && is_armed(self) ? "active" : "stopped";
     if (self->kind == CRON) {
         lua_pushfstring(L, "hv.timer{cron %s}", state);
     } else {
-        lua_pushfstring(L, "hv.timer{%s %d ms %s}", kinds[self->kind], (int)self->period_ms, state);
+        lua_pushfstring(L, "hv.timer{%s %d ms %s}", kind_names[self->kind], (int)self->period_ms, state);
     }
     return 1;
 }

@@ -51,7 +51,8 @@ function M.status(co)
 end
 
 function M.install()
-  coroutine.resume, coroutine.wrap, coroutine.status = M.resume, M.wrap, M.status
+  local library = getfenv(0).coroutine
+  library.resume, library.wrap, library.status = M.resume, M.wrap, M.status
 end
 
 return M

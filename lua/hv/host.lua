@@ -108,7 +108,7 @@ return function(argv)
   for _, step in ipairs(steps) do take(step) end
   local is_terminal = require("_hv.loop").is_terminal(0)
   local has_work = script or #steps > 0 or flags.v
-  if not has_work and not is_terminal then script = #argv + 1 end
+  if not has_work and not is_terminal and not flags.i then script = #argv + 1 end
   if script then
     local chunk, message = load_script(argv[script] or "-")
     if not chunk then return refuse(message) end

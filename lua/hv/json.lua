@@ -1,2 +1,2 @@
---- hv.json - lua-cjson: `encode(value)`, `decode(text)`, `null`. Both throw where it cannot be done.
+--- hv.json - lua-cjson: `encode(value)`, `decode(text)`, `null`. Both throw where there is no way.
 return require "cjson"

@@ -38,7 +38,7 @@ local function keep_connected(self, host, port, t, connect)
     if conn then
       tries = 0
       self._conn, self._state = conn, "open"
-      message, code = task.park() -- until on_close
+      task.park() -- until on_close
       self._conn = nil
     else
       notify(t.on_fail, self, message, code)

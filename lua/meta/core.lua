@@ -1,0 +1,131 @@
+---@meta hv
+--- The core of hv: what bindings/task.c, loop.c and timer.c give. Functions written in Lua are
+--- documented where they stand (lua/hv/task.lua, timer.lua).
+
+---@alias hv.ErrCode string a constant of hv.err: "ECONNREFUSED", "ETIMEDOUT", "EOF", "ECLOSED" ...
+
+---@class hv.Task
+local Task = {}
+
+--- Waits for the end of the task and returns what its function has returned. A task that threw
+--- gives nil, the message and EFAILED, and its error is then not reported to hv.on_error.
+---@async
+---@param timeout? integer milliseconds; none by default
+---@return any ... results, or nil, message, code: EFAILED, ECANCELED, ETIMEDOUT
+function Task:join(timeout) end
+
+--- Throws in the task where it waits, now and at each further wait. A task that has not started
+--- does not start.
+---@return boolean whether it had not ended yet
+function Task:cancel() end
+
+---@return "ready"|"running"|"waiting"|"finished"|"failed"|"canceled"
+function Task:status() end
+
+---@class hv.Timer
+local Timer = {}
+
+--- Its function is not called again. May be called twice.
+function Timer:stop() end
+
+--- Starts the wait anew, also after it has fired or was stopped. Not for cron.
+---@param ms? number the new wait
+---@return hv.Timer self
+function Timer:reset(ms) end
+
+--- Keeps the program running (as it does from the start), or not.
+---@return hv.Timer self
+function Timer:ref() end
+---@return hv.Timer self
+function Timer:unref() end
+
+--- Of hv.idle and hv.on_signal.
+---@class hv.Watcher
+local Watcher = {}
+
+function Watcher:stop() end
+---@return hv.Watcher self
+function Watcher:ref() end
+---@return hv.Watcher self
+function Watcher:unref() end
+
+---@class hv
+---@field version string
+---@field tcp table
+---@field udp table
+---@field http table
+---@field log table
+---@field json table
+---@field err table<string, hv.ErrCode>
+---@field limits table<string, integer>
+local hv = {}
+
+--- Starts fn(...) as a task, in the next pass of the loop, in the order of the calls.
+---@param fn function
+---@return hv.Task
+function hv.go(fn, ...) end
+
+--- The same without a task to hold: calls fn(...) in the next pass.
+---@param fn function
+function hv.next(fn, ...) end
+
+--- Waits, never less than `ms`. 0 lets everything that is ready run first.
+---@async
+---@param ms number
+---@return true
+function hv.sleep(ms) end
+
+--- Runs fn when the current task has ended, the last given first; each as a task of its own.
+---@param fn function
+function hv.defer(fn) end
+
+---@return hv.Task? the running task
+function hv.current() end
+
+--- Calls fn(...) once, not before `ms` have passed.
+---@param ms number 0: in the next pass
+---@param fn function
+---@return hv.Timer
+function hv.after(ms, fn, ...) end
+
+--- Calls fn(...) every `ms`, without drift. A beat is skipped while the last run still waits.
+---@param ms number above 0
+---@param fn function
+---@return hv.Timer
+function hv.every(ms, fn, ...) end
+
+--- Calls fn in every pass in which nothing else was due; the loop does not sleep meanwhile.
+---@param fn function
+---@return hv.Watcher
+function hv.idle(fn) end
+
+--- Calls fn(name) for each delivery. It does not keep the program running, unless :ref() says so.
+---@param name "term"|"int"|"hup"|"quit"|"usr1"|"usr2"|"chld"|"cont"|"alrm"|"winch"|"tstp"|"pipe"
+---@param fn fun(name: string)
+---@return hv.Watcher? watcher
+---@return string? message
+---@return hv.ErrCode? code
+function hv.on_signal(name, fn) end
+
+--- Gets every error that nobody else does; nil: stderr. Runs as a task; its own error goes to
+--- stderr.
+---@param fn? fun(message: string, traceback: string, task: hv.Task?)
+function hv.on_error(fn) end
+
+--- Milliseconds of a monotonic clock, read once a pass of the loop.
+---@return number
+function hv.now() end
+
+--- Nanoseconds of the same clock, now.
+---@return number
+function hv.hrtime() end
+
+--- Ends the program after this pass.
+---@param status? integer 0..255
+function hv.stop(status) end
+
+--- Runs the loop until nothing is left to wait for. hvlua does it itself: there it returns at once.
+---@return integer status
+function hv.run() end
+
+return hv

@@ -1,0 +1,90 @@
+local helper = require "helper"
+
+local function script(text)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+describe("hvlua", function()
+  it("runs statements, modules and scripts in order, with arg", function()
+    local path = script [[print(..., arg[0] ~= nil, arg[1], arg[2], #arg, arg[-1])]]
+    local text, status = helper.hvlua { "-e", "print(1)", "-l", "hv", path, "a", "-b" }
+    os.remove(path)
+    assert.equal("1\na\ttrue\ta\t-b\t2\thv\n", text)
+    assert.equal(0, status)
+  end)
+
+  it("takes a first line that begins with #", function()
+    local path = script "#!/usr/bin/env hvlua\nprint('ok')"
+    assert.equal("ok\n", (helper.hvlua { path }))
+    os.remove(path)
+  end)
+
+  it("runs stdin for - and without arguments", function()
+    assert.equal("x\n", (helper.hvlua({ "-", "x" }, "print(...)")))
+    assert.equal("y\n", (helper.hvlua({}, "print('y')")))
+  end)
+
+  it("shows version and help", function()
+    assert.matches("^hvlua %d+%.%d+%.%d+ %(LuaJIT", (helper.hvlua { "-v" }))
+    assert.matches("^usage: hvlua", (helper.hvlua { "-h" }))
+  end)
+
+  it("ends with 1 and a traceback where the script fails, before and after waiting", function()
+    for _, text in ipairs { "error('oops')", "require('hv').sleep(1) error('oops')",
+      "require('hv').every(1, print) error('oops')" } do
+      local path = script(text)
+      local output, status = helper.hvlua { path }
+      os.remove(path)
+      assert.matches("^hvlua: .*oops\nstack traceback:", output)
+      assert.equal(1, status)
+    end
+  end)
+
+  it("ends with 1 for syntax errors, missing files and wrong options", function()
+    local output, status = helper.hvlua { "/no/such/file.lua" }
+    assert.matches("^hvlua: cannot open /no/such/file.lua", output)
+    assert.equal(1, status)
+    output, status = helper.hvlua { "-e", "x x" }
+    assert.matches("^hvlua: ", output)
+    assert.equal(1, status)
+    output, status = helper.hvlua { "-Z" }
+    assert.matches("unknown option %-Z", output)
+    assert.equal(1, status)
+    assert.equal(1, select(2, helper.hvlua { "-e" }))
+  end)
+
+  it("tells where the script can never go on", function()
+    local output, status = helper.run [[
+      local hv = require "hv"
+      local main = hv.current()
+      hv.go(function() main:join() end):join()]]
+    assert.matches("still waits", output)
+    assert.equal(1, status)
+  end)
+
+  it("passes os.exit's status on", function()
+    assert.equal(5, select(2, helper.run "os.exit(5, true)"))
+    assert.equal(6, select(2, helper.run "require('hv').sleep(1) os.exit(6)"))
+  end)
+
+  it("is interactive with -i: shows values, goes on after errors, waits", function()
+    local output = helper.hvlua({ "-i" }, [[
+1 + 1
+x = 5
+=x
+error("oops", 0)
+for i = 1, 2 do
+print(i)
+end
+require("hv").sleep(1)
+"last"]])
+    assert.matches("2\n", output)
+    assert.matches("5\n", output)
+    assert.matches("oops", output)
+    assert.matches("1\n2\ntrue\nlast\n$", output)
+  end)
+end)

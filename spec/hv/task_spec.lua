@@ -1,0 +1,248 @@
+local helper = require "helper"
+local hv = require "hv"
+
+describe("hv.go", function()
+  it("starts in the next pass, in order", function()
+    local order = {}
+    for i = 1, 3 do hv.go(function() order[#order + 1] = i end) end
+    assert.same({}, order)
+    hv.sleep(1)
+    assert.same({ 1, 2, 3 }, order)
+  end)
+
+  it("hands its arguments on", function()
+    assert.same({ 1, nil, 3 }, { hv.go(function(...) return ... end, 1, nil, 3):join() })
+  end)
+
+  it("refuses what is no function", function()
+    local ok, message = pcall(hv.go, 1)
+    assert.is_false(ok)
+    assert.matches("hv.go: function expected, got number", message)
+  end)
+
+  it("runs many at once", function()
+    local sum = 0
+    for i = 1, 3000 do
+      hv.go(function()
+        hv.sleep(i % 3)
+        sum = sum + i
+      end)
+    end
+    helper.eventually(function() return sum == 3000 * 3001 / 2 end)
+  end)
+end)
+
+describe("a task", function()
+  it("tells its status", function()
+    local task
+    task = hv.go(function()
+      assert.equal("running", task:status())
+      hv.sleep(2)
+    end)
+    assert.equal("ready", task:status())
+    hv.sleep(0)
+    assert.equal("waiting", task:status())
+    task:join()
+    assert.equal("finished", task:status())
+    assert.equal("hv.task{finished}", tostring(task))
+  end)
+
+  it("can be joined by several, before and after its end", function()
+    local task = hv.go(function()
+      hv.sleep(2)
+      return "a", "b"
+    end)
+    local got = {}
+    for i = 1, 2 do hv.go(function() got[i] = { task:join() } end) end
+    assert.same({ "a", "b" }, { task:join() })
+    hv.sleep(1)
+    assert.same({ { "a", "b" }, { "a", "b" } }, got)
+    assert.same({ "a", "b" }, { task:join() })
+  end)
+
+  it("gives its error to who joins it", function()
+    local task = hv.go(function()
+      hv.sleep(1)
+      error("oops", 0)
+    end)
+    assert.same({ nil, "oops", "EFAILED" }, { task:join() })
+    assert.same({ nil, "oops", "EFAILED" }, { task:join() })
+    assert.equal("failed", task:status())
+  end)
+
+  it("times out a join and goes on", function()
+    local task = hv.go(function()
+      hv.sleep(20)
+      return 1
+    end)
+    local value, message, code = task:join(1)
+    assert.is_nil(value)
+    assert.equal("join: timed out", message)
+    assert.equal("ETIMEDOUT", code)
+    assert.equal(1, task:join())
+  end)
+
+  it("cannot join itself", function()
+    local task
+    task = hv.go(function() return pcall(task.join, task) end)
+    local ok, message = task:join()
+    assert.is_false(ok)
+    assert.matches("cannot join itself", message)
+  end)
+
+  it("throws at its wait when it is cancelled, and at the next one again", function()
+    local record, calls = helper.recorder()
+    local task = hv.go(function()
+      record(pcall(hv.sleep, 10000))
+      record(pcall(hv.sleep, 1))
+      hv.sleep(1)
+    end)
+    hv.sleep(0)
+    assert.is_true(task:cancel())
+    assert.same({ nil, "task canceled", "ECANCELED" }, { task:join() })
+    assert.equal("canceled", task:status())
+    assert.same({ n = 2, false, "task canceled" }, calls[1])
+    assert.same({ n = 2, false, "task canceled" }, calls[2])
+    assert.is_false(task:cancel())
+  end)
+
+  it("does not start when it is cancelled before", function()
+    local record, calls = helper.recorder()
+    local task = hv.go(record)
+    task:cancel()
+    assert.same({ nil, "task canceled", "ECANCELED" }, { task:join() })
+    assert.equal(0, #calls)
+  end)
+
+  it("runs what it has deferred at its end, the last first", function()
+    local order = {}
+    local task = hv.go(function()
+      hv.defer(function() order[#order + 1] = "a" end)
+      hv.defer(function()
+        hv.sleep(1)
+        order[#order + 1] = "b"
+      end)
+      order[#order + 1] = "body"
+      error("oops", 0)
+    end)
+    task:join()
+    helper.eventually(function() return #order == 3 end)
+    assert.same({ "body", "b", "a" }, order)
+  end)
+
+  it("may be dropped and collected while it runs", function()
+    local done
+    hv.go(function()
+      hv.sleep(2)
+      done = true
+    end)
+    collectgarbage()
+    collectgarbage()
+    helper.eventually(function() return done end)
+  end)
+
+  it("fails where it yields to nobody", function()
+    local _, message, code = hv.go(function() coroutine.yield(1) end):join()
+    assert.matches("yield from outside a coroutine", message)
+    assert.equal("EFAILED", code)
+  end)
+end)
+
+describe("hv.sleep", function()
+  it("is never too short", function()
+    local t = hv.hrtime()
+    hv.sleep(3)
+    assert.is_true(hv.hrtime() - t >= 3e6)
+    t = hv.hrtime()
+    hv.sleep(0.2)
+    assert.is_true(hv.hrtime() - t >= 0.2e6)
+  end)
+
+  it("takes a function instead of waiting, and never calls it at once", function()
+    local record, calls = helper.recorder()
+    local task = hv.sleep(0, record)
+    assert.equal("hv.task", tostring(task):match("^[%w.]+"))
+    assert.equal(0, #calls)
+    helper.eventually(function() return calls[1] end)
+    assert.same({ n = 1, true }, calls[1])
+  end)
+
+  it("refuses wrong arguments at the place of the call", function()
+    for _, bad in ipairs { "x", -1, 2 ^ 40, {}, 0 / 0 } do
+      local ok, message = pcall(function() hv.sleep(bad) end)
+      assert.is_false(ok)
+      assert.matches("task_spec.lua:%d+: hv.sleep: ms must be", message)
+    end
+    local ok, message = pcall(function() hv.sleep("x", print) end)
+    assert.is_false(ok)
+    assert.matches("task_spec.lua:%d+: hv.sleep: ms must be", message)
+  end)
+
+  it("cannot wait under C and says so", function()
+    local ok, message = pcall(table.sort, { 2, 1 }, function() hv.sleep(1) end)
+    assert.is_false(ok)
+    assert.matches("cannot wait inside a function that C has called", message)
+    hv.sleep(1)
+  end)
+
+  it("waits inside pcall, iterators and metamethods", function()
+    local t = setmetatable({}, { __index = function(_, k)
+      hv.sleep(1)
+      return k
+    end })
+    assert.equal("x", t.x)
+    local function iterator(_, i)
+      hv.sleep(0)
+      if i < 3 then return i + 1 end
+    end
+    local n = 0
+    for i in iterator, nil, 0 do n = n + i end
+    assert.equal(6, n)
+    assert.is_true(pcall(hv.sleep, 1))
+  end)
+end)
+
+describe("hv.all", function()
+  it("returns the first result of each", function()
+    assert.same({ 1, nil, 3 }, { hv.all(function()
+      hv.sleep(2)
+      return 1, "more"
+    end, function() end, function() return 3 end) })
+  end)
+
+  it("returns the first failure and cancels the others", function()
+    local canceled
+    local value, message, code = hv.all(function()
+      local ok, why = pcall(hv.sleep, 10000)
+      canceled = not ok and why
+      error(why, 0)
+    end, function()
+      hv.sleep(1)
+      return nil, "bad", "EBAD"
+    end)
+    assert.same({ nil, "bad", "EBAD" }, { value, message, code })
+    helper.eventually(function() return canceled == "task canceled" end)
+    assert.same({ nil, "thrown", "EFAILED" }, { hv.all(function() error("thrown", 0) end) })
+  end)
+
+  it("has a timeout", function()
+    local _, _, code = hv.all({ timeout = 1 }, function() hv.sleep(10000) end)
+    assert.equal("ETIMEDOUT", code)
+    assert.has_error(function() hv.all({ time = 1 }, print) end)
+  end)
+end)
+
+describe("hv.race and hv.timeout", function()
+  it("return what comes first", function()
+    assert.equal("fast", (hv.race(function()
+      hv.sleep(10000)
+      return "slow"
+    end, function()
+      hv.sleep(1)
+      return "fast"
+    end)))
+    assert.same({ 1, 2 }, { hv.timeout(1000, function(...) return ... end, 1, 2) })
+    local _, _, code = hv.timeout(1, function() hv.sleep(10000) end)
+    assert.equal("ETIMEDOUT", code)
+  end)
+end)

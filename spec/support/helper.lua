@@ -1,0 +1,45 @@
+--- helper.lua - what several specs need: child processes of hvlua, and functions that must be
+--- called an exact number of times.
+local M = {}
+
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- Runs hvlua with the given arguments; `stdin` is its input. Returns what it wrote to stdout and
+--- stderr together, and its exit status.
+function M.hvlua(arguments, stdin)
+  local words = { quote(os.getenv("HVLUA") or "hvlua") }
+  for _, argument in ipairs(arguments) do words[#words + 1] = quote(argument) end
+  local input = os.tmpname()
+  local file = assert(io.open(input, "w"))
+  file:write(stdin or "")
+  file:close()
+  local pipe = io.popen(table.concat(words, " ") .. " <" .. quote(input) ..
+    " 2>&1; echo \"=$?\"")
+  local output = pipe:read("*a")
+  pipe:close()
+  os.remove(input)
+  local text, status = output:match("^(.*)=(%d+)\n$")
+  return text, tonumber(status)
+end
+
+--- Runs a statement in a child.
+function M.run(code) return M.hvlua { "-e", code } end
+
+--- A function that notes its calls: `calls[i]` holds the arguments of the i-th.
+function M.recorder()
+  local calls = {}
+  return function(...) calls[#calls + 1] = { n = select("#", ...), ... } end, calls
+end
+
+--- Waits in short steps until `is_so()` holds; throws after two seconds.
+function M.eventually(is_so)
+  local hv = require "hv"
+  for _ = 1, 1000 do
+    local value = is_so()
+    if value then return value end
+    hv.sleep(2)
+  end
+  error("it did not become so within two seconds", 2)
+end
+
+return M
