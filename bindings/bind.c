@@ -160,8 +160,8 @@ int hvl_push_error(lua_State *L, const char *what, int code) {
 static int is_ours(const lua_Debug *at) {
     if (*at->what == 'C') return 1;
     if (strncmp(at->source, "=[hv", 4) == 0) return 1;
-    const char *directory = strstr(at->source, "/hv/");
-    return *at->source == '@' && directory != NULL && strchr(directory + 4, '/') == NULL;
+    if (*at->source != '@') return 0;
+    return strstr(at->source, "/5.1/hv/") != NULL || strstr(at->source, "lua/hv/") != NULL;
 }
 
 /* Pushes "file.lua:3: " of the nearest frame of the user's, or "". */

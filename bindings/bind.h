@@ -173,6 +173,7 @@ struct hvl_task_s {
     uint8_t is_canceled;
     uint8_t is_starting;     /* runs inside the API call that began it: see hvl_dual */
     uint8_t is_reporter;     /* runs hv.on_error's function */
+    uint8_t is_passing;      /* waits for nothing but its next turn */
 };
 
 /* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments

@@ -83,7 +83,7 @@ static void recycle(hvl_task_t *task, int is_good) {
     hvl_t *rt = task->rt;
     task->state = FREE;
     task->wait_id++;
-    task->is_canceled = task->is_starting = task->is_reporter = 0;
+    task->is_canceled = task->is_starting = task->is_reporter = task->is_passing = 0;
     if (is_good && rt->idle_count < IDLE_TASKS_MAX) {
         lua_settop(task->co, 0);
         task->next = rt->idle_tasks;
@@ -163,6 +163,7 @@ void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_
     hvl_task_t *reporter = NULL;
     if (task == NULL || !task->is_reporter) reporter = hvl_task_begin_ref(rt, rt->on_error_ref);
     if (reporter == NULL) {
+        fflush(stdout);
         fprintf(stderr, "hvlua: error in a task: %s\n", traceback ? traceback : message);
         return;
     }
@@ -331,6 +332,12 @@ static int step(hvl_task_t *task, int nargs) {
     if (status != LUA_YIELD) return status;
     if (task->state == WAITING) {
         lua_settop(task->co, 0);
+        if (task->is_passing) {
+            task->is_passing = 0;
+            lua_pushboolean(task->co, 1);
+            hvl_resume_later(task, 1);
+            task->state = READY;
+        }
     } else if (task->state == RUNNING) {
         lua_settop(task->co, 0);
         lua_pushliteral(task->co, "attempt to yield from outside a coroutine");
@@ -627,7 +634,9 @@ static int sleep_ms(lua_State *L) {
         ms = hvl_check_integer(L, 1, "hv.sleep: ms", 0, UINT32_MAX - 1);
     }
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    hvl_wait_begin(L, NULL, ms, NULL, NULL);
+    /* 0 is a place at the end of the ready queue, behind what has been started before. */
+    hvl_self(L)->current->is_passing = ms == 0;
+    hvl_wait_begin(L, NULL, ms == 0 ? -1 : ms, NULL, NULL);
     return hvl_wait(L);
 }
 
