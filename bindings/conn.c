@@ -383,7 +383,8 @@ static void watch_read_timeout(hvl_conn_t *conn) {
 /* Whether the running function may read now; if not, pushes what it returns. */
 static int cannot_read(lua_State *L, const hvl_conn_t *conn) {
     if (conn->io == NULL || conn->is_closed_here) {
-        return hvl_push_error(L, "read", conn->error ? conn->error : HV_ECLOSED);
+        int reason = close_reason(conn);
+        return hvl_push_error(L, "read", reason ? reason : HV_ECLOSED);
     }
     if (conn->handlers != NULL && conn->handlers->on_message != LUA_NOREF) {
         return hvl_misuse(L, "conn:read: on_message reads this connection");
@@ -394,6 +395,8 @@ static int cannot_read(lua_State *L, const hvl_conn_t *conn) {
 
 static int wait_for_bytes(lua_State *L, hvl_conn_t *conn, int is_line) {
     conn->is_line = (uint8_t)is_line;
+    if (conn->is_loose) hevent_ref(conn->io);
+    conn->is_loose = 0;
     conn->reader = hvl_wait_begin(L, "read", -1, on_read_canceled, conn);
     if (conn->read_timeout_ms > 0) watch_read_timeout(conn);
     return hvl_wait(L);

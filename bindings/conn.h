@@ -42,6 +42,7 @@ typedef struct hvl_conn_s {
     uint8_t is_closed_here;
     uint8_t is_line;  /* the reader wants its line without the line end */
     uint8_t has_data; /* its environment table is its own */
+    uint8_t is_loose; /* a pipe of a program that has ended: keeps the loop only while it is read */
     uint8_t is_paused; /* event style: reading rests while a handler waits */
     uint16_t busy;    /* tasks that run a function for it; it stays anchored for them */
     union {

@@ -19,6 +19,7 @@ typedef struct process_s {
     int term_signal;
     int error;
     uint8_t kills_group;
+    hvl_conn_t *pipes[3]; /* or NULL; the environment table has them, too */
     hvl_waiter_t waiters[WAITERS_MAX];
 } process_t;
 
@@ -62,6 +63,18 @@ static int push_outcome(lua_State *L, const process_t *self) {
     return 3;
 }
 
+/* What a program that has ended has left in its pipes is for those who read it; where nobody does,
+ * it keeps no loop running. */
+static void loosen_pipes(const process_t *self) {
+    for (int i = 0; i < 3; i++) {
+        hvl_conn_t *conn = self->pipes[i];
+        if (conn == NULL || conn->io == NULL) continue;
+        if (hvl_is_waited(&conn->reader) || hvl_is_waited(&conn->writer)) continue;
+        conn->is_loose = 1;
+        hevent_unref(conn->io);
+    }
+}
+
 static void on_exit_told(hspawn_t *child) {
     process_t *self = hevent_userdata(child);
     self->exit_status = hspawn_exit_status(child);
@@ -69,6 +82,7 @@ static void on_exit_told(hspawn_t *child) {
     self->error = hspawn_error(child);
     self->child = NULL;
     if (self->object.rt->loop == NULL) return; /* the state is being taken down */
+    loosen_pipes(self);
     for (int i = 0; i < WAITERS_MAX; i++) {
         hvl_task_t *task = hvl_wake(&self->waiters[i]);
         if (task != NULL) hvl_resume_later(task, push_outcome(task->co, self));
@@ -151,11 +165,13 @@ static const char *const *check_words(lua_State *L, int index, const char *what)
 }
 
 /* Puts the connection of a pipe into the object's environment table, which is on top. */
-static void keep_pipe(lua_State *L, hvl_t *rt, hspawn_t *child, int number, const char *name) {
-    hio_t *io = hspawn_stdio(child, number);
+static void keep_pipe(lua_State *L, process_t *self, int number, const char *name) {
+    hio_t *io = hspawn_stdio(self->child, number);
     if (io == NULL) return;
-    hvl_conn_t *conn = hvl_conn_new(L, rt, io, NULL, NULL);
+    hvl_conn_t *conn = hvl_conn_new(L, self->object.rt, io, NULL, NULL);
     hvl_conn_begin(conn);
+    hio_setcb_eof(io, NULL); /* it goes one way only, so its end is the end */
+    self->pipes[number] = conn;
     lua_setfield(L, -2, name);
 }
 
@@ -184,9 +200,9 @@ static int spawn(lua_State *L) {
     self->pid = hspawn_pid(self->child);
     self->kills_group = (options.flags & (HSPAWN_NEW_GROUP | HSPAWN_NEW_SESSION)) != 0;
     hevent_set_userdata(self->child, self);
-    keep_pipe(L, rt, self->child, 0, "stdin");
-    keep_pipe(L, rt, self->child, 1, "stdout");
-    keep_pipe(L, rt, self->child, 2, "stderr");
+    keep_pipe(L, self, 0, "stdin");
+    keep_pipe(L, self, 1, "stdout");
+    keep_pipe(L, self, 2, "stderr");
     lua_setfenv(L, -2);
     hvl_anchor(L, -1);
     return 1;

@@ -107,7 +107,8 @@ local read_spawn = options.reader("hv.process.spawn", named)
 ---   group    in a process group of its own, which kill() then kills as a whole
 ---   session  in a session of its own, without a terminal
 ---   kill     it is killed where it still runs when this program ends
---- Pipes are connections: read them to their end or close them, they keep the loop running.
+--- Pipes are connections that go one way. They close by themselves at their end, and once the
+--- program has ended they keep the loop running only while somebody reads them.
 ---@param opts hv.SpawnOptions { "program", "argument", ..., stdin = ... }
 ---@return hv.Process? process
 ---@return string? message
