@@ -49,6 +49,10 @@ struct hvl_s {
  * package.preload. Raises where memory is out. Call it once a state. */
 hvl_t *hvl_open(lua_State *L);
 
+/* The same for a state that has nothing yet: also opens the standard libraries, lua-cjson and the
+ * modules that the program carries in itself (state.c). */
+hvl_t *hvl_open_state(lua_State *L);
+
 /* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
 void hvl_close(hvl_t *rt);
 

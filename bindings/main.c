@@ -4,58 +4,10 @@
  *
  * Exit status: hv.stop's; 1 where the main script failed or can never go on; else 0. */
 #include "bind.h"
-#include "embedded.h"
-
-int luaopen_cjson(lua_State *L);
 
 /* The loop is known from here too, so that memory it owns counts as reachable when os.exit ends
  * the process in the middle of everything. */
 static hloop_t *the_loop;
-
-static const struct hv_embedded_module *find_embedded(const char *name) {
-    size_t low = 0, high = hv_embedded_module_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(name, hv_embedded_modules[middle].name);
-        if (order == 0) return &hv_embedded_modules[middle];
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
-}
-
-/* A searcher for package.loaders: the modules that the program carries in itself. */
-static int search_embedded(lua_State *L) {
-    const char *name = luaL_checkstring(L, 1);
-    const struct hv_embedded_module *module = find_embedded(name);
-    if (module == NULL) {
-        lua_pushfstring(L, "\n\tno embedded module '%s'", name);
-        return 1;
-    }
-    lua_pushfstring(L, "=[%s]", name);
-    if (luaL_loadbuffer(L, module->data, module->len, lua_tostring(L, -1)) != 0) return lua_error(L);
-    return 1;
-}
-
-/* Behind package.preload, before the files. */
-static void add_searcher(lua_State *L) {
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaders");
-    for (int i = (int)lua_objlen(L, -1); i >= 2; i--) {
-        lua_rawgeti(L, -1, i);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_pushcfunction(L, search_embedded);
-    lua_rawseti(L, -2, 2);
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "preload");
-    lua_pushcfunction(L, luaopen_cjson);
-    lua_setfield(L, -2, "cjson");
-    lua_pop(L, 2);
-}
 
 typedef struct program_s {
     int argc;
@@ -66,10 +18,8 @@ typedef struct program_s {
 /* In protected mode: everything up to the main task. */
 static int set_up(lua_State *L) {
     program_t *program = lua_touserdata(L, 1);
-    luaL_openlibs(L);
-    program->rt = hvl_open(L);
+    program->rt = hvl_open_state(L);
     the_loop = program->rt->loop;
-    add_searcher(L);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "hv.host");
     lua_call(L, 1, 1);

@@ -1,0 +1,59 @@
+/* state.c - what a new Lua state gets, whoever makes it: the standard libraries, the runtime with a
+ * loop of its own, the modules that the program carries in itself, and lua-cjson. The program's
+ * main state and the states of workers are made here alike. */
+#include "bind.h"
+#include "embedded.h"
+
+int luaopen_cjson(lua_State *L);
+
+static const struct hv_embedded_module *find_embedded(const char *name) {
+    size_t low = 0, high = hv_embedded_module_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(name, hv_embedded_modules[middle].name);
+        if (order == 0) return &hv_embedded_modules[middle];
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+/* A searcher for package.loaders: the modules that the program carries in itself. */
+static int search_embedded(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    const struct hv_embedded_module *module = find_embedded(name);
+    if (module == NULL) {
+        lua_pushfstring(L, "\n\tno embedded module '%s'", name);
+        return 1;
+    }
+    lua_pushfstring(L, "=[%s]", name);
+    if (luaL_loadbuffer(L, module->data, module->len, lua_tostring(L, -1)) != 0) return lua_error(L);
+    return 1;
+}
+
+/* Behind package.preload, before the files. */
+static void add_searcher(lua_State *L) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaders");
+    for (int i = (int)lua_objlen(L, -1); i >= 2; i--) {
+        lua_rawgeti(L, -1, i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushcfunction(L, search_embedded);
+    lua_rawseti(L, -2, 2);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, luaopen_cjson);
+    lua_setfield(L, -2, "cjson");
+    lua_pop(L, 2);
+}
+
+hvl_t *hvl_open_state(lua_State *L) {
+    luaL_openlibs(L);
+    hvl_t *rt = hvl_open(L);
+    add_searcher(L);
+    return rt;
+}
