@@ -245,4 +245,13 @@ describe("hv.fs", function()
       hv.fs.stat("/", function() hv.stop(3) end)]])
     assert.equal(3, status)
   end)
+
+  it("is shown by examples/files.lua", function()
+    local output, status = helper.hvlua { "examples/files.lua" }
+    assert.equal(0, status)
+    assert.matches("2 files, 14 bytes\n", output)
+    assert.matches("written: one.txt\n", output)
+    assert.matches("written: two.txt\n", output)
+    assert.matches("ENOENT\tmissing: no such file or directory\n", output)
+  end)
 end)

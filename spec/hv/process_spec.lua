@@ -197,4 +197,12 @@ describe("hv.process", function()
       return not stat or stat:match("%) Z")
     end)
   end)
+
+  it("is shown by examples/process.lua", function()
+    local output, status = helper.hvlua { "examples/process.lua" }
+    assert.equal(0, status)
+    assert.equal(table.concat({ "status 3: hello from a child", "sorted 4", "sorted 30",
+      "sorted 100", "sort ended with 0", "fast: 0", "slow: ETIMEDOUT (run sleep: timed out)",
+      "ENOENT", "" }, "\n"), output)
+  end)
 end)

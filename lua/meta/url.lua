@@ -1,0 +1,12 @@
+---@meta
+--- The types of hv.url, which is Lua alone.
+
+---@class hv.Url
+---@field scheme string
+---@field user? string     decoded
+---@field password? string decoded
+---@field host? string     lower case; IPv6 without brackets; nil for "mailto:" and its like
+---@field port? integer    the one given, or the scheme's usual one
+---@field path string      encoded
+---@field query? string    encoded, without "?"
+---@field fragment? string encoded, without "#"
