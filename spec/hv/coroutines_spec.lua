@@ -1,4 +1,7 @@
+local helper = require "helper"
 local hv = require "hv"
+
+local handles_before = helper.active()
 
 describe("coroutines of the user's", function()
   it("may wait inside a task", function()
@@ -79,4 +82,8 @@ describe("coroutines of the user's", function()
     task:join()
     assert.equal("task canceled", seen)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

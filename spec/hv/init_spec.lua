@@ -1,6 +1,8 @@
 local helper = require "helper"
 local hv = require "hv"
 
+local handles_before = helper.active()
+
 describe("hv", function()
   it("has a version", function() assert.matches("^%d+%.%d+%.%d+$", hv.version) end)
 
@@ -136,4 +138,8 @@ describe("hv", function()
       assert.equal(0, status)
     end)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

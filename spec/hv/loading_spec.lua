@@ -1,6 +1,8 @@
 local helper = require "helper"
 local hv = require "hv"
 
+local handles_before = helper.active()
+
 describe("require", function()
   local directory, path
 
@@ -78,4 +80,8 @@ describe("require", function()
     assert.equal(7, dofile(directory .. "/do_mod.lua"))
     assert.has_error(function() dofile(directory .. "/none.lua") end)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

@@ -1,6 +1,8 @@
 local helper = require "helper"
 local hv = require "hv"
 
+local handles_before = helper.active()
+
 describe("hv.go", function()
   it("starts in the next pass, in order", function()
     local order = {}
@@ -245,4 +247,8 @@ describe("hv.race and hv.timeout", function()
     local _, _, code = hv.timeout(1, function() hv.sleep(10000) end)
     assert.equal("ETIMEDOUT", code)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

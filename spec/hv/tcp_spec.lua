@@ -26,6 +26,8 @@ local function pair(options, handler)
   return connect(server), server
 end
 
+local handles_before = helper.active()
+
 describe("hv.tcp", function()
   local errors, record
 
@@ -107,13 +109,18 @@ describe("hv.tcp", function()
     end)
 
     it("lives without a reference", function()
-      local port = hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+      local weak = setmetatable({}, { __mode = "v" })
+      weak.server = hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
         conn:write("x")
-      end):port()
+      end)
       for _ = 1, 3 do collectgarbage() end
-      local conn = assert(hv.tcp.connect("127.0.0.1:" .. port))
+      local conn = connect(weak.server)
       assert.equal("x", conn:read())
       conn:close()
+      weak.server:close()
+      hv.sleep(5)
+      for _ = 1, 3 do collectgarbage() end
+      assert.is_nil(weak.server)
     end)
   end)
 
@@ -347,21 +354,27 @@ describe("hv.tcp", function()
         collectgarbage()
         c:write(data)
         collectgarbage()
-      end }, nil)
+      end })
+      local open = setmetatable({}, { __mode = "k" })
       for i = 1, 20 do
         local conn = connect(server)
         conn:write("x" .. i)
         collectgarbage()
         assert.equal("x" .. i, conn:read())
-        if i % 2 == 0 then conn:close() end
+        if i % 2 == 0 then
+          conn:close()
+        else
+          open[conn] = true
+        end
         conn = nil -- luacheck: ignore
         collectgarbage()
       end
-      assert.equal(10, helper.eventually(function()
-        return server:count() == 10 and server:count()
-      end))
-      server:close()
-      servers = {}
+      helper.eventually(function() return server:count() == 10 end)
+      for conn in pairs(open) do conn:close() end
+      helper.eventually(function() return server:count() == 0 end)
+      hv.sleep(2)
+      for _ = 1, 3 do collectgarbage() end
+      assert.is_nil(next(open))
     end)
   end)
 
@@ -489,4 +502,8 @@ describe("hv.tcp", function()
       end)
     end)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

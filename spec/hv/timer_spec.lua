@@ -1,6 +1,8 @@
 local helper = require "helper"
 local hv = require "hv"
 
+local handles_before = helper.active()
+
 describe("hv.after", function()
   it("fires once, not before its time, with its arguments", function()
     local record, calls = helper.recorder()
@@ -144,6 +146,12 @@ describe("hv.cron", function()
     assert.matches("five fields", refused "* * * *")
     assert.has_error(function() hv.cron("* * * * *") end)
     assert.has_error(function() hv.cron(1, print) end)
-    assert.has_error(function() hv.cron("* * * * *", print):reset(1) end)
+    local timer = hv.cron("* * * * *", print)
+    assert.has_error(function() timer:reset(1) end)
+    timer:stop()
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

@@ -1,6 +1,8 @@
 local helper = require "helper"
 local hv = require "hv"
 
+local handles_before = helper.active()
+
 describe("hv.udp", function()
   it("echoes in the event style and receives in the task style", function()
     local server = assert(hv.udp.bind { host = "127.0.0.1", port = 0,
@@ -80,4 +82,8 @@ describe("hv.udp", function()
     assert.has_error(function() sock:join_group("nonsense") end)
     sock:close()
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 
 local function refused(pattern, setting)
@@ -5,6 +6,8 @@ local function refused(pattern, setting)
   assert.is_false(ok)
   assert.matches(pattern, message)
 end
+
+local handles_before = helper.active()
 
 describe("hv.unpack", function()
   it("fills in defaults", function()
@@ -70,4 +73,8 @@ describe("hv.unpack", function()
     assert.same({ "ab\n" }, packets)
     assert.equal("ELIMIT", code)
   end)
+end)
+
+describe("the spec itself", function()
+  it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)

@@ -42,4 +42,19 @@ function M.eventually(is_so)
   error("it did not become so within two seconds", 2)
 end
 
+--- Waits until no more handles keep the loop running than `before` did (a result of M.active), and
+--- throws where some never go: a spec closes what it opens.
+function M.nothing_left(before)
+  local hv = require "hv"
+  M.eventually(function()
+    hv.sleep(0) -- leave the callback of eventually's own timer, which counts until it returns
+    return M.active() <= before
+  end)
+end
+
+--- The number of handles that keep the loop running.
+function M.active()
+  return (require("_hv.loop").counts())
+end
+
 return M
