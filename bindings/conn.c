@@ -56,7 +56,8 @@ int hvl_unpack_setting(lua_State *L, int index, unpack_setting_t *setting) {
     } else {
         setting->mode = UNPACK_BY_LENGTH_FIELD;
         setting->body_offset = (unsigned short)number_field(L, index, "body_offset");
-        setting->length_field_offset = (unsigned short)number_field(L, index, "length_field_offset");
+        setting->length_field_offset =
+            (unsigned short)number_field(L, index, "length_field_offset");
         setting->length_field_bytes = (unsigned short)number_field(L, index, "length_field_bytes");
         lua_getfield(L, index, "length_adjustment");
         setting->length_adjustment = (short)lua_tointeger(L, -1);
@@ -287,7 +288,8 @@ static void close_conn(hvl_conn_t *conn) {
 
 /* ---- Making ---- */
 
-hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *handlers, void *owner) {
+hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *handlers,
+                         void *owner) {
     hvl_conn_t *conn = hvl_object_new(L, rt, &hvl_conn_class, sizeof *conn);
     conn->io = io;
     conn->handlers = handlers;
@@ -413,7 +415,8 @@ static int conn_read(lua_State *L) {
     int refused = cannot_read(L, conn);
     if (refused != 0) return refused;
     if (len > 0) {
-        uint32_t room = len > DEFAULT_PACKAGE_MAX_LENGTH ? (uint32_t)len : DEFAULT_PACKAGE_MAX_LENGTH;
+        uint32_t room = DEFAULT_PACKAGE_MAX_LENGTH;
+        if (len > room) room = (uint32_t)len;
         hio_set_max_read_bufsize(conn->io, room);
         hio_read_until_length(conn->io, (unsigned)len);
     } else {
@@ -574,7 +577,9 @@ static int conn_set_unpack(lua_State *L) {
     if (hvl_unpack_setting(L, 2, &setting) != 0) {
         return hvl_misuse(L, "conn:set_unpack: the setting is not valid");
     }
-    if (conn->io == NULL || conn->is_closed_here) return hvl_push_error(L, "set_unpack", HV_ECLOSED);
+    if (conn->io == NULL || conn->is_closed_here) {
+        return hvl_push_error(L, "set_unpack", HV_ECLOSED);
+    }
     struct boxed_setting {
         hvl_object_t object;
         unpack_setting_t setting;

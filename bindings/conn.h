@@ -59,7 +59,8 @@ void hvl_server_lost(void *owner);
 
 /* Makes the object of an io, anchored, on the stack. NULL is never returned; `handlers` is held. */
 hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *handlers, void *owner);
-/* Sets callbacks and options of a connected io, then runs on_task, or on_open and starts reading. */
+/* Sets callbacks and options of a connected io, then runs on_task, or on_open and starts to
+ * read. */
 void hvl_conn_begin(hvl_conn_t *conn);
 
 /* Reads the (already checked) options at a stack index and leaves the object on the stack. */

@@ -107,14 +107,16 @@ static int signal_index(lua_State *L, const char *name) {
     for (size_t i = 0; i < ARRAY_SIZE(signal_names); i++) {
         if (strcmp(signal_names[i].name, lower) == 0) return (int)i;
     }
-    return hvl_misuse(L, "hv.on_signal: no signal is called \"%s\" (\"term\", \"int\", \"hup\" ...)",
+    return hvl_misuse(L,
+                      "hv.on_signal: no signal is called \"%s\" (\"term\", \"int\", \"hup\" ...)",
                       name);
 }
 
 static int on_signal_name(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     if (lua_type(L, 1) != LUA_TSTRING) {
-        return hvl_misuse(L, "hv.on_signal: name of a signal expected, got %s", luaL_typename(L, 1));
+        return hvl_misuse(L, "hv.on_signal: name of a signal expected, got %s",
+                          luaL_typename(L, 1));
     }
     int index = signal_index(L, lua_tostring(L, 1));
     if (!lua_isfunction(L, 2)) {

@@ -39,7 +39,8 @@ static int run(program_t *program) {
         return 1;
     }
     if (!rt->is_stopped && rt->main_task != NULL) {
-        fprintf(stderr, "hvlua: the main script still waits, but nothing is left that could wake it\n");
+        fprintf(stderr,
+                "hvlua: the main script still waits, but nothing is left that could wake it\n");
         return 1;
     }
     return rt->exit_status;

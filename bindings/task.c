@@ -522,8 +522,10 @@ static int task_status(lua_State *L) {
 
 static int task_tostring(lua_State *L) {
     handle_t *handle = hvl_check(L, 1, &task_class);
-    const char *what = handle->task && handle->task->state == WAITING ? handle->task->wait_what : NULL;
-    lua_pushfstring(L, "hv.task{%s%s%s}", status_name(handle), what ? " in " : "", what ? what : "");
+    const hvl_task_t *task = handle->task;
+    const char *what = task != NULL && task->state == WAITING ? task->wait_what : NULL;
+    lua_pushfstring(L, "hv.task{%s%s%s}", status_name(handle), what ? " in " : "",
+                    what ? what : "");
     return 1;
 }
 
@@ -625,9 +627,9 @@ static int next_pass(lua_State *L) {
 static int sleep_ms(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
     int64_t ms = 0;
-    if (lua_type(L, 1) == LUA_TNUMBER && lua_tonumber(L, 1) > 0 && lua_tonumber(L, 1) < 4294967295.0) {
+    lua_Number asked = lua_tonumber(L, 1);
+    if (lua_type(L, 1) == LUA_TNUMBER && asked > 0 && asked < 4294967295.0) {
         /* A part of a millisecond is waited for as a whole one: never too short. */
-        lua_Number asked = lua_tonumber(L, 1);
         ms = (int64_t)asked;
         if ((lua_Number)ms < asked) ms++;
     } else {

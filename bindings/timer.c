@@ -206,7 +206,8 @@ static int timer_tostring(lua_State *L) {
     if (self->kind == CRON) {
         lua_pushfstring(L, "hv.timer{cron %s}", state);
     } else {
-        lua_pushfstring(L, "hv.timer{%s %d ms %s}", kind_names[self->kind], (int)self->period_ms, state);
+        lua_pushfstring(L, "hv.timer{%s %d ms %s}", kind_names[self->kind],
+                        (int)self->period_ms, state);
     }
     return 1;
 }
