@@ -152,6 +152,26 @@ describe("hv.fs", function()
     assert.equal("ECLOSED", select(3, file:read()))
   end)
 
+  it("closes a file that was dropped, and one that nobody waits for any more", function()
+    local function open_count()
+      local count = 0
+      for name in assert(fs.scan("/proc/self/fd")) do count = count + (name and 1 or 0) end
+      return count
+    end
+    local before = open_count()
+    for _ = 1, 5 do assert(fs.open("/dev/null")) end
+    for _ = 1, 5 do
+      local task = hv.go(fs.open, "/dev/null")
+      hv.next(function() task:cancel() end)
+      task:join()
+    end
+    assert.is_true(open_count() >= before + 5)
+    helper.eventually(function()
+      collectgarbage()
+      return open_count() == before
+    end)
+  end)
+
   it("makes temporary files that are this user's own", function()
     local file = assert(fs.tmpfile(path "mine-"))
     assert.equal(path "mine-", file.path:sub(1, -7))
