@@ -166,7 +166,9 @@ struct hhttp_server_s {
     int listeners_rest;
 
     int is_closing;
+    int is_draining; /* closing, but who is idle is still waited for */
     int is_reported; /* on_close was called, or is not wanted */
+    htimer_t *idle_timer; /* of draining */
     htimer_t *grace_timer;
     uint64_t grace_due_ms;
     void (*on_close)(hhttp_server_t *server, void *userdata);

@@ -15,6 +15,7 @@
 #define SETTLE_MS_MAX       1000
 #define BUSY_LOOK_MS_MAX    15000
 #define LINGER_MS           2000
+#define DRAIN_IDLE_MS       1000
 #define SERVER_NAME_MAX     256
 
 /* ---- Lists and their timer ---- */
@@ -241,25 +242,37 @@ static void on_accept(hio_t *io) {
     if (server->conns.live >= server->options.connections_max) rest_listeners(server, 1);
 }
 
-hio_t *hhttp_server_listen(hhttp_server_t *server, const char *host, int port, int flags) {
-    if (server->is_closing) {
-        server->loop->last_error = HV_ECLOSED;
-        return NULL;
+/* Makes room for one more listener. Returns 0 or a code, which the loop keeps. */
+static int prepare_listen(hhttp_server_t *server) {
+    int code = server->is_closing ? HV_ECLOSED : 0;
+    if (code == 0) {
+        size_t bytes = (server->listener_count + 1) * sizeof(hio_t *);
+        hio_t **grown = hv__realloc(server->listeners, bytes);
+        if (grown != NULL) server->listeners = grown;
+        if (grown == NULL) code = HV_ENOMEM;
     }
-    size_t bytes = (server->listener_count + 1) * sizeof(hio_t *);
-    hio_t **grown = hv__realloc(server->listeners, bytes);
-    if (grown == NULL) {
-        server->loop->last_error = HV_ENOMEM;
-        return NULL;
-    }
-    server->listeners = grown;
-    hio_t *io = hloop_create_tcp_listener(server->loop, host, port, on_accept, 0, flags);
+    if (code != 0) server->loop->last_error = code;
+    return code;
+}
+
+static hio_t *add_listener(hhttp_server_t *server, hio_t *io) {
     if (io == NULL) return NULL;
     hevent_set_userdata(io, server);
     hio_setcb_close(io, on_listener_close);
     server->listeners[server->listener_count++] = io;
     if (server->listeners_rest) hio_read_stop(io);
     return io;
+}
+
+hio_t *hhttp_server_listen(hhttp_server_t *server, const char *host, int port, int flags) {
+    if (prepare_listen(server) != 0) return NULL;
+    return add_listener(server, hloop_create_tcp_listener(server->loop, host, port, on_accept, 0,
+                                                          flags));
+}
+
+hio_t *hhttp_server_listen_fd(hhttp_server_t *server, int listen_fd) {
+    if (prepare_listen(server) != 0) return NULL;
+    return add_listener(server, haccept(server->loop, listen_fd, on_accept));
 }
 
 /* ---- The end ---- */
@@ -269,6 +282,7 @@ void hv__http_server_free_unused(hhttp_server_t *server) {
     HV_ASSERT(server->conns.live == 0 && server->listener_count == 0);
     stop_timer(server);
     htimer_del(server->grace_timer);
+    htimer_del(server->idle_timer);
     hslab_deinit(&server->conns);
     hslab_deinit(&server->requests);
     hv__free(server->listeners);
@@ -292,7 +306,8 @@ static void end_if_closed(hhttp_server_t *server) {
     if (server->conns.live > 0 || server->listener_count > 0) return;
     hv__defer_cancel(server->loop, &server->close_work);
     htimer_del(server->grace_timer);
-    server->grace_timer = NULL;
+    htimer_del(server->idle_timer);
+    server->grace_timer = server->idle_timer = NULL;
     report_closed(&server->close_work);
 }
 
@@ -342,17 +357,12 @@ static void set_grace(hhttp_server_t *server, uint32_t grace_ms) {
     if (server->grace_timer != NULL) hevent_set_userdata(server->grace_timer, server);
 }
 
-void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
-                        void (*on_close)(hhttp_server_t *server, void *userdata), void *userdata) {
+/* Reports the end when it comes, after `grace_ms` at the latest. */
+static void end_later(hhttp_server_t *server, uint32_t grace_ms,
+                      void (*on_close)(hhttp_server_t *server, void *userdata), void *userdata) {
     if (on_close != NULL) {
         server->on_close = on_close;
         server->close_userdata = userdata;
-    }
-    if (!server->is_closing) {
-        server->is_closing = 1;
-        for (size_t i = 0; i < server->listener_count; i++) hio_close(server->listeners[i]);
-        close_list(server, HTTP_LIST_SETTLING, 1);
-        close_list(server, HTTP_LIST_IDLE, 1);
     }
     if (server->conns.live > 0 || server->listener_count > 0) {
         set_grace(server, grace_ms);
@@ -361,4 +371,42 @@ void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
     } else {
         report_closed(&server->close_work);
     }
+}
+
+static void close_idle(hhttp_server_t *server) {
+    server->is_draining = 0;
+    close_list(server, HTTP_LIST_SETTLING, 1);
+    close_list(server, HTTP_LIST_IDLE, 1);
+}
+
+static void on_idle_over(htimer_t *timer) {
+    hhttp_server_t *server = hevent_userdata(timer);
+    server->idle_timer = NULL;
+    close_idle(server);
+}
+
+void hhttp_server_drain(hhttp_server_t *server, uint32_t grace_ms,
+                        void (*on_close)(hhttp_server_t *server, void *userdata), void *userdata) {
+    if (!server->is_closing) {
+        uint32_t idle_ms = grace_ms < DRAIN_IDLE_MS ? grace_ms : DRAIN_IDLE_MS;
+        server->is_closing = 1;
+        for (size_t i = 0; i < server->listener_count; i++) {
+            hio_stop_accepting(server->listeners[i]);
+        }
+        server->idle_timer = htimer_add(server->loop, on_idle_over, idle_ms, 1);
+        if (server->idle_timer != NULL) hevent_set_userdata(server->idle_timer, server);
+        server->is_draining = server->idle_timer != NULL;
+        if (!server->is_draining) close_idle(server);
+    }
+    end_later(server, grace_ms, on_close, userdata);
+}
+
+void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
+                        void (*on_close)(hhttp_server_t *server, void *userdata), void *userdata) {
+    if (!server->is_closing || server->is_draining) {
+        server->is_closing = 1;
+        for (size_t i = 0; i < server->listener_count; i++) hio_close(server->listeners[i]);
+        close_idle(server);
+    }
+    end_later(server, grace_ms, on_close, userdata);
 }

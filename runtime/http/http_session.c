@@ -387,6 +387,11 @@ static int keep(http_conn_t *conn, const char *data, size_t len, size_t scanned)
 
 static void go_on(hv__defer_t *work);
 
+/* Whether idle connections end now. One of a draining server may have a request on its way. */
+static int is_over(const hhttp_server_t *server) {
+    return server->is_closing && !server->is_draining;
+}
+
 /* Once nothing more can be done with the bytes at hand: what to wait for. */
 static void settle(http_conn_t *conn) {
     switch (conn->state) {
@@ -398,7 +403,7 @@ static void settle(http_conn_t *conn) {
             }
             return;
         }
-        if (conn->flags & CONN_EOF || (conn->server->is_closing && conn->kept == NULL)) {
+        if (conn->flags & CONN_EOF || (is_over(conn->server) && conn->kept == NULL)) {
             hv__http_conn_close(conn);
             return;
         }
@@ -514,7 +519,7 @@ void hv__http_on_drain(hio_t *io) {
 
 void hv__http_accept(hio_t *io) {
     hhttp_server_t *server = hevent_userdata(io);
-    http_conn_t *conn = server->is_closing ? NULL : hslab_alloc(&server->conns);
+    http_conn_t *conn = is_over(server) ? NULL : hslab_alloc(&server->conns);
     if (conn == NULL) {
         hio_close(io);
         return;

@@ -89,10 +89,21 @@ HV_EXPORT void hhttp_server_on_request(hhttp_server_t *server, hhttp_request_cb 
  * Returns the listening io, or NULL with hloop_last_error set. The server owns the io. */
 HV_EXPORT hio_t *hhttp_server_listen(hhttp_server_t *server, const char *host, int port, int flags);
 
+/* The same for a descriptor that listens already, such as one that other processes share
+ * (hworker_listen_fd). The server closes it; on failure it stays the caller's. */
+HV_EXPORT hio_t *hhttp_server_listen_fd(hhttp_server_t *server, int listen_fd);
+
 /* Closes the listeners; idle connections close at once, busy ones after the answer in flight
  * (which carries Connection: close) or after `grace_ms`. `on_close` (may be NULL) is then called
  * and the server is freed. Calling it again shortens the grace. */
 HV_EXPORT void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
+                                  void (*on_close)(hhttp_server_t *server, void *userdata),
+                                  void *userdata);
+
+/* Ends as hhttp_server_close does, but loses no request: connections that wait to be accepted are
+ * taken in first, and idle ones are kept for a moment (a second, or the grace where that is less),
+ * because a request may be on its way; what they ask is answered with Connection: close. */
+HV_EXPORT void hhttp_server_drain(hhttp_server_t *server, uint32_t grace_ms,
                                   void (*on_close)(hhttp_server_t *server, void *userdata),
                                   void *userdata);
 

@@ -103,6 +103,10 @@ HV_EXPORT int hio_create_pipe(hloop_t *loop, hio_t *ends[2]);
  * for 0, 1 and 2. */
 HV_EXPORT hio_t *hio_get(hloop_t *loop, int fd);
 HV_EXPORT hio_t *haccept(hloop_t *loop, int listenfd, haccept_cb on_accept);
+/* Closes a listener so that no connection is lost: those that wait already are taken in first, by
+ * the accept callback, in the next pass; its close callback follows. Where other processes share the
+ * listening socket they go on. The loop's thread. Returns 0, or HV_ECLOSED. */
+HV_EXPORT int hio_stop_accepting(hio_t *listener);
 HV_EXPORT hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect);
 /* `buf` and `len` are the caller's own read buffer, or NULL and 0 for the loop's. */
 HV_EXPORT hio_t *hread(hloop_t *loop, int fd, void *buf, size_t len, hread_cb on_read);

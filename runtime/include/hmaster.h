@@ -92,6 +92,28 @@ HV_EXPORT int hworker_is_draining(const hworker_t *worker);
 HV_EXPORT hio_t *hworker_accept(hworker_t *worker, hloop_t *loop, int listener,
                                 haccept_cb on_accept);
 
+/* A duplicate of the descriptor of a listener of the master's, for servers that take one
+ * (hhttp_server_listen_fd); the caller closes it. Any thread. Returns it or a negative code. */
+HV_EXPORT int hworker_listen_fd(hworker_t *worker, int listener);
+
+#define HWORKER_LISTEN_DATAGRAM 0x100 /* a UDP socket */
+
+/* Has the master open a socket that this worker shares with all that ask for the same, now and
+ * later: it stays open through crashes and reloads, until no worker asks for it any more. So a
+ * worker can say itself where it listens. A worker without a process of its own opens it itself.
+ * Waits for the master. Any thread.
+ *   host, port  as for hloop_create_tcp_listener; port 0: the n-th that a worker asks for on a host
+ *               is the n-th of every worker
+ *   backlog     0 for the most that the kernel allows
+ *   flags       HIO_LISTEN_IPV6_ONLY, HWORKER_LISTEN_DATAGRAM
+ * Returns a descriptor, the caller's to close; or HV_EADDRINUSE, HV_ENOTFOUND (no literal),
+ * HV_ELIMIT (64 of them), HV_ECLOSED (the master has gone), HV_ECANCELED (it stops), or another
+ * negative code. */
+HV_EXPORT int hworker_listen(hworker_t *worker, const char *host, int port, int backlog, int flags);
+
+/* Asks the master for a reload. Any thread. */
+HV_EXPORT void hworker_reload(hworker_t *worker);
+
 /* Asks to be told in `loop` when the worker shall finish: it accepts no more, answers what it has
  * begun, and ends its loop. After drain_timeout_ms the loop is stopped. Also when the master has
  * died. The loop's thread; each of several loops may be attached.

@@ -248,6 +248,11 @@ static void become_dead(hio_t *io) {
     if (io->state == HIO_DEAD) return;
     hnet_t *net = io_net(io);
     HV_DASSERT(net != NULL);
+    /* Another process may hold the same socket: the descriptor's close would leave it in the
+     * backend, where it swallows wake-ups that are meant for one of those who share it. */
+    if (io->state == HIO_LISTENING || io->kind == HSOCK_KIND_DATAGRAM) {
+        hv__watcher_set(&io->watcher, 0);
+    }
     io->state = HIO_DEAD;
     io->flags &= ~(uint32_t)HIO_FLAG_READING;
     if (net->current == io) net->cork_len = net->plain_len = 0;

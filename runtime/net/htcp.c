@@ -8,6 +8,8 @@
 
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_REST_MS    100
+/* Taken in by a listener that stops. Its queue is shorter, but others may fill it meanwhile. */
+#define LAST_ACCEPTS_MAX  65536
 
 /* ---- Listening ---- */
 
@@ -89,6 +91,28 @@ void hv__tcp_accept_ready(hio_t *io) {
         }
         if (!take_connection(io, fd, &peer, peer_len)) return;
     }
+}
+
+/* The listener is out of the backend by now. A wake-up may have been spent on this loop alone, for a
+ * connection that nobody else would be woken for: whoever is in the queue is taken in here. */
+static void accept_last(hv__defer_t *work) {
+    hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    for (int i = 0; i < LAST_ACCEPTS_MAX && io->state == HIO_LISTENING; i++) {
+        hsock_addr_t peer;
+        socklen_t peer_len;
+        int fd = hsock_accept(io_fd(io), &peer, &peer_len);
+        if (fd < 0 && is_peers_failure(fd)) continue;
+        if (fd < 0) break;
+        take_connection(io, fd, &peer, peer_len);
+    }
+    hio_close(io);
+}
+
+int hio_stop_accepting(hio_t *io) {
+    if (io->state != HIO_LISTENING) return HV_ECLOSED;
+    hio_read_stop(io);
+    hv__defer(io_loop(io), &io->work, accept_last);
+    return 0;
 }
 
 static hio_t *listen_on(hloop_t *loop, int fd, hsock_kind_e kind, haccept_cb on_accept, int flags) {

@@ -138,7 +138,7 @@ static void watch_threads(hworker_t *worker, int signal_fd) {
 }
 
 static int run_threads(void) {
-    hworker_facts_t facts = {.control_fd = -1, .drain_timeout_ms = DRAIN_TIMEOUT_MS};
+    hworker_facts_t facts = {.control_fd = -1, .ask_fd = -1, .drain_timeout_ms = DRAIN_TIMEOUT_MS};
     hworker_t *worker = hv__worker_new(&facts);
     int signal_fd = hv__master_open_signals();
     group.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -62,12 +62,16 @@ hmaster_t *hmaster_new(const hmaster_options_t *options) {
     own->restart_calm_ms = or_default(own->restart_calm_ms, 10000);
     master->child_max = own->workers * GENERATIONS_MAX;
     master->children = hv__calloc((size_t)master->child_max, sizeof(*master->children));
-    master->polls = hv__calloc((size_t)master->child_max + 2, sizeof(*master->polls));
+    master->polls = hv__calloc((size_t)master->child_max * 2 + 2, sizeof(*master->polls));
     master->slots = hv__calloc((size_t)own->workers, sizeof(*master->slots));
+    master->sockets = hv__calloc(HMASTER_SOCKETS_MAX, sizeof(*master->sockets));
+    for (int i = 0; master->sockets != NULL && i < HMASTER_SOCKETS_MAX; i++) {
+        master->sockets[i].fd = -1;
+    }
     master->signal_fd = -1;
     master->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (master->children == NULL || master->polls == NULL || master->slots == NULL ||
-        master->command_fd < 0) {
+        master->sockets == NULL || master->command_fd < 0) {
         int reason = master->command_fd < 0 ? errno : ENOMEM;
         hmaster_free(&master);
         errno = reason;
@@ -75,19 +79,12 @@ hmaster_t *hmaster_new(const hmaster_options_t *options) {
     return master;
 }
 
-/* The file of a unix socket goes with its listener. */
 static void close_listeners(hmaster_t *master) {
     for (int i = 0; i < master->listener_count; i++) {
-        sockaddr_u addr;
-        socklen_t len = sizeof(addr);
-        memset(&addr, 0, sizeof(addr));
-        if (getsockname(master->listen_fds[i], &addr.sa, &len) == 0 &&
-            addr.sa.sa_family == AF_UNIX && addr.sun.sun_path[0] == '/') {
-            unlink(addr.sun.sun_path);
-        }
-        close(master->listen_fds[i]);
+        hv__master_close_socket(master->listen_fds[i]);
     }
     master->listener_count = 0;
+    if (master->sockets != NULL) hv__master_sweep_sockets(master, true);
 }
 
 void hmaster_free(hmaster_t **master_ptr) {
@@ -100,6 +97,7 @@ void hmaster_free(hmaster_t **master_ptr) {
     hv__free(master->children);
     hv__free(master->polls);
     hv__free(master->slots);
+    hv__free(master->sockets);
     hv__free(master);
 }
 
@@ -313,6 +311,15 @@ static void check_ready(hmaster_t *master) {
     }
 }
 
+/* A socket that no worker of the generation that serves has asked for goes when those before have
+ * left, and not while one is missing that may ask for it. */
+static void drop_sockets(hmaster_t *master) {
+    bool is_settled = master->state == MASTER_RUNNING &&
+                      master->child_count == master->options.workers &&
+                      count_ready(master, master->generation) == master->options.workers;
+    if (is_settled) hv__master_sweep_sockets(master, false);
+}
+
 /* ---- What happens ---- */
 
 static void on_child_ended(hmaster_t *master, const hv__child_t *child, int wait_status) {
@@ -408,11 +415,13 @@ static void wait_and_read(hmaster_t *master) {
     polls[count++] = (struct pollfd){.fd = master->command_fd, .events = POLLIN};
     for (int i = 0; i < master->child_count; i++) {
         polls[count++] = (struct pollfd){.fd = master->children[i].control_fd, .events = POLLIN};
+        polls[count++] = (struct pollfd){.fd = master->children[i].ask_fd, .events = POLLIN};
     }
     if (poll(polls, count, next_timeout_ms(master)) < 0) return; /* EINTR */
     /* The children first: what is read below may change their table. */
     for (int i = 0; i < master->child_count; i++) {
-        if (polls[i + 2].revents != 0) hv__child_listen(master, &master->children[i]);
+        if (polls[2 * i + 2].revents != 0) hv__child_listen(master, &master->children[i]);
+        if (polls[2 * i + 3].revents != 0) hv__child_answer(master, &master->children[i]);
     }
     if (polls[0].revents != 0) read_signals(master);
     if (polls[1].revents != 0) read_commands(master);
@@ -439,6 +448,7 @@ static void run(hmaster_t *master) {
         reap_children(master);
         kill_late(master);
         check_ready(master);
+        drop_sockets(master);
         start_due(master);
     }
 }

@@ -28,6 +28,11 @@ static void reset_signals(const sigset_t *mask) {
 static void close_masters_descriptors(hmaster_t *master) {
     for (int i = 0; i < master->child_count; i++) {
         if (master->children[i].control_fd >= 0) close(master->children[i].control_fd);
+        if (master->children[i].ask_fd >= 0) close(master->children[i].ask_fd);
+    }
+    for (int i = 0; i < HMASTER_SOCKETS_MAX; i++) {
+        if (master->sockets[i].fd >= 0) close(master->sockets[i].fd);
+        master->sockets[i].fd = -1;
     }
     close(master->signal_fd);
     close(master->command_fd);
@@ -35,7 +40,8 @@ static void close_masters_descriptors(hmaster_t *master) {
     master->child_count = 0;
 }
 
-static _Noreturn void be_worker(hmaster_t *master, int slot, int generation, int control_fd) {
+static _Noreturn void be_worker(hmaster_t *master, int slot, int generation, int control_fd,
+                                int ask_fd) {
     close_masters_descriptors(master);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != master->pid) _exit(0); /* it has died before the line above */
@@ -45,6 +51,7 @@ static _Noreturn void be_worker(hmaster_t *master, int slot, int generation, int
         .index = slot,
         .generation = generation,
         .control_fd = control_fd,
+        .ask_fd = ask_fd,
         .listen_fds = master->listen_fds,
         .listener_count = master->listener_count,
         .drain_timeout_ms = master->options.drain_timeout_ms,
@@ -56,22 +63,35 @@ static _Noreturn void be_worker(hmaster_t *master, int slot, int generation, int
     exit(0);
 }
 
+/* Ours first. */
+static int open_pairs(int ends[2], int ask_ends[2]) {
+    int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+    if (socketpair(AF_UNIX, SOCK_STREAM | flags, 0, ends) != 0) return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | flags, 0, ask_ends) == 0) return 0;
+    int code = -errno;
+    close(ends[0]);
+    close(ends[1]);
+    return code;
+}
+
 int hv__child_start(hmaster_t *master, int slot, int generation) {
     if (master->child_count == master->child_max) return HV_ELIMIT;
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-        return -errno;
-    }
+    int ends[2], ask_ends[2];
+    int code = open_pairs(ends, ask_ends);
+    if (code != 0) return code;
     fflush(NULL); /* or both processes would write what is buffered */
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        be_worker(master, slot, generation, ends[1]);
+        close(ask_ends[0]);
+        be_worker(master, slot, generation, ends[1], ask_ends[1]);
     }
-    int code = pid < 0 ? -errno : 0;
+    code = pid < 0 ? -errno : 0;
     close(ends[1]);
+    close(ask_ends[1]);
     if (code != 0) {
         close(ends[0]);
+        close(ask_ends[0]);
         return code;
     }
     uint64_t now = hclock_mono_us();
@@ -80,6 +100,7 @@ int hv__child_start(hmaster_t *master, int slot, int generation) {
         .slot = slot,
         .generation = generation,
         .control_fd = ends[0],
+        .ask_fd = ask_ends[0],
         .started_us = now,
         .deadline_us = now + (uint64_t)master->options.ready_timeout_ms * 1000,
     };
@@ -100,7 +121,6 @@ void hv__child_leave(hmaster_t *master, hv__child_t *child) {
 }
 
 void hv__child_listen(hmaster_t *master, hv__child_t *child) {
-    (void)master;
     if (child->control_fd < 0) return;
     char said[16];
     ssize_t bytes = recv(child->control_fd, said, sizeof(said), 0);
@@ -110,6 +130,9 @@ void hv__child_listen(hmaster_t *master, hv__child_t *child) {
     }
     for (ssize_t i = 0; i < bytes; i++) {
         if (said[i] == HWORKER_SAYS_ATTACHED) child->is_attached = true;
+        if (said[i] == HWORKER_WANTS_RELOAD && child->phase != CHILD_LEAVING) {
+            hmaster_reload(master);
+        }
         if (said[i] == HWORKER_SAYS_READY && child->phase == CHILD_STARTING) {
             child->phase = CHILD_READY;
             child->deadline_us = 0;
@@ -127,6 +150,7 @@ bool hv__child_reap(hmaster_t *master, hv__child_t *ended, int *wait_status) {
         HV_DASSERT(pid < 0 || pid == child->pid);
         hv__child_listen(master, child); /* ready and gone in one moment is still ready */
         if (child->control_fd >= 0) close(child->control_fd);
+        if (child->ask_fd >= 0) close(child->ask_fd);
         *ended = *child;
         *child = master->children[--master->child_count];
         return true;

@@ -19,6 +19,8 @@ typedef struct hv__child_s {
     int slot;
     int generation;
     int control_fd; /* -1 once it has closed its side */
+    int ask_fd;     /* the same; what it asks for is hworker_ask_t */
+    uint64_t sockets; /* 1 << number of each shared socket it has asked for */
     child_phase_e phase;
     bool is_attached;     /* drains by message; else by SIGTERM */
     uint64_t started_us;
@@ -29,6 +31,15 @@ typedef struct hv__slot_s {
     int failures;           /* in a row */
     uint64_t restart_at_us; /* 0: nothing to start */
 } hv__slot_t;
+
+#define HMASTER_SOCKETS_MAX 64
+
+/* A socket that a worker has asked for. It stays open while a worker wants it, through crashes and
+ * reloads, so that nobody who connects is turned away. */
+typedef struct hv__socket_s {
+    int fd; /* -1: free */
+    hworker_ask_t key;
+} hv__socket_t;
 
 typedef enum {
     MASTER_IDLE,
@@ -42,11 +53,12 @@ struct hmaster_s {
     hmaster_options_t options;
     int listen_fds[HMASTER_LISTENERS_MAX];
     int listener_count;
+    hv__socket_t *sockets; /* HMASTER_SOCKETS_MAX */
     hv__child_t *children;
     int child_count;
     int child_max;
     hv__slot_t *slots;
-    struct pollfd *polls; /* child_max + 2 */
+    struct pollfd *polls; /* 2 for each child, and 2 */
     master_state_e state;
     int generation; /* the one that serves */
     bool is_reload_wanted;
@@ -61,6 +73,12 @@ struct hmaster_s {
 
 /* Forks a worker. Returns 0 or a negative code. */
 int hv__child_start(hmaster_t *master, int slot, int generation);
+/* Answers what it asks for. */
+void hv__child_answer(hmaster_t *master, hv__child_t *child);
+/* Closes the sockets that nobody wants any more; or all of them. */
+void hv__master_sweep_sockets(hmaster_t *master, bool all);
+/* Closes a socket and, where it has one, removes its file. */
+void hv__master_close_socket(int fd);
 /* Tells it to finish, within the drain timeout. */
 void hv__child_leave(hmaster_t *master, hv__child_t *child);
 /* Reads what it has to say. */

@@ -35,13 +35,32 @@ pid_t hv__pidfile_holder(const char *path);
 enum {
     HWORKER_SAYS_READY    = 'R', /* worker to master */
     HWORKER_SAYS_ATTACHED = 'A', /* worker to master: a loop listens to HWORKER_MUST_DRAIN */
+    HWORKER_WANTS_RELOAD  = 'L', /* worker to master: for all of them */
     HWORKER_MUST_DRAIN    = 'D', /* master to worker */
 };
+
+/* What a worker asks on its second socket, which keeps messages apart: for a socket that the
+ * workers share. Both processes are the same program. */
+typedef struct hworker_ask_s {
+    uint32_t serial;  /* comes back with the answer */
+    uint32_t ordinal; /* of port 0: how many of that host the worker has asked for before */
+    int32_t port;
+    int32_t backlog;
+    int32_t flags;
+    char host[MAX_PATH];
+} hworker_ask_t;
+
+/* The descriptor travels beside it where code is 0. */
+typedef struct hworker_answer_s {
+    uint32_t serial;
+    int32_t code;
+} hworker_answer_t;
 
 typedef struct hworker_facts_s {
     int index;
     int generation;
     int control_fd; /* -1: a worker without a process of its own */
+    int ask_fd;     /* -1: as above */
     const int *listen_fds;
     int listener_count;
     uint32_t drain_timeout_ms;
@@ -53,6 +72,12 @@ hworker_t *hv__worker_new(const hworker_facts_t *facts);
 void hv__worker_free(hworker_t *worker);
 /* Has every attached loop drained. Returns how many there are. Any thread. */
 int hv__worker_drain(hworker_t *worker);
+
+/* Asks the master for a socket; fills in what tells the question from others. Returns the descriptor
+ * or a negative code. Any thread. */
+int hv__worker_ask(int ask_fd, hworker_ask_t *ask);
+/* Opens what is asked for. Returns the descriptor or a negative code. */
+int hv__worker_open_socket(const hworker_ask_t *ask);
 
 /* ---- Master ---- */
 

@@ -1,4 +1,4 @@
-/* hworker.c - the worker's side. One byte each way on a socket pair: the worker says that it is
+/* hworker.c - the worker's side of the life under a master. One byte each way on a socket pair: the worker says that it is
  * attached and ready, the master that it must drain. The end of that socket means that the master
  * has died, which is answered by draining too: otherwise orphans would hold the port for ever.
  *
@@ -76,6 +76,8 @@ static void say(hworker_t *worker, char byte) {
     ssize_t sent = send(worker->facts.control_fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != 1) hlogw("worker[%d] cannot tell its master '%c'", worker->facts.index, byte);
 }
+
+void hworker_reload(hworker_t *worker) { say(worker, HWORKER_WANTS_RELOAD); }
 
 void hworker_ready(hworker_t *worker) {
     if (atomic_exchange(&worker->is_ready, true)) return;
@@ -243,15 +245,33 @@ void hworker_detach(hworker_t *worker, hloop_t *loop) {
 
 /* ---- Listeners ---- */
 
-hio_t *hworker_accept(hworker_t *worker, hloop_t *loop, int listener, haccept_cb on_accept) {
+int hworker_listen_fd(hworker_t *worker, int listener) {
     pthread_mutex_lock(&worker->lock);
     bool is_known = listener >= 0 && listener < worker->facts.listener_count;
-    int fd = is_known ? fcntl(worker->listen_fds[listener], F_DUPFD_CLOEXEC, 3) : -1;
+    int fd = is_known ? fcntl(worker->listen_fds[listener], F_DUPFD_CLOEXEC, 3) : HV_ENOTFOUND;
+    if (is_known && fd < 0) fd = -errno;
     pthread_mutex_unlock(&worker->lock);
+    return fd;
+}
+
+hio_t *hworker_accept(hworker_t *worker, hloop_t *loop, int listener, haccept_cb on_accept) {
+    int fd = hworker_listen_fd(worker, listener);
     /* Where there is none, what is asked of the loop fails with a reason of its own. */
     hio_t *io = haccept(loop, fd, on_accept);
     if (io == NULL && fd >= 0) close(fd);
     return io;
+}
+
+int hworker_listen(hworker_t *worker, const char *host, int port, int backlog, int flags) {
+    hworker_ask_t ask;
+    memset(&ask, 0, sizeof(ask));
+    if (strlen(host) >= sizeof(ask.host)) return HV_EINVAL;
+    memcpy(ask.host, host, strlen(host));
+    ask.port = port;
+    ask.backlog = backlog;
+    ask.flags = flags;
+    int ask_fd = worker->facts.ask_fd;
+    return ask_fd >= 0 ? hv__worker_ask(ask_fd, &ask) : hv__worker_open_socket(&ask);
 }
 
 /* The listener leaves the loop's set first. A wake-up may then already have been spent on this

@@ -35,6 +35,7 @@ static int set_up(void **state) {
     hworker_facts_t facts = {.index = 3,
                              .generation = 7,
                              .control_fd = ends[1],
+                             .ask_fd = -1,
                              .listen_fds = &listen_fd,
                              .listener_count = 1,
                              .drain_timeout_ms = 20};
