@@ -71,13 +71,13 @@ static hfs_req_t *make(hloop_t *loop, int (*operate)(hfs_req_t *req), const char
 }
 
 static void run(hpool_work_t *work) {
-    hfs_req_t *req = (hfs_req_t *)((char *)work - offsetof(hfs_req_t, work));
+    hfs_req_t *req = HV_CONTAINER_OF(work, hfs_req_t, work);
     req->error = req->operate(req);
     HV_ASSERT(req->error <= 0);
 }
 
 static void done(hpool_work_t *work, int status) {
-    hfs_req_t *req = (hfs_req_t *)((char *)work - offsetof(hfs_req_t, work));
+    hfs_req_t *req = HV_CONTAINER_OF(work, hfs_req_t, work);
     if (status != 0) req->error = status;
     if (req->error != 0) req->result = 0;
     /* Before the call, so that a loop that ends with the last request ends. */

@@ -102,7 +102,7 @@ static void sweep(watching_t *self) {
 }
 
 static void on_ready(hevent_t *ev) {
-    watching_t *self = (watching_t *)((char *)ev - offsetof(watching_t, watcher));
+    watching_t *self = HV_CONTAINER_OF(ev, watching_t, watcher);
     _Alignas(struct inotify_event) char buf[READ_BYTES];
     ssize_t len;
     do {
@@ -143,7 +143,6 @@ static int open_watcher(watching_t *self, hloop_t *loop) {
     hv__watcher_t *watcher = &self->watcher;
     hv__event_init(loop, &watcher->node.ev, HEVENT_TYPE_IO, on_ready);
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
-    watcher->tag = watcher->node.ev.event_id;
     watcher->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watcher->fd < 0) return -errno;
     int code = hv__watcher_add(loop, watcher);

@@ -172,7 +172,6 @@ static int open_watcher(hpool_t *pool, hloop_t *loop) {
     hv__watcher_t *watcher = &pool->watcher;
     hv__event_init(loop, &watcher->node.ev, HEVENT_TYPE_IO, on_results);
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
-    watcher->tag = watcher->node.ev.event_id;
     watcher->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (watcher->fd < 0) return -errno;
     int code = hv__watcher_add(loop, watcher);

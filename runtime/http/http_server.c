@@ -291,8 +291,7 @@ void hv__http_server_free_unused(hhttp_server_t *server) {
 }
 
 static void report_closed(hv__defer_t *work) {
-    hhttp_server_t *server =
-        (hhttp_server_t *)(void *)((char *)work - offsetof(hhttp_server_t, close_work));
+    hhttp_server_t *server = HV_CONTAINER_OF(work, hhttp_server_t, close_work);
     if (server->on_close != NULL) {
         HV_DISPATCH(server->loop, server->on_close(server, server->close_userdata));
     }

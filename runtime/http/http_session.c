@@ -463,7 +463,7 @@ static void resume(http_conn_t *conn) {
 
 /* What the API has put off. */
 static void go_on(hv__defer_t *work) {
-    http_conn_t *conn = (http_conn_t *)(void *)((char *)work - offsetof(http_conn_t, work));
+    http_conn_t *conn = HV_CONTAINER_OF(work, http_conn_t, work);
     hhttp_request_t *req = conn->req;
     if (conn->state == HTTP_CLOSED) return;
     if (conn->state == HTTP_LINGER) {

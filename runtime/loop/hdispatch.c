@@ -125,54 +125,28 @@ int hv__dispatch_pending(hloop_t *loop) {
 void hv__defer(hloop_t *loop, hv__defer_t *work, void (*run)(hv__defer_t *self)) {
     if (work->run != NULL) return;
     work->run = run;
-    work->next = NULL;
-    if (loop->deferred.last != NULL) {
-        loop->deferred.last->next = work;
-    } else {
-        loop->deferred.first = work;
-    }
-    loop->deferred.last = work;
-}
-
-/* Returns whether it was in that list. */
-static int unlink_work(hv__list_of_work_t *list, hv__defer_t *work) {
-    hv__defer_t *before = NULL;
-    for (hv__defer_t *at = list->first; at != NULL; before = at, at = at->next) {
-        if (at != work) continue;
-        if (before != NULL) {
-            before->next = work->next;
-        } else {
-            list->first = work->next;
-        }
-        if (list->last == work) list->last = before;
-        return 1;
-    }
-    return 0;
+    hlist_push(&loop->deferred, &work->link);
 }
 
 void hv__defer_cancel(hloop_t *loop, hv__defer_t *work) {
     if (work->run == NULL) return;
-    int is_found = unlink_work(&loop->deferred, work) || unlink_work(&loop->running, work);
+    int is_found = hlist_remove(&loop->deferred, &work->link) ||
+                   hlist_remove(&loop->running, &work->link);
     HV_ASSERT(is_found);
     work->run = NULL;
-    work->next = NULL;
 }
 
 int hv__dispatch_deferred(hloop_t *loop) {
     int count = 0;
+    HV_DASSERT(loop->running.first == NULL);
     /* What is put off from now on belongs to the next pass. */
-    loop->running = loop->deferred;
-    loop->deferred = (hv__list_of_work_t){NULL, NULL};
-    while (loop->running.first != NULL) {
-        hv__defer_t *work = loop->running.first;
-        loop->running.first = work->next;
+    loop->running = hlist_take(&loop->deferred);
+    for (hlink_t *link; (link = hlist_shift(&loop->running)) != NULL; count++) {
+        hv__defer_t *work = HV_CONTAINER_OF(link, hv__defer_t, link);
         void (*run)(hv__defer_t *) = work->run;
         work->run = NULL;
-        work->next = NULL;
         run(work);
-        count++;
     }
-    loop->running.last = NULL;
     return count;
 }
 

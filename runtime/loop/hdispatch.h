@@ -5,6 +5,7 @@
 
 #include "hassert.h"
 #include "hevent.h"
+#include "hlist.h"
 
 /* Calls a function of the user's: HV_DISPATCH(loop, on_request(req, userdata)). Only from code that
  * the dispatcher itself has called. After it, assume anything: re-check every object. */
@@ -16,7 +17,7 @@
 
 /* A piece of work put off; part of the object it works on. */
 typedef struct hv__defer_s {
-    struct hv__defer_s *next;
+    hlink_t link;
     void (*run)(struct hv__defer_s *self); /* NULL while it is not queued */
 } hv__defer_t;
 

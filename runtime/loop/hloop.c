@@ -123,6 +123,15 @@ int hv__loop_is_ending(const hloop_t *loop) {
 
 /* ---- Watchers ---- */
 
+uint32_t hv__watcher_new_tag(void) {
+    static _Atomic uint32_t last_tag;
+    uint32_t tag;
+    do {
+        tag = atomic_fetch_add_explicit(&last_tag, 1, memory_order_relaxed) + 1;
+    } while (tag == 0);
+    return tag;
+}
+
 int hv__watcher_add(hloop_t *loop, hv__watcher_t *watcher) {
     int fd = watcher->fd;
     if (fd >= loop->watcher_cap) {
@@ -135,7 +144,7 @@ int hv__watcher_add(hloop_t *loop, hv__watcher_t *watcher) {
         loop->watcher_cap = cap;
     }
     HV_ASSERT(loop->watchers[fd] == NULL);
-    if (watcher->tag == 0) watcher->tag = watcher->node.ev.event_id;
+    if (watcher->tag == 0) watcher->tag = hv__watcher_new_tag();
     loop->watchers[fd] = watcher;
     watcher->interest = watcher->ready = 0;
     return 0;

@@ -38,7 +38,7 @@ enum {
 typedef struct hv__watcher_s {
     hv__node_t node;
     int fd;
-    uint32_t tag;     /* comes back with the events; event_id is the user's to change */
+    uint32_t tag;     /* hv__watcher_new_tag: comes back with the events */
     uint8_t interest; /* HPOLL_* as the backend knows them */
     uint8_t ready;    /* HPOLL_* collected in this pass */
 } hv__watcher_t;
@@ -47,11 +47,6 @@ typedef struct hv__list_s {
     hv__node_t *first;
     hv__node_t *last;
 } hv__list_t;
-
-typedef struct hv__list_of_work_s {
-    hv__defer_t *first;
-    hv__defer_t *last;
-} hv__list_of_work_t;
 
 /* What the net room hooks into a loop. */
 typedef struct hv__net_hooks_s {
@@ -112,8 +107,8 @@ struct hloop_s {
     hv__list_t pending[PRIORITY_COUNT];
     uint32_t pending_mask; /* a bit per list that is not empty */
 
-    hv__list_of_work_t deferred; /* for the next call of hv__dispatch_deferred */
-    hv__list_of_work_t running;  /* what is left of the current one */
+    hlist_t deferred; /* hv__defer_t: for the next call of hv__dispatch_deferred */
+    hlist_t running;  /* what is left of the current one */
 
     hidle_t *idles;
     hidle_t *idle_cursor; /* the next one to call, kept while one is called */
@@ -162,7 +157,11 @@ void hv__event_init(hloop_t *loop, hevent_t *ev, hevent_type_e type, hevent_cb c
 /* Counts a handle in and out; again and again is allowed. */
 void hv__event_activate(hevent_t *ev);
 void hv__event_deactivate(hevent_t *ev);
-/* Registers a watcher under its descriptor. Returns 0 or HV_ENOMEM. */
+/* A number that tells what comes from a descriptor from what came of its last owner. No other
+ * watcher of the process has it, so it is also the id that other threads know an io by. */
+uint32_t hv__watcher_new_tag(void);
+/* Registers a watcher under its descriptor, with a tag of its own unless it has one. Returns 0 or
+ * HV_ENOMEM. */
 int hv__watcher_add(hloop_t *loop, hv__watcher_t *watcher);
 /* Changes what a registered watcher waits for. Returns 0 or a negative code. */
 int hv__watcher_set(hv__watcher_t *watcher, unsigned interest);

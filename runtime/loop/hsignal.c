@@ -59,7 +59,7 @@ static int open_descriptor(hloop_t *loop) {
     hv__watcher_t *watcher = &loop->signal_watcher;
     hv__event_init(loop, &watcher->node.ev, HEVENT_TYPE_IO, on_signal_ready);
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
-    watcher->tag = watcher->node.ev.event_id;
+    watcher->tag = hv__watcher_new_tag();
     watcher->fd = signalfd(-1, &loop->signals_watched, SFD_NONBLOCK | SFD_CLOEXEC);
     if (watcher->fd < 0) return -errno;
     int code = hv__watcher_add(loop, watcher);

@@ -25,7 +25,6 @@ int hv__wake_open(hloop_t *loop) {
     watcher->node.ev.flags |= HEVENT_FLAG_INTERNAL;
     watcher->node.ev.priority = HEVENT_HIGHEST_PRIORITY;
     watcher->fd = fd;
-    watcher->tag = watcher->node.ev.event_id;
     int code = hv__watcher_add(loop, watcher);
     if (code == 0) code = hv__watcher_set(watcher, HPOLL_READ);
     if (code != 0) {

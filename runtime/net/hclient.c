@@ -121,7 +121,7 @@ static void on_io_connect(hio_t *io) {
 }
 
 static void on_failure(hv__defer_t *work) {
-    hclient_t *client = (hclient_t *)(void *)((char *)work - offsetof(hclient_t, failure));
+    hclient_t *client = HV_CONTAINER_OF(work, hclient_t, failure);
     if (client->is_started) ended(client, client->error);
 }
 

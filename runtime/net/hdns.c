@@ -79,7 +79,7 @@ static void destroy(hdns_query_t *query) {
 }
 
 static void report(hv__defer_t *work) {
-    hdns_query_t *query = (hdns_query_t *)(void *)((char *)work - offsetof(hdns_query_t, work));
+    hdns_query_t *query = HV_CONTAINER_OF(work, hdns_query_t, work);
     HV_ASSERT(query->state == QUERY_ENDED);
     query->state = QUERY_REPORTING;
     hdns_result_t result = {

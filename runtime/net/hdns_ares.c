@@ -216,8 +216,7 @@ void hdns_channel_close(hdns_channel_t *channel) {
 
 /* Runs when no c-ares call is on the stack. */
 static void end_all(hv__defer_t *work) {
-    hdns_channel_t *channel =
-        (hdns_channel_t *)(void *)((char *)work - offsetof(hdns_channel_t, work));
+    hdns_channel_t *channel = HV_CONTAINER_OF(work, hdns_channel_t, work);
     /* A lookup begun since is spared, unless there was a failure. */
     if (channel->failure == 0 && channel->lookups > channel->abandoned) return;
     ares_cancel(channel->ares);

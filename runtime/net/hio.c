@@ -1,8 +1,6 @@
-/* hio.c - the life of an io: made, registered, moved between loops, closed; and the end of a pass,
- * where queues are flushed and closed ios reported. */
+/* hio.c - the life of an io: made, registered, closed; and the end of a pass, where queues are flushed
+ * and closed ios reported. Moving to another loop is in hio_move.c. */
 #include "hnet_int.h"
-
-static _Atomic uint32_t last_io_id;
 
 /* ---- What a loop keeps ---- */
 
@@ -130,14 +128,6 @@ static void on_ready(hevent_t *ev) {
 
 /* ---- Making ---- */
 
-uint32_t hv__io_new_tag(void) {
-    uint32_t tag;
-    do {
-        tag = atomic_fetch_add_explicit(&last_io_id, 1, memory_order_relaxed) + 1;
-    } while (tag == 0);
-    return tag;
-}
-
 hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
     if (hv__net_of(loop) == NULL) return NULL;
     if (!loop->is_running) hloop_update_time(loop); /* the stamps below are of now */
@@ -147,7 +137,7 @@ hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
         return NULL;
     }
     hv__event_init(loop, &io->watcher.node.ev, HEVENT_TYPE_IO, on_ready);
-    io->watcher.tag = hv__io_new_tag();
+    io->watcher.tag = hv__watcher_new_tag();
     io->watcher.fd = fd;
     io->state = (uint8_t)state;
     io->kind = (uint8_t)kind;
@@ -168,6 +158,10 @@ hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state) {
     return io;
 }
 
+hio_t *hv__io_of_watcher(hv__watcher_t *watcher) {
+    return watcher != NULL && watcher->node.ev.cb == on_ready ? (hio_t *)watcher : NULL;
+}
+
 hio_ext_t *hv__io_ext(hio_t *io) {
     if (io->ext != NULL) return io->ext;
     io->ext = hv__calloc(1, sizeof *io->ext);
@@ -181,10 +175,10 @@ hio_ext_t *hv__io_ext(hio_t *io) {
 
 hio_t *hio_get(hloop_t *loop, int fd) {
     hv__watcher_t *watcher = hv__watcher_find(loop, fd);
-    if (watcher != NULL && watcher->node.ev.cb == on_ready) return (hio_t *)watcher;
     if (watcher != NULL) {
-        loop->last_error = -EBADF; /* the loop's own */
-        return NULL;
+        hio_t *known = hv__io_of_watcher(watcher);
+        if (known == NULL) loop->last_error = -EBADF; /* the loop's own */
+        return known;
     }
     hsock_kind_e kind = hsock_kind(fd);
     if (kind == HSOCK_KIND_BAD) {
@@ -235,13 +229,11 @@ void hclose(hloop_t *loop, int fd) {
 
 /* ---- Closing ---- */
 
-static void clear_timers_and_work(hio_t *io) {
+void hv__io_stop_work(hio_t *io) {
     hv__defer_cancel(io_loop(io), &io->work);
     hv__io_timeouts_stop(io);
     if (io->ext != NULL) hv__connect_stop(io);
 }
-
-static void await_close(hio_t *io);
 
 /* Nothing more will be sent or read: the io waits for its close callback. */
 static void become_dead(hio_t *io) {
@@ -256,21 +248,9 @@ static void become_dead(hio_t *io) {
     io->state = HIO_DEAD;
     io->flags &= ~(uint32_t)HIO_FLAG_READING;
     if (net->current == io) net->cork_len = net->plain_len = 0;
-    clear_timers_and_work(io);
+    hv__io_stop_work(io);
     hbuf_deinit(&io->queue);
-    await_close(io);
-}
-
-/* Puts a dead io where the end of the pass reports it. */
-static void await_close(hio_t *io) {
-    hnet_t *net = io_net(io);
-    io->next_closing = NULL;
-    if (net->closing_last != NULL) {
-        net->closing_last->next_closing = io;
-    } else {
-        net->closing = io;
-    }
-    net->closing_last = io;
+    hlist_push(&net->closing, &io->closing_link);
 }
 
 void hv__io_fail(hio_t *io, int code) {
@@ -363,35 +343,29 @@ static void finish_close(hio_t *io) {
 
 /* ---- The end of a pass ---- */
 
-static void leave_dirty_list(hio_t *io) {
+void hv__io_leave_lists(hio_t *io) {
     hnet_t *net = io_net(io);
-    hio_t **heads[] = {&net->dirty, &net->flushing};
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-        hio_t *before = NULL;
-        for (hio_t *at = *heads[i]; at != NULL; before = at, at = at->next_dirty) {
-            if (at != io) continue;
-            if (before != NULL) {
-                before->next_dirty = io->next_dirty;
-            } else {
-                *heads[i] = io->next_dirty;
-            }
-            if (net->dirty_last == io) net->dirty_last = before;
-            break;
-        }
+    if (io->flags & HIO_FLAG_DIRTY) {
+        int is_found = hlist_remove(&net->dirty, &io->dirty_link) ||
+                       hlist_remove(&net->flushing, &io->dirty_link);
+        HV_ASSERT(is_found);
+        io->flags &= ~(uint32_t)HIO_FLAG_DIRTY;
     }
-    io->flags &= ~(uint32_t)HIO_FLAG_DIRTY;
+    if (io->state == HIO_DEAD) {
+        int is_found = hlist_remove(&net->closing, &io->closing_link) ||
+                       hlist_remove(&net->reporting, &io->closing_link);
+        HV_ASSERT(is_found);
+    }
 }
 
 /* What becomes dirty again meanwhile is left for the next pass: a writer that goes on in its own
  * on_write keeps nobody waiting. */
 static int flush_dirty(hnet_t *net) {
     int count = 0;
-    HV_DASSERT(net->flushing == NULL);
-    net->flushing = net->dirty;
-    net->dirty = net->dirty_last = NULL;
-    while (net->flushing != NULL) {
-        hio_t *io = net->flushing;
-        net->flushing = io->next_dirty;
+    HV_DASSERT(net->flushing.first == NULL);
+    net->flushing = hlist_take(&net->dirty);
+    for (hlink_t *link; (link = hlist_shift(&net->flushing)) != NULL;) {
+        hio_t *io = HV_CONTAINER_OF(link, hio_t, dirty_link);
         io->flags &= ~(uint32_t)HIO_FLAG_DIRTY;
         if (io->state == HIO_DEAD) continue;
         hv__io_enter(io);
@@ -404,35 +378,14 @@ static int flush_dirty(hnet_t *net) {
     return count;
 }
 
-static void leave_closing_list(hio_t *io) {
-    hnet_t *net = io_net(io);
-    hio_t **heads[] = {&net->closing, &net->reporting};
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-        hio_t *before = NULL;
-        for (hio_t *at = *heads[i]; at != NULL; before = at, at = at->next_closing) {
-            if (at != io) continue;
-            if (before != NULL) {
-                before->next_closing = io->next_closing;
-            } else {
-                *heads[i] = io->next_closing;
-            }
-            if (net->closing_last == io) net->closing_last = before;
-            break;
-        }
-    }
-}
-
 static int report_closed(hnet_t *net) {
     int count = 0;
-    HV_DASSERT(net->reporting == NULL);
-    net->reporting = net->closing;
-    net->closing = net->closing_last = NULL;
-    while (net->reporting != NULL) {
-        hio_t *io = net->reporting;
-        net->reporting = io->next_closing;
-        if (io->flags & HIO_FLAG_DIRTY) leave_dirty_list(io);
+    HV_DASSERT(net->reporting.first == NULL);
+    net->reporting = hlist_take(&net->closing);
+    for (; net->reporting.first != NULL; count++) {
+        hio_t *io = HV_CONTAINER_OF(net->reporting.first, hio_t, closing_link);
+        hv__io_leave_lists(io);
         finish_close(io);
-        count++;
     }
     return count;
 }
@@ -444,7 +397,7 @@ static int end_of_pass(hloop_t *loop) {
 
 static int has_work(const hloop_t *loop) {
     const hnet_t *net = loop->net;
-    return net->dirty != NULL || net->closing != NULL;
+    return net->dirty.first != NULL || net->closing.first != NULL;
 }
 
 static void close_all(hloop_t *loop) {
@@ -453,9 +406,9 @@ static void close_all(hloop_t *loop) {
     for (int found = 1; found;) {
         found = 0;
         for (int fd = 0; fd < loop->watcher_cap; fd++) {
-            hv__watcher_t *watcher = loop->watchers[fd];
-            if (watcher == NULL || watcher->node.ev.cb != on_ready) continue;
-            hio_abort((hio_t *)watcher);
+            hio_t *io = hv__io_of_watcher(loop->watchers[fd]);
+            if (io == NULL) continue;
+            hio_abort(io);
             found = 1;
         }
         for (hio_t *io; (io = hv__connect_first(net)) != NULL; found = 1) hio_abort(io);
@@ -492,191 +445,3 @@ void hv__io_layer_open(hio_t *io) {
     haccept_cb on_open = io->ext->on_accept != NULL ? io->ext->on_accept : io->ext->on_connect;
     if (on_open != NULL) HV_DISPATCH(loop, on_open(io));
 }
-
-/* ---- Moving between loops ---- */
-
-/* Ends the callback that the io is in, as far as the loop is concerned. */
-static void leave_for_good(hnet_t *net, hio_t *io) {
-    if (io->flags & HIO_FLAG_LAYERED && io->state != HIO_DEAD) {
-        io->ext->layer->flush(io);
-        io->ext->layer->keep(io);
-    }
-    if (net->cork_len > 0) hv__io_flush_cork(io, 0);
-    if (net->nul_at != NULL) *net->nul_at = net->nul_kept;
-    net->nul_at = NULL;
-    if (net->rest_len > 0) {
-        int code = hbuf_append(&io->kept, net->rest, net->rest_len, KEPT_BYTES_MAX);
-        if (code != 0) hv__io_fail(io, code);
-    }
-    net->rest_len = 0;
-    net->current = NULL;
-}
-
-/* An io that has failed already goes along as well: its new loop then calls the close callback. */
-void hio_detach(hio_t *io) {
-    hloop_t *loop = io_loop(io);
-    hnet_t *net = loop->net;
-    HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */
-    if (io->ext != NULL) hv__forward_cut(io);
-    if (net->current == io) leave_for_good(net, io);
-    if (io->state == HIO_DEAD) leave_closing_list(io);
-    clear_timers_and_work(io);
-    if (io->flags & HIO_FLAG_DIRTY) leave_dirty_list(io);
-    hv__unpend(loop, &io->watcher.node);
-    hv__watcher_remove(&io->watcher, 1);
-    hv__event_deactivate(&io->watcher.node.ev);
-    loop->io_count--;
-    io->watcher.node.ev.loop = NULL;
-}
-
-/* Stamps of one loop mean nothing in another. */
-static void stamp_all(hio_t *io) {
-    uint32_t now_ms = hv__loop_stamp_ms(io_loop(io));
-    io->last_read_ms = io->last_write_ms = now_ms;
-    if (io->ext == NULL) return;
-    io->ext->state_stamp_ms = io->ext->heartbeat_stamp_ms = io->ext->read_stamp_ms = now_ms;
-}
-
-void hio_attach(hloop_t *loop, hio_t *io) {
-    HV_ASSERT(io_loop(io) == NULL);
-    if (hv__net_of(loop) == NULL) {
-        hio_close(io); /* last_error tells; there is nothing that could call back */
-        return;
-    }
-    if (!loop->is_running) hloop_update_time(loop);
-    io->watcher.node.ev.loop = loop;
-    io->watcher.node.ev.event_id = loop->next_event_id++;
-    io->watcher.ready = 0;
-    loop->io_count++;
-    hv__event_activate(&io->watcher.node.ev);
-    int code = hv__watcher_add(loop, &io->watcher);
-    if (code != 0 && io->error == 0) io->error = -code;
-    if (code != 0) io->state = HIO_DEAD;
-    if (io->state == HIO_DEAD) {
-        await_close(io);
-        return;
-    }
-    stamp_all(io);
-    io->flags &= ~(uint32_t)(HIO_FLAG_HANGUP | HIO_FLAG_DRAINING);
-    int is_owed = io->flags & HIO_FLAG_WAS_HIGH || (io->ext && io->ext->unreported_bytes > 0);
-    if (hbuf_len(&io->queue) > 0 || is_owed) hv__io_mark_dirty(io);
-    hv__io_timeouts_changed(io);
-    if (io->state == HIO_CONNECTING) {
-        hv__tcp_connect_later(io);
-    } else if (io->flags & HIO_FLAG_READING) {
-        hio_read(io);
-    } else {
-        hv__io_update_interest(io);
-    }
-}
-
-/* ---- Facts ---- */
-
-int hio_fd(const hio_t *io) { return io->watcher.fd; }
-uint32_t hio_id(const hio_t *io) { return io->watcher.tag; }
-int hio_error(const hio_t *io) { return io->error; }
-int hio_is_opened(const hio_t *io) { return io->state < HIO_CLOSING; }
-int hio_is_connected(const hio_t *io) {
-    return io->state == HIO_OPEN && !(io->flags & HIO_FLAG_HANDSHAKING);
-}
-int hio_is_closed(const hio_t *io) { return io->state == HIO_DEAD; }
-void hio_set_context(hio_t *io, void *context) { io->context = context; }
-void *hio_context(const hio_t *io) { return io->context; }
-
-uint32_t hio_idle_ms(const hio_t *io) {
-    uint32_t now = hv__loop_stamp_ms(io_loop(io));
-    uint32_t read = now - io->last_read_ms, written = now - io->last_write_ms;
-    return read < written ? read : written;
-}
-
-hio_type_e hio_type(const hio_t *io) {
-    switch (io->kind) {
-    case HSOCK_KIND_STREAM: return io->flags & HIO_FLAG_LAYERED ? HIO_TYPE_SSL : HIO_TYPE_TCP;
-    case HSOCK_KIND_DATAGRAM: return HIO_TYPE_UDP;
-    case HSOCK_KIND_UNIX:
-    case HSOCK_KIND_PIPE: return HIO_TYPE_PIPE;
-    case HSOCK_KIND_TTY: return HIO_TYPE_STDIO;
-    case HSOCK_KIND_FILE: return io_fd(io) <= 2 ? HIO_TYPE_STDIO : HIO_TYPE_FILE;
-    default: return HIO_TYPE_UNKNOWN;
-    }
-}
-
-static struct sockaddr no_address = {.sa_family = AF_UNSPEC};
-
-struct sockaddr *hio_localaddr(hio_t *io) {
-    /* A closed descriptor may be another socket's by now. */
-    int is_closed = io->state == HIO_DEAD && (io->ext == NULL || io->ext->local == NULL);
-    hio_ext_t *ext = is_closed || io_fd(io) < 0 ? NULL : hv__io_ext(io);
-    if (ext == NULL) return &no_address;
-    if (ext->local == NULL) {
-        ext->local = hv__malloc(sizeof *ext->local);
-        if (ext->local == NULL) {
-            if (io_loop(io) != NULL) io_loop(io)->last_error = HV_ENOMEM;
-            return &no_address;
-        }
-        hsock_local_address(io_fd(io), ext->local);
-    }
-    return &ext->local->sa;
-}
-
-struct sockaddr *hio_peeraddr(hio_t *io) {
-    if (io->peer.sa.sa_family == AF_UNSPEC && io->ext != NULL && io->ext->peer != NULL) {
-        return &io->ext->peer->sa;
-    }
-    return &io->peer.sa;
-}
-
-void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len) {
-    int has_path = addr->sa_family == AF_UNIX && addr_len > offsetof(struct sockaddr_un, sun_path);
-    if (!has_path && addr_len <= sizeof io->peer) {
-        memcpy(&io->peer, addr, addr_len);
-        return;
-    }
-    hio_ext_t *ext = hv__io_ext(io);
-    if (ext == NULL || addr_len > sizeof *ext->peer) return;
-    if (ext->peer == NULL) ext->peer = hv__malloc(sizeof *ext->peer);
-    if (ext->peer == NULL) {
-        if (io_loop(io) != NULL) hv__io_fail(io, HV_ENOMEM);
-        return;
-    }
-    memset(ext->peer, 0, sizeof *ext->peer); /* a path may fill its bytes without a NUL */
-    memcpy(ext->peer, addr, addr_len);
-    ext->peer_len = addr_len;
-    io->peer.sa.sa_family = AF_UNSPEC;
-}
-
-socklen_t hv__io_peer_len(const hio_t *io) {
-    if (io->peer.sa.sa_family == AF_UNIX) return sizeof io->peer.sa.sa_family; /* unnamed */
-    if (io->peer.sa.sa_family == AF_UNSPEC && io->ext != NULL && io->ext->peer != NULL) {
-        return io->ext->peer_len;
-    }
-    return hsock_address_len(&io->peer.sa);
-}
-
-void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_t addr_len) {
-    hv__io_set_peer(io, addr, addr_len);
-}
-
-/* ---- Callbacks ---- */
-
-#define SET_EXT(field, value)             \
-    do {                                  \
-        hio_ext_t *ext = io->ext;         \
-        if (ext == NULL && !(value)) return; \
-        if (ext == NULL) ext = hv__io_ext(io); \
-        if (ext != NULL) ext->field = (value); \
-    } while (0)
-
-void hio_setcb_accept(hio_t *io, haccept_cb on_accept) { SET_EXT(on_accept, on_accept); }
-void hio_setcb_connect(hio_t *io, hconnect_cb on_connect) { SET_EXT(on_connect, on_connect); }
-void hio_setcb_read(hio_t *io, hread_cb on_read) { io->on_read = on_read; }
-void hio_setcb_write(hio_t *io, hwrite_cb on_write) { SET_EXT(on_write, on_write); }
-void hio_setcb_close(hio_t *io, hclose_cb on_close) { io->on_close = on_close; }
-void hio_setcb_drain(hio_t *io, hdrain_cb on_drain) { SET_EXT(on_drain, on_drain); }
-void hio_setcb_eof(hio_t *io, heof_cb on_eof) { io->on_eof = on_eof; }
-
-haccept_cb hio_getcb_accept(const hio_t *io) { return io->ext ? io->ext->on_accept : NULL; }
-hconnect_cb hio_getcb_connect(const hio_t *io) { return io->ext ? io->ext->on_connect : NULL; }
-hread_cb hio_getcb_read(const hio_t *io) { return io->on_read; }
-hwrite_cb hio_getcb_write(const hio_t *io) { return io->ext ? io->ext->on_write : NULL; }
-hclose_cb hio_getcb_close(const hio_t *io) { return io->on_close; }

@@ -204,7 +204,7 @@ void hv__io_read_ready(hio_t *io, unsigned ready) {
 
 /* Goes on where reading was stopped: first with what was kept back. */
 static void go_on(hv__defer_t *work) {
-    hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    hio_t *io = HV_CONTAINER_OF(work, hio_t, work);
     if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYER_DUE) {
         hv__io_begin_layer(io);
         return;

@@ -38,13 +38,7 @@ void hv__io_mark_dirty(hio_t *io) {
     if (io->flags & HIO_FLAG_DIRTY) return;
     hnet_t *net = io_net(io);
     io->flags |= HIO_FLAG_DIRTY;
-    io->next_dirty = NULL;
-    if (net->dirty_last != NULL) {
-        net->dirty_last->next_dirty = io;
-    } else {
-        net->dirty = io;
-    }
-    net->dirty_last = io;
+    hlist_push(&net->dirty, &io->dirty_link);
 }
 
 /* Calls on_write. Only from the dispatcher's side. */
@@ -195,86 +189,6 @@ int hv__io_write_raw(hio_t *io, const void *data, size_t len) { return write_wir
 void hv__io_flush_raw(hio_t *io) {
     if (io->state != HIO_DEAD && corked_len(io) > 0) hv__io_flush_cork(io, 0);
 }
-
-/* ---- From other threads: copied, posted, and resolved again by descriptor and id ---- */
-
-typedef struct posted_write_s {
-    int fd;
-    uint32_t id;
-    int closes;
-    size_t len;
-    char data[];
-} posted_write_t;
-
-/* What was posted while a name was sought has no descriptor; by now the io may have one. */
-static hv__watcher_t *find_posted(hloop_t *loop, int fd, uint32_t id) {
-    if (fd >= 0) {
-        hv__watcher_t *named = hv__watcher_find(loop, fd);
-        return named != NULL && named->tag == id ? named : NULL;
-    }
-    hio_t *io = loop->net != NULL ? hv__connect_find(loop->net, id) : NULL;
-    if (io != NULL) return &io->watcher;
-    for (int at = 0; at < loop->watcher_cap; at++) {
-        hv__watcher_t *watcher = loop->watchers[at];
-        if (watcher != NULL && watcher->tag == id) return watcher;
-    }
-    return NULL;
-}
-
-static void on_posted_write(hevent_t *ev) {
-    posted_write_t *posted = hevent_userdata(ev);
-    hv__watcher_t *watcher = find_posted(ev->loop, posted->fd, posted->id);
-    if (watcher != NULL) {
-        hio_t *io = (hio_t *)watcher;
-        if (posted->closes) {
-            hio_close(io);
-        } else {
-            int code = hio_write(io, posted->data, posted->len);
-            /* The writer was told that it is accepted: a stream with a hole is worse than none. */
-            if (code < 0 && io->kind != HSOCK_KIND_DATAGRAM) hv__io_fail(io, code);
-        }
-    }
-}
-
-static int post(hio_handle_t handle, const void *data, size_t len, int closes) {
-    if (handle.loop == NULL) return HV_ECLOSED;
-    posted_write_t *posted = hv__malloc(sizeof *posted + len);
-    if (posted == NULL) return HV_ENOMEM;
-    posted->fd = handle.fd;
-    posted->id = handle.id;
-    posted->closes = closes;
-    posted->len = len;
-    if (len > 0) memcpy(posted->data, data, len);
-    hevent_t ev = {.cb = on_posted_write, .userdata = posted, .event_id = posted->id};
-    int code = hv__post_owned(handle.loop, &ev, posted);
-    if (code != 0) hv__free(posted);
-    return code;
-}
-
-int hv__io_post(hio_t *io, const void *data, size_t len, int closes) {
-    return post(hio_handle(io), data, len, closes);
-}
-
-/* ---- Handles: the same for who does not know whether the io still is ---- */
-
-hio_handle_t hio_handle(const hio_t *io) {
-    return (hio_handle_t){.loop = io_loop(io), .fd = io_fd(io), .id = io->watcher.tag};
-}
-
-hio_t *hio_of_handle(hio_handle_t handle) {
-    if (handle.loop == NULL) return NULL;
-    HV_DASSERT(hv__loop_is_mine(handle.loop));
-    hio_t *io = (hio_t *)find_posted(handle.loop, handle.fd, handle.id);
-    return io != NULL && io->state != HIO_DEAD ? io : NULL;
-}
-
-int hio_handle_write(hio_handle_t handle, const void *buf, size_t len) {
-    if (len > INT32_MAX) return HV_ELIMIT;
-    int code = post(handle, buf, len, 0);
-    return code != 0 ? code : (int)len;
-}
-
-int hio_handle_close(hio_handle_t handle) { return post(handle, NULL, 0, 1); }
 
 /* ---- API ---- */
 

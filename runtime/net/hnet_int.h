@@ -33,29 +33,33 @@ enum { HIO_CONNECTING, HIO_LISTENING, HIO_OPEN, HIO_CLOSING, HIO_DEAD };
 enum { READ_STREAM, READ_ONCE, READ_LENGTH, READ_DELIMITER };
 
 enum {
-    HIO_FLAG_READING        = 0x0001, /* the user wants read callbacks */
-    HIO_FLAG_EOF            = 0x0002, /* the peer has ended its side */
-    HIO_FLAG_HANGUP         = 0x0004, /* out of the backend until reading goes on */
-    HIO_FLAG_SHUT_WANTED    = 0x0008,
-    HIO_FLAG_SHUT           = 0x0010,
-    HIO_FLAG_WAS_HIGH       = 0x0020, /* on_drain is owed */
-    HIO_FLAG_DIRTY          = 0x0040, /* in net->dirty */
-    HIO_FLAG_STAYS_OPEN     = 0x0080, /* descriptors 0, 1 and 2 */
-    HIO_FLAG_CLOSE_ON_RESET = 0x0100,
-    HIO_FLAG_ALWAYS_READY   = 0x0200, /* a regular file: the backend refuses it */
-    HIO_FLAG_IS_SOCKET      = 0x0400,
-    HIO_FLAG_CLIENT         = 0x0800,
-    HIO_FLAG_USER_BUFFER    = 0x1000,
-    HIO_FLAG_EXCLUSIVE      = 0x2000,
-    HIO_FLAG_LAYERED        = 0x4000, /* ext->layer stands between user and stream */
-    HIO_FLAG_HANDSHAKING    = 0x8000, /* the layer is not open yet */
-    HIO_FLAG_LAYER_KEPT     = 0x20000, /* the layer has bytes that the wire brought before */
-    HIO_FLAG_LAYER_DUE      = 0x10000, /* a connected stream begins its layer in the next pass */
-    HIO_FLAG_FORWARDS       = 0x1000000, /* what is read goes to ext->upstream, as its end does */
-    HIO_FLAG_PAUSED         = 0x2000000, /* not read until ext->upstream has drained */
-    HIO_FLAG_WANTS_LAYER    = 0x4000000, /* a listener that must not accept in the clear */
-    HIO_FLAG_END_OWED       = 0x8000000, /* it came while nobody read */
-    HIO_FLAG_DRAINING       = 0x200000, /* closing, and the close timeout runs */
+    /* Reading. */
+    HIO_FLAG_READING        = 1 << 0, /* the user wants read callbacks */
+    HIO_FLAG_EOF            = 1 << 1, /* the peer has ended its side */
+    HIO_FLAG_END_OWED       = 1 << 2, /* it came while nobody read */
+    HIO_FLAG_HANGUP         = 1 << 3, /* out of the backend until reading goes on */
+    HIO_FLAG_CLOSE_ON_RESET = 1 << 4,
+    HIO_FLAG_USER_BUFFER    = 1 << 5, /* ext->read_buffer, not the loop's */
+    HIO_FLAG_PAUSED         = 1 << 6, /* not read until ext->upstream has drained */
+    /* Writing. */
+    HIO_FLAG_DIRTY          = 1 << 7, /* in net->dirty or flushing */
+    HIO_FLAG_WAS_HIGH       = 1 << 8, /* on_drain is owed */
+    HIO_FLAG_SHUT_WANTED    = 1 << 9, /* the write side ends when the queue is empty */
+    HIO_FLAG_SHUT           = 1 << 10,
+    HIO_FLAG_DRAINING       = 1 << 11, /* closing, and the close timeout runs */
+    /* What it is. */
+    HIO_FLAG_IS_SOCKET      = 1 << 12,
+    HIO_FLAG_CLIENT         = 1 << 13,
+    HIO_FLAG_STAYS_OPEN     = 1 << 14, /* descriptors 0, 1 and 2 */
+    HIO_FLAG_ALWAYS_READY   = 1 << 15, /* a regular file: the backend refuses it */
+    HIO_FLAG_EXCLUSIVE      = 1 << 16, /* a listener that others wait on as well */
+    HIO_FLAG_FORWARDS       = 1 << 17, /* what is read goes to ext->upstream, as its end does */
+    /* The layer between user and stream. */
+    HIO_FLAG_WANTS_LAYER    = 1 << 18, /* a listener that must not accept in the clear */
+    HIO_FLAG_LAYERED        = 1 << 19, /* ext->layer is there */
+    HIO_FLAG_LAYER_DUE      = 1 << 20, /* a connected stream begins its layer in the next pass */
+    HIO_FLAG_HANDSHAKING    = 1 << 21, /* the layer is not open yet */
+    HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer has bytes that the wire brought before */
 };
 
 /* What few ios need. */
@@ -114,8 +118,8 @@ struct hio_s {
     uint32_t kept_max;
     uint8_t delimiter[PACKAGE_MAX_DELIMITER_BYTES];
     hv__defer_t work; /* to go on reading from `kept`, or to begin connecting */
-    hio_t *next_dirty;
-    hio_t *next_closing;
+    hlink_t dirty_link;   /* in net->dirty or flushing, with HIO_FLAG_DIRTY */
+    hlink_t closing_link; /* in net->closing or reporting, when it is dead */
     hio_ext_t *ext;
     union {
         struct sockaddr sa;
@@ -134,12 +138,10 @@ typedef struct hnet_s {
     char nul_kept;
     const char *rest; /* bytes of the shared buffer behind what is being delivered */
     size_t rest_len;
-    hio_t *dirty; /* ios with something to flush or to report at the end of the pass */
-    hio_t *dirty_last;
-    hio_t *flushing; /* what is left of the dirty ones at the end of this pass */
-    hio_t *closing;
-    hio_t *closing_last;
-    hio_t *reporting; /* what is left of the closing ones at the end of this pass */
+    hlist_t dirty;     /* ios with something to flush or to report at the end of the pass */
+    hlist_t flushing;  /* what is left of the dirty ones at the end of this pass */
+    hlist_t closing;   /* dead ios, whose close callback is owed */
+    hlist_t reporting; /* what is left of the closing ones at the end of this pass */
     int is_reporting; /* on_write reads the cork: what it writes goes to the queue */
     struct hv__dns_s *dns;          /* NULL until the first query */
     struct hv__connect_s *connects; /* of all ios that connect to a name */
@@ -155,13 +157,17 @@ static inline int io_fd(const hio_t *io) { return io->watcher.fd; }
 
 /* What a loop keeps for its ios, made on first use. Returns NULL with loop->last_error set. */
 hnet_t *hv__net_of(hloop_t *loop);
-/* A number that tells what comes from a descriptor from what came of its last owner; never 0. */
-uint32_t hv__io_new_tag(void);
-/* Makes an io for a descriptor and takes it; -1 for one that is found later. Returns NULL with loop->last_error set; the descriptor
- * is then still the caller's. */
+/* Makes an io for a descriptor and takes it; -1 for one that is found later. Returns NULL with
+ * loop->last_error set; the descriptor is then still the caller's. */
 hio_t *hv__io_new(hloop_t *loop, int fd, hsock_kind_e kind, int state);
 /* The rarely used part, made on first use. Without memory the io fails with HV_ENOMEM, and NULL. */
 hio_ext_t *hv__io_ext(hio_t *io);
+/* The io that a watcher belongs to; NULL for NULL and for watchers of other rooms. */
+hio_t *hv__io_of_watcher(hv__watcher_t *watcher);
+/* Cancels deferred work, timers and the search for a name. */
+void hv__io_stop_work(hio_t *io);
+/* Takes the io out of the lists of this pass and the next: it is about to leave the loop. */
+void hv__io_leave_lists(hio_t *io);
 /* Asks the backend for what the state of the io calls for. */
 void hv__io_update_interest(hio_t *io);
 /* Closes at once with a reason: queued data is dropped. `code` may be 0. */

@@ -197,7 +197,7 @@ void hv__tcp_connect_ready(hio_t *io) {
 }
 
 static void begin_connect(hv__defer_t *work) {
-    hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
+    hio_t *io = HV_CONTAINER_OF(work, hio_t, work);
     if (io->state != HIO_CONNECTING) return;
     const struct sockaddr *addr = hio_peeraddr(io);
     const hsock_addr_t *own = io->ext != NULL ? io->ext->bind : NULL;

@@ -18,7 +18,7 @@ hv__watch_t *hv__watch_open(hloop_t *loop, int fd, hv__watch_cb ready, void *own
     hv__event_init(loop, &watch->watcher.node.ev, HEVENT_TYPE_IO, on_event);
     watch->watcher.node.ev.flags = HEVENT_FLAG_INTERNAL;
     watch->watcher.fd = fd;
-    watch->watcher.tag = hv__io_new_tag();
+    watch->watcher.tag = hv__watcher_new_tag();
     watch->ready = ready;
     watch->owner = owner;
     if (hv__watcher_add(loop, &watch->watcher) != 0) {

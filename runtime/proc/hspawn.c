@@ -118,14 +118,14 @@ static void finish(hspawn_t *child) {
 }
 
 static void on_pidfd_ready(hevent_t *ev) {
-    hspawn_t *child = (hspawn_t *)((char *)ev - offsetof(hspawn_t, watcher));
+    hspawn_t *child = HV_CONTAINER_OF(ev, hspawn_t, watcher);
     if (has_ended(child)) finish(child);
 }
 
 /* ---- The end of a child, without pidfd ---- */
 
 static void finish_later(hv__defer_t *work) {
-    finish((hspawn_t *)((char *)work - offsetof(hspawn_t, exit_work)));
+    finish(HV_CONTAINER_OF(work, hspawn_t, exit_work));
 }
 
 static void look_at_children(nursery_t *nursery) {

@@ -199,6 +199,19 @@ static void test_io_detached_takes_queue_callbacks_and_timeouts_along(void **sta
 
 #define IO_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* The ids of ios and the tags of the loop's own watchers come from one counter. */
+static void test_io_handle_with_the_tag_of_a_plain_watcher_is_nobodys(void **state) {
+    (void)state;
+    uint32_t tag = loop->wake_watcher.tag;
+    assert_int_not_equal(tag, 0);
+    hio_handle_t by_descriptor = {.loop = loop, .fd = loop->wake_watcher.fd, .id = tag};
+    hio_handle_t by_id = {.loop = loop, .fd = -1, .id = tag};
+    assert_null(hio_of_handle(by_descriptor));
+    assert_null(hio_of_handle(by_id));
+    assert_int_not_equal(hio_id(ends[0]), tag);
+    assert_ptr_equal(hio_of_handle(hio_handle(ends[0])), ends[0]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         IO_TEST(test_io_close_is_reported_once_and_later),
@@ -209,6 +222,7 @@ int main(void) {
         IO_TEST(test_io_flush_is_bounded_when_its_last_goes),
         IO_TEST(test_io_that_has_failed_is_reported_by_its_new_loop),
         IO_TEST(test_io_detached_takes_queue_callbacks_and_timeouts_along),
+        IO_TEST(test_io_handle_with_the_tag_of_a_plain_watcher_is_nobodys),
     };
     return cmocka_run_group_tests_name("hio", tests, NULL, NULL);
 }
