@@ -5,6 +5,7 @@
 #include "hbase.h"
 #include "hclient.h"
 #include "hdef.h"
+#include "hdict.h"
 #include "hdns.h"
 #include "herr.h"
 #include "hhttp.h"

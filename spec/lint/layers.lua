@@ -11,7 +11,7 @@ local root = arg[1] or "."
 -- A room may include private headers of rooms on lower lines only.
 local level = {
   base = 0,
-  log = 1, poll = 1, frame = 1, crypto = 1,
+  log = 1, poll = 1, frame = 1, crypto = 1, shm = 1,
   loop = 2,
   net = 3,
   http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4, fs = 4,
@@ -50,6 +50,7 @@ local words = {
     inside = { "^runtime/" },
     only = {
       "^runtime/net/hsock%.c$", "^runtime/poll/", "^runtime/proc/", "^runtime/fs/",
+      "^runtime/shm/hdict_map%.c$",
       -- The blocking helpers for programs report as the C library does.
       "^runtime/base/hbase%.c$", "^runtime/base/herr%.c$", "^runtime/base/hmutex%.c$",
       "^runtime/base/hproc%.c$", "^runtime/base/hsocket%.c$", "^runtime/base/hthread%.c$",
