@@ -18,96 +18,7 @@
 #define WRITE_BYTES_MAX (1 << 30)
 
 const hvl_class_t hvl_conn_class = {"hv.tcp"};
-static const hvl_class_t handlers_class = {"hv.handlers"};
 static const hvl_class_t unpack_class = {"hv.unpack"};
-
-/* ---- Options shared by the connections of a server ---- */
-
-static uint32_t number_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (value <= 0) return 0;
-    return value < INT32_MAX ? (uint32_t)value : INT32_MAX;
-}
-
-static int text_field_is(lua_State *L, int index, const char *name, const char *value) {
-    lua_getfield(L, index, name);
-    const char *text = lua_tostring(L, -1);
-    int is_same = text != NULL && strcmp(text, value) == 0;
-    lua_pop(L, 1);
-    return is_same;
-}
-
-int hvl_unpack_setting(lua_State *L, int index, unpack_setting_t *setting) {
-    *setting = (unpack_setting_t){.package_max_length = number_field(L, index, "max_length")};
-    if (text_field_is(L, index, "mode", "fixed")) {
-        setting->mode = UNPACK_BY_FIXED_LENGTH;
-        setting->fixed_length = number_field(L, index, "length");
-    } else if (text_field_is(L, index, "mode", "delimiter")) {
-        size_t len = 0;
-        setting->mode = UNPACK_BY_DELIMITER;
-        lua_getfield(L, index, "delimiter");
-        const char *delimiter = lua_tolstring(L, -1, &len);
-        if (delimiter == NULL || len > sizeof setting->delimiter) len = 0;
-        if (len > 0) memcpy(setting->delimiter, delimiter, len);
-        setting->delimiter_bytes = (unsigned short)len;
-        lua_pop(L, 1);
-    } else {
-        setting->mode = UNPACK_BY_LENGTH_FIELD;
-        setting->body_offset = (unsigned short)number_field(L, index, "body_offset");
-        setting->length_field_offset =
-            (unsigned short)number_field(L, index, "length_field_offset");
-        setting->length_field_bytes = (unsigned short)number_field(L, index, "length_field_bytes");
-        lua_getfield(L, index, "length_adjustment");
-        setting->length_adjustment = (short)lua_tointeger(L, -1);
-        lua_pop(L, 1);
-        setting->length_field_coding =
-            text_field_is(L, index, "length_field_coding", "little")   ? ENCODE_BY_LITTLE_ENDIAN
-            : text_field_is(L, index, "length_field_coding", "varint") ? ENCODE_BY_VARINT
-                                                                       : ENCODE_BY_BIG_ENDIAN;
-    }
-    return unpack_setting_check(setting);
-}
-
-hvl_handlers_t *hvl_handlers_new(lua_State *L, hvl_t *rt, int index) {
-    hvl_handlers_t *self = hvl_object_new(L, rt, &handlers_class, sizeof *self);
-    self->on_task = hvl_ref_field(L, index, "on_task");
-    self->on_open = hvl_ref_field(L, index, "on_open");
-    self->on_message = hvl_ref_field(L, index, "on_message");
-    self->on_drain = hvl_ref_field(L, index, "on_drain");
-    self->on_close = hvl_ref_field(L, index, "on_close");
-    self->read_timeout_ms = number_field(L, index, "read_timeout");
-    self->write_timeout_ms = number_field(L, index, "write_timeout");
-    self->idle_timeout_ms = number_field(L, index, "idle_timeout");
-    self->write_high = number_field(L, index, "write_high");
-    lua_getfield(L, index, "no_delay");
-    self->is_delayed = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    lua_getfield(L, index, "unpack");
-    if (lua_istable(L, -1)) {
-        self->has_unpack = hvl_unpack_setting(L, lua_gettop(L), &self->unpack) == 0;
-    }
-    lua_pop(L, 1);
-    return self;
-}
-
-void hvl_handlers_hold(lua_State *L, int index) {
-    hvl_handlers_t *self = lua_touserdata(L, index);
-    hvl_anchor(L, index);
-    self->holders++;
-}
-
-void hvl_handlers_release(hvl_handlers_t *self) {
-    if (self == NULL || --self->holders > 0) return;
-    hvl_t *rt = self->object.rt;
-    hvl_unref(rt, &self->on_task);
-    hvl_unref(rt, &self->on_open);
-    hvl_unref(rt, &self->on_message);
-    hvl_unref(rt, &self->on_drain);
-    hvl_unref(rt, &self->on_close);
-    hvl_unanchor(self);
-}
 
 /* ---- Running a function for a connection ---- */
 
@@ -242,10 +153,10 @@ static void wake_with(hvl_waiter_t *waiter, const char *what, int code) {
     hvl_resume_later(task, hvl_push_error(task->co, what, code ? code : HV_ECLOSED));
 }
 
-/* While it is connecting, unpack_ref holds what is being done, for the message. */
+/* Connecting has failed: says to whom. */
 static void end_connecting(hvl_conn_t *conn) {
     lua_State *L = conn->object.rt->L;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, conn->unpack_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, conn->connect_text_ref);
     wake_with(&conn->reader, lua_tostring(L, -1), close_reason(conn));
     lua_pop(L, 1);
 }
@@ -271,6 +182,7 @@ static void on_close(hio_t *io) {
     conn->busy--;
     if (conn->owner != NULL) hvl_server_lost(conn->owner);
     conn->owner = NULL;
+    hvl_unref(conn->object.rt, &conn->connect_text_ref);
     hvl_unref(conn->object.rt, &conn->unpack_ref);
     hvl_unref(conn->object.rt, &conn->heartbeat_ref);
     hvl_handlers_release(conn->handlers);
@@ -294,7 +206,7 @@ hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *han
     conn->io = io;
     conn->handlers = handlers;
     conn->owner = owner;
-    conn->unpack_ref = conn->heartbeat_ref = LUA_NOREF;
+    conn->connect_text_ref = conn->unpack_ref = conn->heartbeat_ref = LUA_NOREF;
     if (handlers != NULL) handlers->holders++;
     hvl_anchor(L, -1);
     hevent_set_userdata(io, conn);
@@ -710,9 +622,9 @@ void hvl_conn_open(lua_State *L, hvl_t *rt) {
     static const luaL_Reg metamethods[] = {
         {"__newindex", conn_newindex}, {"__tostring", conn_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"field", conn_field}, {NULL, NULL}};
-    hvl_class_new(L, rt, &handlers_class, NULL, NULL);
+    hvl_handlers_open(L, rt);
     hvl_class_new(L, rt, &unpack_class, NULL, NULL);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
     hvl_class_new(L, rt, &hvl_conn_class, methods, metamethods);

@@ -1,5 +1,5 @@
 /* conn.h - the stream object of hv.tcp (and of everything else that reads and writes a stream:
- * stdin, pipes), shared by conn.c and tcp.c. */
+ * stdin, pipes), and its handlers: shared by conn.c, handlers.c and tcp.c. */
 #ifndef HVL_CONN_H_
 #define HVL_CONN_H_
 
@@ -34,9 +34,10 @@ typedef struct hvl_conn_s {
     htimer_t *read_timer;
     uint64_t read_start_us; /* when the reader began to wait */
     uint32_t read_timeout_ms;
-    int unpack_ref;    /* its own setting; while connecting, the text "connect host:port" */
-    int heartbeat_ref; /* or LUA_NOREF */
-    int error;         /* of hio_error, once it is closed */
+    int connect_text_ref; /* "connect host:port", for messages while it does; or LUA_NOREF */
+    int unpack_ref;       /* its own setting, or LUA_NOREF */
+    int heartbeat_ref;    /* or LUA_NOREF */
+    int error;            /* of hio_error, once it is closed */
     uint8_t is_connecting;
     uint8_t is_eof;
     uint8_t is_closed_here;
@@ -63,15 +64,20 @@ hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *han
  * read. */
 void hvl_conn_begin(hvl_conn_t *conn);
 
-/* Reads the (already checked) options at a stack index and leaves the object on the stack. */
+/* Registers the classes and leaves {methods=, meta=, field=} on the stack. */
+void hvl_conn_open(lua_State *L, hvl_t *rt);
+
+/* ---- handlers.c ---- */
+
+/* Reads the (already checked) options at a stack index and leaves the object on the stack, held by
+ * nobody: hold it before anything else can fail. */
 hvl_handlers_t *hvl_handlers_new(lua_State *L, hvl_t *rt, int index);
 void hvl_handlers_hold(lua_State *L, int index);
 void hvl_handlers_release(hvl_handlers_t *handlers);
 
 /* Fills a setting from the (already checked) table at a stack index. Returns 0 or HV_EINVAL. */
 int hvl_unpack_setting(lua_State *L, int index, unpack_setting_t *setting);
-
-/* Registers the classes and leaves {methods=, meta=, field=} on the stack. */
-void hvl_conn_open(lua_State *L, hvl_t *rt);
+/* Registers the class. */
+void hvl_handlers_open(lua_State *L, hvl_t *rt);
 
 #endif

@@ -142,7 +142,7 @@ static int server_tostring(lua_State *L) {
 static void on_connect(hio_t *io) {
     hvl_conn_t *conn = hevent_userdata(io);
     conn->is_connecting = 0;
-    hvl_unref(conn->object.rt, &conn->unpack_ref);
+    hvl_unref(conn->object.rt, &conn->connect_text_ref);
     hvl_task_t *task = hvl_wake(&conn->reader);
     if (task == NULL) {
         hio_abort(io);
@@ -171,17 +171,17 @@ static int connect_to(lua_State *L) {
     lua_pushfstring(L, *host == '/' ? "connect %s" : "connect %s:%d", host, port);
     const char *what = lua_tostring(L, -1);
     hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 4);
+    hvl_handlers_hold(L, -1);
     hio_t *io = hloop_create_tcp_client(rt->loop, host, port, on_connect);
     if (io == NULL) {
-        handlers->holders = 1;
         hvl_handlers_release(handlers);
         return hvl_push_error(L, what, hloop_last_error(rt->loop));
     }
-    hvl_anchor(L, -1);
     hvl_conn_t *conn = hvl_conn_new(L, rt, io, handlers, NULL);
+    hvl_handlers_release(handlers); /* the connection holds it now */
     conn->is_connecting = 1;
     lua_pushstring(L, what);
-    conn->unpack_ref = hvl_ref(L);
+    conn->connect_text_ref = hvl_ref(L);
     hio_set_connect_timeout(io, timeout_ms);
     conn->reader = hvl_wait_begin(L, "connect", -1, on_connect_canceled, conn);
     return hvl_wait(L);
