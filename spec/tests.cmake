@@ -105,7 +105,7 @@ endif()
 if(HV_TSAN)
     # Only what has threads has races; everything else would only be slow.
     list(FILTER unit_sources INCLUDE REGEX
-        "test_(hio_threads|hio_write|hloop|hwake|hlog|nlog|hpool|hfs|hloop_group)\\.c$")
+        "test_(hio_threads|hio_write|hloop|hwake|hlog|nlog|hpool|hfs|hloop_group|hdict|hchannel)\\.c$")
 endif()
 foreach(source IN LISTS unit_sources)
     hv_add_unit_test(${source} unit)
