@@ -8,6 +8,7 @@ local options = require "hv.options"
 local raw = require "_hv.dns"
 local wait = require "hv.wait"
 
+---@class hv.dns
 local M = {}
 
 --- The protocol's numbers (RFC 1035, 2782, 3596); 0 is our own for both families.

@@ -12,6 +12,7 @@ local raw = require "_hv.fs"
 local task = require "hv.task"
 local wait = require "hv.wait"
 
+---@class hv.fs
 local M = {}
 
 local both_forms, finish = wait.both_forms, wait.finish

@@ -17,6 +17,7 @@ local wait = require "hv.wait"
 
 require "hv.tcp" -- whose connections the ends of pipes are
 
+---@class hv.process
 local M = {}
 
 -- ---- Processes ----

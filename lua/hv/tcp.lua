@@ -6,6 +6,7 @@ local raw = require "_hv.tcp"
 local unpack_setting = require "hv.unpack"
 local wait = require "hv.wait"
 
+---@class hv.tcp
 local M = {}
 
 -- ---- Connections ----

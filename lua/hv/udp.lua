@@ -4,6 +4,7 @@ local options = require "hv.options"
 local raw = require "_hv.udp"
 local wait = require "hv.wait"
 
+---@class hv.udp
 local M = {}
 
 raw.methods.recv = wait.waits(raw.methods.recv)

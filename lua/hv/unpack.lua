@@ -10,6 +10,7 @@ local limits = require "hv.limits"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 
+---@class hv.unpack
 local M = {}
 
 local function number(value, where)

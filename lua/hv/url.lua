@@ -14,6 +14,7 @@ local options = require "hv.options"
 local byte, char, find, format, sub = string.byte, string.char, string.find, string.format,
   string.sub
 
+---@class hv.url
 local M = {}
 
 --- Schemes whose URLs have an authority and a path of segments, with their default ports.

@@ -1,6 +1,6 @@
 ---@meta hv
---- The core of hv: what bindings/task.c, loop.c and timer.c give. Functions written in Lua are
---- documented where they stand (lua/hv/task.lua, timer.lua).
+--- The core of hv: what bindings/task.c, loop.c and timer.c give. Functions of modules that are
+--- written in Lua are documented where they stand (lua/hv); spec/hv/meta_spec.lua compares.
 
 ---@alias hv.ErrCode string a constant of hv.err: "ECONNREFUSED", "ETIMEDOUT", "EOF", "ECLOSED" ...
 
@@ -51,13 +51,19 @@ function Watcher:unref() end
 
 ---@class hv
 ---@field version string
----@field tcp table
----@field udp table
----@field http table
----@field log table
----@field json table
+---@field crypto hv.crypto
+---@field dns hv.dns
 ---@field err table<string, hv.ErrCode>
+---@field fs hv.fs
+---@field http hv.Http
+---@field json table lua-cjson: encode, decode, null
 ---@field limits table<string, integer>
+---@field log hv.log
+---@field process hv.process
+---@field tcp hv.tcp
+---@field udp hv.udp
+---@field unpack hv.unpack
+---@field url hv.url
 local hv = {}
 
 --- Starts fn(...) as a task, in the next pass of the loop, in the order of the calls.
@@ -93,6 +99,32 @@ function hv.after(ms, fn, ...) end
 ---@param fn function
 ---@return hv.Timer
 function hv.every(ms, fn, ...) end
+
+--- Calls fn(...) at the times of a crontab line: minute hour day month weekday, local time.
+---@param line string "30 1 * * *"; *, numbers, ranges 1-5, steps */5, lists 0,30, English names
+---@param fn function
+---@return hv.Timer
+function hv.cron(line, fn, ...) end
+
+--- Runs all functions at once and waits for all of them; the first that fails cancels the others.
+---@async
+---@param ... { timeout?: integer }|fun(): any
+---@return any ... the first result of each, or nil, message, code
+function hv.all(...) end
+
+--- Runs all functions at once and returns what the first to end has returned; the others are
+--- cancelled.
+---@async
+---@param ... { timeout?: integer }|fun(): any
+---@return any ... its results, or nil, message, code
+function hv.race(...) end
+
+--- Runs fn(...) as a task that is cancelled after `ms`.
+---@async
+---@param ms integer
+---@param fn function
+---@return any ... its results, or nil, message, ETIMEDOUT
+function hv.timeout(ms, fn, ...) end
 
 --- Calls fn in every pass in which nothing else was due; the loop does not sleep meanwhile.
 ---@param fn function

@@ -1,0 +1,150 @@
+--- The stubs of lua/meta against what is there: each function that they declare exists, and each
+--- public function is declared there or documented where it stands in lua/hv.
+local hv = require "hv"
+
+local root = debug.getinfo(1, "S").source:match("^@(.*)spec/hv/") or ""
+if root == "" then root = "./" end
+
+local function lines_of(pattern)
+  local pipe = assert(io.popen("ls " .. root .. pattern))
+  local lines = {}
+  for path in pipe:lines() do
+    local before = ""
+    for line in io.lines(path) do
+      lines[#lines + 1] = { path = path, text = line, before = before }
+      before = line
+    end
+  end
+  pipe:close()
+  assert.is_true(#lines > 0)
+  return lines
+end
+
+--- The table of methods of a class of C: what __index is, or was before Lua took it over.
+local function methods_of(name)
+  for _, meta in pairs(debug.getregistry()) do
+    if type(meta) == "table" and rawget(meta, "__name") == name then return meta.__index end
+  end
+end
+
+--- What Lua adds to the classes is there once their modules are.
+for _, noun in ipairs { "tcp", "udp", "http", "fs", "process" } do assert(hv[noun]) end
+local http, tcp, fs = require "_hv.http", require "_hv.tcp", require "_hv.fs"
+
+--- Where the functions of each class of the stubs are. A stub file whose functions belong to no
+--- class is checked against the module that it is named after.
+local places = {
+  hv = hv,
+  ["hv.log"] = hv.log, ["hv.Http"] = hv.http,
+  ["hv.Task"] = require("_hv.task").methods,
+  ["hv.Timer"] = methods_of("hv.timer"), ["hv.Watcher"] = methods_of("hv.watcher"),
+  ["hv.Tcp"] = tcp.methods, ["hv.TcpServer"] = tcp.server_methods,
+  ["hv.TcpClient"] = require "hv.tcp_client", ["hv.Udp"] = require("_hv.udp").methods,
+  ["hv.HttpApp"] = getmetatable(hv.http.app()).__index,
+  ["hv.HttpServer"] = methods_of("hv.http_server"),
+  ["hv.HttpRequest"] = http.request_methods, ["hv.HttpResponse"] = http.response_methods,
+  ["hv.HttpHeaders"] = select(2, debug.getupvalue(getmetatable(hv.http.headers()).__index, 1)),
+  ["hv.File"] = fs.file_methods, ["hv.FsWatch"] = methods_of("hv.fs.watch"),
+  ["hv.Process"] = require("_hv.process").methods,
+}
+
+--- Functions that a module of lua/hv shows and nobody is to call: constructors, the checks of other
+--- modules; and json, which is lua-cjson with a manual of its own.
+local private = { ["hv.TcpClient.new"] = true }
+
+local function read_stubs()
+  local declared = {}
+  local module, class, classes
+  for _, line in ipairs(lines_of("lua/meta/*.lua")) do
+    local text = line.text
+    if text:find("^%-%-%-@meta") then
+      module, class, classes = text:match("@meta%s+(%S+)"), nil, {}
+    end
+    class = text:match("^%-%-%-@class ([%w_.]+)") or class
+    local variable = text:match("^local (%w+) = {}")
+    if variable then
+      classes[variable] = class or module
+      class = nil
+    end
+    local owner, name = text:match("^function (%w+)[.:]([%w_]+)%(")
+    if owner then
+      local of = classes[owner]
+      declared[of] = declared[of] or {}
+      declared[of][name] = true
+    end
+  end
+  return declared
+end
+
+--- Names defined in lua/hv with a comment right above them.
+local function read_sources()
+  local documented = {}
+  for _, line in ipairs(lines_of("lua/hv/*.lua")) do
+    local name = line.text:match("^function %w+[.:]([%w_]+)%(")
+      or line.text:match("^%w+%.([%w_]+) = ")
+    if name and line.before:find("^%-%-%-") then documented[name] = true end
+  end
+  return documented
+end
+
+local function place_of(class)
+  local place = places[class]
+  if place then return place end
+  local ok, module = pcall(require, class)
+  return ok and type(module) == "table" and module or nil
+end
+
+describe("lua/meta", function()
+  local declared = read_stubs()
+
+  it("declares nothing that is not there", function()
+    local wrong = {}
+    for class, names in pairs(declared) do
+      local place = place_of(class)
+      for name in pairs(names) do
+        if place and place[name] == nil then wrong[#wrong + 1] = class .. "." .. name end
+      end
+    end
+    table.sort(wrong)
+    assert.are.same({}, wrong)
+  end)
+
+  it("leaves out nothing that is not documented where it stands", function()
+    local documented, missing = read_sources(), {}
+    local function check(class, place)
+      for name, value in pairs(place) do
+        local key = class .. "." .. tostring(name)
+        local is_public = type(value) == "function" and type(name) == "string"
+          and not name:find("^_") and not private[key]
+        -- A module may hand on what C gives; the core has all of its names in one stub.
+        local stubs = declared[class] or declared["_" .. class]
+        local is_told = stubs and stubs[name] or class ~= "hv" and documented[name]
+        if is_public and not is_told then
+          missing[#missing + 1] = key
+        end
+      end
+    end
+    for class, place in pairs(places) do check(class, place) end
+    for _, noun in ipairs { "crypto", "dns", "fs", "process", "tcp", "udp", "unpack", "url" } do
+      check("hv." .. noun, hv[noun])
+    end
+    table.sort(missing)
+    assert.are.same({}, missing)
+  end)
+
+  it("has no class with functions that this spec does not know", function()
+    for class in pairs(declared) do assert(place_of(class), class) end
+  end)
+
+  it("names every module of hv among the fields of hv", function()
+    local fields = {}
+    for _, line in ipairs(lines_of("lua/meta/core.lua")) do
+      local name = line.text:match("^%-%-%-@field (%w+) ")
+      if name then fields[name] = true end
+    end
+    for _, noun in ipairs { "crypto", "dns", "err", "fs", "http", "json", "limits", "log",
+      "process", "tcp", "udp", "unpack", "url" } do
+      assert.is_true(fields[noun], noun)
+    end
+  end)
+end)
