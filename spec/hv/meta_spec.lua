@@ -27,6 +27,15 @@ local function methods_of(name)
   end
 end
 
+--- A local of a module that one of its functions uses.
+local function upvalue(fn, wanted)
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(fn, i)
+    if name == wanted then return value end
+    if name == nil then return nil end
+  end
+end
+
 --- What Lua adds to the classes is there once their modules are.
 for _, noun in ipairs { "tcp", "udp", "http", "fs", "process" } do assert(hv[noun]) end
 local http, tcp, fs = require "_hv.http", require "_hv.tcp", require "_hv.fs"
@@ -43,7 +52,8 @@ local places = {
   ["hv.HttpApp"] = getmetatable(hv.http.app()).__index,
   ["hv.HttpServer"] = methods_of("hv.http_server"),
   ["hv.HttpRequest"] = http.request_methods, ["hv.HttpResponse"] = http.response_methods,
-  ["hv.HttpHeaders"] = select(2, debug.getupvalue(getmetatable(hv.http.headers()).__index, 1)),
+  ["hv.HttpHeaders"] = upvalue(getmetatable(hv.http.headers()).__index, "Headers"),
+  ["hv.HttpEvents"] = upvalue(http.response_methods.sse, "events_meta").__index,
   ["hv.File"] = fs.file_methods, ["hv.FsWatch"] = methods_of("hv.fs.watch"),
   ["hv.Process"] = require("_hv.process").methods,
 }
