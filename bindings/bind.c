@@ -17,7 +17,7 @@ static const struct {
     {"_hv.tcp", hvl_open_tcp},   {"_hv.udp", hvl_open_udp},   {"_hv.log", hvl_open_log},
     {"_hv.http", hvl_open_http},
     {"_hv.fs", hvl_open_fs},     {"_hv.process", hvl_open_process}, {"_hv.crypto", hvl_open_crypto},
-    {"_hv.dns", hvl_open_dns},
+    {"_hv.dns", hvl_open_dns},   {"_hv.server", hvl_open_server},
 };
 
 /* ---- The runtime ---- */
@@ -39,6 +39,7 @@ hvl_t *hvl_open(lua_State *L) {
     memset(rt, 0, sizeof *rt);
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
+    rt->drain_ref = LUA_NOREF;
     rt->on_error_ref = rt->run_defers_ref = rt->dual_body_ref = LUA_NOREF;
     preload_modules(L, rt);
     rt->loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);

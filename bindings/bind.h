@@ -32,8 +32,10 @@ struct hvl_s {
     int exit_status;     /* of hv.stop(status) */
     int is_stopped;      /* hv.stop was called */
     int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
+    int drain_ref;       /* what hvl_drain runs, or LUA_NOREF */
 
     /* The rest is task.c's own. */
+    hvl_task_t *chunks;       /* the first of each chunk of tasks that there is */
     hvl_task_t *idle_tasks;   /* free, with a coroutine */
     hvl_task_t *spare_tasks;  /* free, without one */
     uint32_t idle_count;
@@ -161,6 +163,7 @@ struct hvl_task_s {
 
     /* The rest is task.c's own. */
     hvl_task_t *next;        /* in the ready queue, or free */
+    hvl_task_t *next_chunk;  /* in the first of a chunk */
     hvl_task_t *next_joiner; /* of the task that it joins */
     hvl_task_t *joiners;     /* tasks that join this one */
     hvl_cancel_cb on_cancel;
@@ -264,6 +267,23 @@ void hvl_start_main(hvl_t *rt, int nargs);
  *   task   the one that failed, or NULL */
 void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_t *task);
 
+/* ---- Servers (server.c) ---- */
+
+/* Whether this process is a worker of a master's, where sockets to listen on are the master's. */
+int hvl_is_worker(void);
+/* A socket that all workers share. Returns its descriptor, which is the caller's, or a code.
+ *   flags  HWORKER_LISTEN_DATAGRAM of hmaster.h, or 0 */
+int hvl_shared_socket(const char *host, int port, int backlog, int flags);
+/* Has the script finish what it has begun, and end. In a callback of the loop. */
+void hvl_drain(hvl_t *rt);
+
+/* ---- Words for the operator (log.c) ---- */
+
+/* Sends the log to a rotated file, or with NULL to stderr. `level` is a name or NULL. */
+void hvl_log_set_up(const char *path, const char *level);
+/* Writes a line, "hvlua: ..." on stderr, or to the log's file where hvl_log_set_up named one. */
+void hvl_complain(const char *format, ...) HV_PRINTF_LIKE(1, 2);
+
 /* ---- The modules: each leaves its table on the stack ---- */
 
 int hvl_open_task(lua_State *L);
@@ -277,5 +297,6 @@ int hvl_open_http(lua_State *L);
 int hvl_open_fs(lua_State *L);
 int hvl_open_process(lua_State *L);
 int hvl_open_crypto(lua_State *L);
+int hvl_open_server(lua_State *L);
 
 #endif

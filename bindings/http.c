@@ -478,6 +478,19 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
     return options;
 }
 
+/* Makes the listener, as open_listener of tcp.c does. Returns 0 or a code. */
+static int open_listener(http_server_t *server, const char *host, int port, int flags) {
+    if (flags != 0 || !hvl_is_worker()) {
+        server->listener = hhttp_server_listen(server->http, host, port, flags);
+    } else {
+        int fd = hvl_shared_socket(host, port, 0, 0);
+        if (fd < 0) return fd;
+        server->listener = hhttp_server_listen_fd(server->http, fd);
+        if (server->listener == NULL) close(fd);
+    }
+    return server->listener != NULL ? 0 : hloop_last_error(server->object.rt->loop);
+}
+
 /* listen(router, options, host, port, reuse_port): all checked. */
 static int listen_on(lua_State *L) {
     hvl_t *rt = hvl_self(L);
@@ -502,12 +515,12 @@ static int listen_on(lua_State *L) {
     lua_pop(L, 1);
     lua_pushfstring(L, *host == '/' ? "listen %s" : "listen %s:%d", *host ? host : "*", port);
     server->http = hhttp_server_new(rt->loop, &options);
+    int code = server->http == NULL ? hloop_last_error(rt->loop) : 0;
     if (server->http != NULL) {
         hhttp_server_on_request(server->http, on_request, server);
-        server->listener = hhttp_server_listen(server->http, host, port, flags);
+        code = open_listener(server, host, port, flags);
     }
     if (server->listener == NULL) {
-        int code = hloop_last_error(rt->loop);
         if (server->http != NULL) hhttp_server_close(server->http, 0, NULL, NULL);
         server->http = NULL;
         hvl_unref(rt, &server->handlers_ref);
@@ -547,8 +560,10 @@ static int server_requests(lua_State *L) {
     return 1;
 }
 
-/* close([grace_ms]) */
-static int server_close(lua_State *L) {
+typedef void (*end_fn)(hhttp_server_t *http, uint32_t grace_ms,
+                       void (*on_close)(hhttp_server_t *http, void *userdata), void *userdata);
+
+static int end_server(lua_State *L, end_fn end) {
     http_server_t *server = check_server(L);
     int64_t grace_ms = 10000;
     if (!lua_isnoneornil(L, 2)) {
@@ -556,11 +571,17 @@ static int server_close(lua_State *L) {
     }
     if (server->http != NULL && server->object.rt->loop != NULL) {
         server->listener = NULL;
-        hhttp_server_close(server->http, (uint32_t)grace_ms, on_server_closed, server);
+        end(server->http, (uint32_t)grace_ms, on_server_closed, server);
     }
     lua_pushboolean(L, 1);
     return 1;
 }
+
+/* close([grace_ms]) */
+static int server_close(lua_State *L) { return end_server(L, hhttp_server_close); }
+
+/* drain([grace_ms]): loses no request that is on its way */
+static int server_drain(lua_State *L) { return end_server(L, hhttp_server_drain); }
 
 /* An open server is anchored, so this runs when the state is taken down, after the loop. */
 static int server_gc(lua_State *L) {
@@ -604,7 +625,8 @@ int hvl_open_http(lua_State *L) {
     static const luaL_Reg router_metamethods[] = {{"__gc", router_gc}, {NULL, NULL}};
     static const luaL_Reg server_methods[] = {
         {"port", server_port},         {"address", server_address}, {"count", server_count},
-        {"requests", server_requests}, {"close", server_close},     {NULL, NULL}};
+        {"requests", server_requests}, {"close", server_close},     {"drain", server_drain},
+        {NULL, NULL}};
     static const luaL_Reg server_metamethods[] = {
         {"__gc", server_gc}, {"__tostring", server_tostring}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);

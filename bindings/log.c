@@ -2,12 +2,52 @@
  * level drops is not formatted at all, which is why the level is asked for first. */
 #include "bind.h"
 
+#include <stdarg.h>
+
 #include "hlog.h"
 
 static int current_level = LOG_LEVEL_INFO;
+static int is_set_up; /* by the program; opening the module then changes nothing */
+static int has_file;  /* that the program has named */
 
 static const char *const level_names[] = {"verbose", "debug", "info",  "warn",
                                           "error",   "fatal", "silent", NULL};
+
+/* ---- For the program ---- */
+
+static int level_of(const char *name) {
+    for (int i = 0; level_names[i] != NULL; i++) {
+        if (strcasecmp(level_names[i], name) == 0) return i;
+    }
+    return -1;
+}
+
+void hvl_log_set_up(const char *path, const char *level) {
+    logger_t *logger = hv_default_logger();
+    int found = level != NULL ? level_of(level) : -1;
+    is_set_up = 1;
+    if (found >= 0) current_level = found;
+    logger_set_level(logger, current_level);
+    has_file = path != NULL && logger_set_file(logger, path) == 0;
+    logger_set_handler(logger, has_file ? file_logger : stderr_logger);
+}
+
+void hvl_complain(const char *format, ...) {
+    va_list args;
+    char text[8192];
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fflush(stdout);
+    if (has_file) {
+        logger_print(hv_default_logger(), LOG_LEVEL_ERROR, "hvlua: %s", text);
+    }
+    /* Also where there is a file: a daemon's first words are for who starts it, later ones go
+     * nowhere. */
+    fprintf(stderr, "hvlua: %s\n", text);
+}
+
+/* ---- For scripts ---- */
 
 /* write(level, text) */
 static int write_line(lua_State *L) {
@@ -26,10 +66,7 @@ static int is_on(lua_State *L) {
 static int level(lua_State *L) {
     int before = current_level;
     if (!lua_isnoneornil(L, 1)) {
-        int found = -1;
-        for (int i = 0; level_names[i] != NULL && lua_type(L, 1) == LUA_TSTRING; i++) {
-            if (strcmp(level_names[i], lua_tostring(L, 1)) == 0) found = i;
-        }
+        int found = lua_type(L, 1) == LUA_TSTRING ? level_of(lua_tostring(L, 1)) : -1;
         if (found < 0) {
             return hvl_misuse(L, "hv.log.level: \"debug\", \"info\", \"warn\", \"error\" or "
                                  "\"silent\" expected, got %s",
@@ -62,8 +99,10 @@ static int file(lua_State *L) {
 int hvl_open_log(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"write", write_line}, {"is_on", is_on}, {"level", level}, {"file", file}, {NULL, NULL}};
-    logger_set_handler(hv_default_logger(), stderr_logger);
-    logger_set_level(hv_default_logger(), current_level);
+    if (!is_set_up) {
+        logger_set_handler(hv_default_logger(), stderr_logger);
+        logger_set_level(hv_default_logger(), current_level);
+    }
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

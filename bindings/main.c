@@ -3,7 +3,8 @@
  * nothing is left to wait for.
  *
  * Exit status: hv.stop's; 1 where the main script failed or can never go on; else 0. */
-#include "bind.h"
+#include "hmaster.h"
+#include "server.h"
 
 /* The loop is known from here too, so that memory it owns counts as reachable when os.exit ends
  * the process in the middle of everything. */
@@ -46,7 +47,29 @@ static int run(program_t *program) {
     return rt->exit_status;
 }
 
-int main(int argc, char **argv) {
+static void on_drain(hworker_t *worker, hloop_t *loop, void *userdata) {
+    (void)worker;
+    (void)loop;
+    hvl_drain(userdata);
+}
+
+/* Runs the loop; a worker is told there to finish. */
+static int run_attached(program_t *program) {
+    hworker_t *worker = hworker_self();
+    hvl_t *rt = program->rt;
+    if (worker == NULL) return run(program);
+    int code = hworker_attach(worker, rt->loop, on_drain, rt);
+    if (code != 0) {
+        hvl_complain("a worker cannot listen to its master: %s", herr_text(code));
+        return 1;
+    }
+    int status = run(program);
+    hworker_detach(worker, rt->loop);
+    return status;
+}
+
+/* The life of a Lua state. Returns the exit status. */
+static int run_script(int argc, char **argv) {
     program_t program = {.argc = argc, .argv = argv};
     lua_State *L = luaL_newstate();
     if (L == NULL) {
@@ -59,11 +82,20 @@ int main(int argc, char **argv) {
         fprintf(stderr, "hvlua: %s\n", message ? message : "cannot start");
     } else {
         luaL_checkstack(L, LUA_MINSTACK, "");
-        status = run(&program);
+        status = run_attached(&program);
     }
     fflush(stdout);
     if (program.rt != NULL) hvl_close(program.rt);
     the_loop = NULL;
     lua_close(L);
     return status;
+}
+
+int main(int argc, char **argv) {
+    int status;
+    switch (hvl_serve_begin(argc, argv, &status)) {
+    case HVL_SERVE_MASTER: return hvl_serve_run(run_script);
+    case HVL_SERVE_DONE: return status;
+    default: return run_script(argc, argv);
+    }
 }

@@ -41,6 +41,8 @@ static void add_spare_tasks(hvl_t *rt) {
     hvl_task_t *chunk = lua_newuserdata(rt->L, TASKS_PER_CHUNK * sizeof *chunk);
     luaL_ref(rt->L, LUA_REGISTRYINDEX);
     memset(chunk, 0, TASKS_PER_CHUNK * sizeof *chunk);
+    chunk->next_chunk = rt->chunks;
+    rt->chunks = chunk;
     for (int i = 0; i < TASKS_PER_CHUNK; i++) {
         chunk[i].rt = rt;
         chunk[i].co_ref = chunk[i].defers_ref = LUA_NOREF;
@@ -163,8 +165,7 @@ void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_
     hvl_task_t *reporter = NULL;
     if (task == NULL || !task->is_reporter) reporter = hvl_task_begin_ref(rt, rt->on_error_ref);
     if (reporter == NULL) {
-        fflush(stdout);
-        fprintf(stderr, "hvlua: error in a task: %s\n", traceback ? traceback : message);
+        hvl_complain("error in a task: %s", traceback ? traceback : message);
         return;
     }
     lua_pushstring(reporter->co, message);
@@ -191,8 +192,7 @@ static int fail_task(hvl_task_t *task) {
     }
     luaL_traceback(L, task->co, message, 0);
     if (task == rt->main_task) {
-        fflush(stdout);
-        fprintf(stderr, "hvlua: %s\n", lua_tostring(L, -1));
+        hvl_complain("%s", lua_tostring(L, -1));
     } else if (task->joiners == NULL) {
         hvl_report(rt, message, lua_tostring(L, -1), task);
     }
@@ -529,20 +529,39 @@ static int task_tostring(lua_State *L) {
     return 1;
 }
 
+static void cancel(hvl_task_t *task) {
+    if (task->is_canceled) return;
+    task->is_canceled = 1;
+    if (task->state != WAITING) return;
+    give_up_wait(task);
+    task->state = READY;
+    lua_pushlightuserdata(task->co, &throw_mark);
+    lua_pushliteral(task->co, CANCELED_TEXT);
+    hvl_resume_later(task, 2);
+}
+
 static int task_cancel(lua_State *L) {
     handle_t *handle = hvl_check(L, 1, &task_class);
     hvl_task_t *task = handle->task;
-    if (task != NULL && !task->is_canceled) {
-        task->is_canceled = 1;
-        if (task->state == WAITING) {
-            give_up_wait(task);
-            task->state = READY;
-            lua_pushlightuserdata(task->co, &throw_mark);
-            lua_pushliteral(task->co, CANCELED_TEXT);
-            hvl_resume_later(task, 2);
+    if (task != NULL) cancel(task);
+    lua_pushboolean(L, task != NULL);
+    return 1;
+}
+
+/* others([cancel]) -> how many tasks there are beside the running one; cancels them. */
+static int others(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    int must_cancel = lua_toboolean(L, 1);
+    lua_Integer count = 0;
+    for (hvl_task_t *chunk = rt->chunks; chunk != NULL; chunk = chunk->next_chunk) {
+        for (int i = 0; i < TASKS_PER_CHUNK; i++) {
+            hvl_task_t *task = &chunk[i];
+            if (task->state == FREE || task == rt->current) continue;
+            count++;
+            if (must_cancel) cancel(task);
         }
     }
-    lua_pushboolean(L, task != NULL);
+    lua_pushinteger(L, count);
     return 1;
 }
 
@@ -720,6 +739,7 @@ int hvl_open_task(lua_State *L) {
         {"join", task_join}, {"cancel", task_cancel}, {"status", task_status}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
+        {"others", others},
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
         {"dual", task_dual}, {"set_hooks", set_hooks},    {"park", park},

@@ -55,6 +55,22 @@ static void on_server_close(hio_t *io) {
     server_leave(server);
 }
 
+/* Makes the listener: a worker's is the one that all workers share, unless it is to be one of many
+ * on the same port. Returns NULL with *code set where it fails. */
+static hio_t *open_listener(hloop_t *loop, const char *host, int port, int backlog, int flags,
+                            int *code) {
+    if (flags != 0 || !hvl_is_worker()) {
+        hio_t *io = hloop_create_tcp_listener(loop, host, port, on_accept, backlog, flags);
+        *code = hloop_last_error(loop);
+        return io;
+    }
+    int fd = hvl_shared_socket(host, port, backlog, 0);
+    hio_t *io = fd >= 0 ? haccept(loop, fd, on_accept) : NULL;
+    *code = fd >= 0 ? hloop_last_error(loop) : fd;
+    if (io == NULL && fd >= 0) close(fd);
+    return io;
+}
+
 /* listen(host, port, backlog, reuse_port, max_connections, options): all checked. */
 static int listen_on(lua_State *L) {
     hvl_t *rt = hvl_self(L);
@@ -69,11 +85,12 @@ static int listen_on(lua_State *L) {
     hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 6);
     hvl_handlers_hold(L, -1);
     lua_pop(L, 1);
-    hio_t *io = hloop_create_tcp_listener(rt->loop, host, port, on_accept, backlog, flags);
+    int code;
+    hio_t *io = open_listener(rt->loop, host, port, backlog, flags, &code);
     if (io == NULL) {
         hvl_handlers_release(handlers);
         lua_pushfstring(L, *host == '/' ? "listen %s" : "listen %s:%d", host, port);
-        return hvl_push_error(L, lua_tostring(L, -1), hloop_last_error(rt->loop));
+        return hvl_push_error(L, lua_tostring(L, -1), code);
     }
     server->io = io;
     server->handlers = handlers;
@@ -104,6 +121,13 @@ static int server_close(lua_State *L) {
     if (server->io != NULL && server->object.rt->loop != NULL) hio_close(server->io);
     lua_pushboolean(L, 1);
     return 1;
+}
+
+/* drain(): takes in who waits, then closes the listener; connections go on. */
+static int server_drain(lua_State *L) {
+    server_t *server = check_server(L);
+    if (server->io != NULL && server->object.rt->loop != NULL) hio_stop_accepting(server->io);
+    return 0;
 }
 
 static int server_address(lua_State *L) {
@@ -204,7 +228,7 @@ int hvl_open_tcp(lua_State *L) {
     static const luaL_Reg methods[] = {{"port", server_port},       {"count", server_count},
                                        {"close", server_close},     {"ref", server_ref},
                                        {"unref", server_unref},     {"address", server_address},
-                                       {NULL, NULL}};
+                                       {"drain", server_drain},     {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", server_tostring}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     hvl_conn_open(L, rt);

@@ -2,6 +2,8 @@
  * with on_message; what the kernel's buffer cannot hold is lost, as datagrams are. */
 #include "bind.h"
 
+#include "hmaster.h"
+
 typedef struct udp_s {
     hvl_object_t object;
     hio_t *io; /* NULL from the close callback on */
@@ -11,6 +13,7 @@ typedef struct udp_s {
     int busy;      /* tasks that run a function for it */
     int is_paused; /* a handler waits */
     int is_closed_here;
+    int is_draining; /* nothing more is read */
 } udp_t;
 
 static const hvl_class_t udp_class = {"hv.udp"};
@@ -35,7 +38,7 @@ static void on_message_finished(hvl_task_t *task, int status) {
     udp_t *self = task->userdata[0];
     (void)status; /* one bad datagram is no reason to stop serving the others */
     self->busy--;
-    if (self->is_paused && self->io != NULL && !self->is_closed_here) {
+    if (self->is_paused && self->io != NULL && !self->is_closed_here && !self->is_draining) {
         self->is_paused = 0;
         hio_read(self->io);
     }
@@ -92,6 +95,23 @@ static void on_close(hio_t *io) {
     leave_anchor(self);
 }
 
+/* Returns NULL with *code set where it fails. Workers share the socket of a server. */
+static hio_t *open_io(hloop_t *loop, int is_client, const char *host, int port, int *code) {
+    hio_t *io = NULL;
+    if (!is_client && hvl_is_worker()) {
+        int fd = hvl_shared_socket(host, port, 0, HWORKER_LISTEN_DATAGRAM);
+        *code = fd;
+        if (fd < 0) return NULL;
+        io = hio_get(loop, fd);
+        if (io == NULL) close(fd);
+    } else {
+        io = is_client ? hloop_create_udp_client(loop, host, port)
+                       : hloop_create_udp_server(loop, host, port);
+    }
+    *code = hloop_last_error(loop);
+    return io;
+}
+
 /* open(is_client, host, port, options): all checked. */
 static int open_socket(lua_State *L) {
     hvl_t *rt = hvl_self(L);
@@ -102,11 +122,11 @@ static int open_socket(lua_State *L) {
     if (rt->loop == NULL) return hvl_push_error(L, "udp", HV_ECLOSED);
     udp_t *self = hvl_object_new(L, rt, &udp_class, sizeof *self);
     self->message_ref = self->close_ref = LUA_NOREF;
-    self->io = is_client ? hloop_create_udp_client(rt->loop, host, port)
-                         : hloop_create_udp_server(rt->loop, host, port);
+    int code;
+    self->io = open_io(rt->loop, is_client, host, port, &code);
     if (self->io == NULL) {
         lua_pushfstring(L, is_client ? "connect %s:%d" : "bind %s:%d", host, port);
-        return hvl_push_error(L, lua_tostring(L, -1), hloop_last_error(rt->loop));
+        return hvl_push_error(L, lua_tostring(L, -1), code);
     }
     hevent_set_userdata(self->io, self);
     hio_setcb_read(self->io, on_datagram);
@@ -177,7 +197,9 @@ static int udp_recv(lua_State *L) {
     if (!lua_isnoneornil(L, 2)) {
         timeout_ms = hvl_check_integer(L, 2, "sock:recv: timeout", 0, INT32_MAX);
     }
-    if (self->io == NULL || self->is_closed_here) return hvl_push_error(L, "recv", HV_ECLOSED);
+    if (self->io == NULL || self->is_closed_here || self->is_draining) {
+        return hvl_push_error(L, "recv", HV_ECLOSED);
+    }
     if (self->message_ref != LUA_NOREF) {
         return hvl_misuse(L, "sock:recv: on_message reads this socket");
     }
@@ -196,6 +218,22 @@ static int udp_close(lua_State *L) {
         wake_reader(self, HV_ECLOSED);
     }
     lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* drain(): reads no more; what is being answered still can be. */
+static int udp_drain(lua_State *L) {
+    udp_t *self = check_udp(L);
+    if (self->io == NULL || self->is_closed_here || self->object.rt->loop == NULL) return 0;
+    self->is_draining = 1;
+    hio_read_stop(self->io);
+    wake_reader(self, HV_ECLOSED);
+    return 0;
+}
+
+/* count() -> datagrams that are being handled */
+static int udp_count(lua_State *L) {
+    lua_pushinteger(L, check_udp(L)->busy);
     return 1;
 }
 
@@ -287,6 +325,8 @@ int hvl_open_udp(lua_State *L) {
     static const luaL_Reg methods[] = {{"send", udp_send},
                                        {"recv", udp_recv},
                                        {"close", udp_close},
+                                       {"drain", udp_drain},
+                                       {"count", udp_count},
                                        {"port", udp_port},
                                        {"local_address", udp_local_address},
                                        {"set_broadcast", udp_set_broadcast},

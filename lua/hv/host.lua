@@ -1,5 +1,6 @@
 --- hv.host - what the hvlua program does with its command line. Runs as the main task. Private.
 local loop = require "_hv.loop"
+local server = require "_hv.server"
 
 local USAGE = [==[
 usage: hvlua [options] [script [args]]
@@ -13,7 +14,14 @@ usage: hvlua [options] [script [args]]
   -         run stdin as a script and stop handling options
 
 Without a script, hvlua is interactive on a terminal, and else runs stdin.
+
+Servers, of a master and workers that each run the script:
+
+%s
+Listeners belong to the master: a reload (-s reload, SIGUSR1, SIGHUP) loses no connection.
 ]==]
+
+local function usage() return USAGE:format(server.usage()) end
 
 local function version()
   return ("hvlua %s (%s, %s %s)"):format(loop.version, jit.version, jit.os, jit.arch)
@@ -32,10 +40,13 @@ local function parse(argv)
   local steps, flags, i = {}, {}, 1
   while argv[i] do
     local option = argv[i]
-    if option:sub(1, 1) ~= "-" or option == "-" then return steps, flags, i end
+    local is_taken = server.is_taken(i)
+    if not is_taken and (option:sub(1, 1) ~= "-" or option == "-") then return steps, flags, i end
     if option == "--" then return steps, flags, argv[i + 1] and i + 1 end
     local letter, rest = option:sub(1, 2), option:sub(3)
-    if letter == "-e" or letter == "-l" then
+    if is_taken then
+      flags.server = true -- or its value: dealt with before there was a Lua state
+    elseif letter == "-e" or letter == "-l" then
       if rest == "" then
         i = i + 1
         rest = argv[i]
@@ -79,6 +90,30 @@ local function load_script(name)
   return loadfile(name)
 end
 
+--- A worker that neither listens nor comes to its end counts as ready after this time.
+local READY_MS = 3000
+
+--- Signals in a process without a master: first gently, then at once.
+local function watch_signals(shutdown)
+  for _, name in ipairs { "term", "int" } do
+    loop.on_signal(name, function()
+      if shutdown.has_begun() then return loop.stop() end
+      shutdown.shutdown()
+    end)
+  end
+end
+
+--- What the server options ask of the script's process.
+local function begin_server(facts, script)
+  local shutdown = require "hv.shutdown"
+  server.on_drain(function() shutdown.shutdown() end)
+  if not facts.is_worker then return watch_signals(shutdown) end
+  require("hv.timer").after(READY_MS, server.ready):unref()
+  if facts.is_watching and facts.worker_id == 0 then
+    require("hv.reloader").start { script, facts.confile }
+  end
+end
+
 --- More room for compiled code than LuaJIT's default, which a program of handlers outgrows.
 local function tune_compiler()
   local ok, opt = pcall(require, "jit.opt")
@@ -102,8 +137,8 @@ return function(argv)
   local steps, flags, script = parse(argv)
   local globals = getfenv(0)
   globals.arg = shift_arguments(argv, script or 0)
-  if not steps then return refuse(flags .. "\n" .. USAGE, 1) end
-  if flags.h then return io.write(USAGE) end
+  if not steps then return refuse(flags .. "\n" .. usage(), 1) end
+  if flags.h then return io.write(usage()) end
   if flags.v then print(version()) end
   for _, step in ipairs(steps) do take(step) end
   local is_terminal = require("_hv.loop").is_terminal(0)
@@ -112,7 +147,11 @@ return function(argv)
   if script then
     local chunk, message = load_script(argv[script] or "-")
     if not chunk then return refuse(message) end
-    if not flags.i then return chunk(unpack(argv, script + 1)) end
+    if flags.server then begin_server(server.facts(), argv[script]) end
+    if not flags.i then
+      chunk(unpack(argv, script + 1))
+      return server.ready()
+    end
     chunk(unpack(argv, script + 1))
   end
   if flags.i or not has_work and is_terminal then

@@ -8,6 +8,7 @@ local limits = require "hv.limits"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.http"
+local shutdown = require "hv.shutdown"
 
 require "hv.http_request"
 
@@ -241,10 +242,12 @@ function App:listen(opts)
     if t.path:sub(1, 1) ~= "/" then
       return misuse(("app:listen: path must begin with '/', got %q"):format(t.path))
     end
-    return raw.listen(root._router, root._options, t.path, 0, false)
+    return shutdown.register(raw.listen(root._router, root._options, t.path, 0, false))
   end
-  if not t.port then return misuse("app:listen: port is missing") end
-  return raw.listen(root._router, root._options, t.host, t.port, t.reuse_port)
+  local port = t.port or shutdown.facts.port
+  if not port then return misuse("app:listen: port is missing") end
+  return shutdown.register(
+    raw.listen(root._router, root._options, t.host, port, t.reuse_port))
 end
 
 local read_app = options.reader("hv.http.app", {

@@ -4,6 +4,7 @@
 --- `hv.http` ...) is loaded when it is first used. Everything that waits lets other tasks run
 --- meanwhile, and also takes a trailing function that gets the results instead.
 local loop = require "_hv.loop"
+local shutdown = require "hv.shutdown"
 local task = require "hv.task"
 local timer = require "hv.timer"
 
@@ -14,6 +15,8 @@ local hv = {
   hrtime = loop.hrtime,
   run = loop.run,
   stop = loop.stop,
+  shutdown = shutdown.shutdown,
+  on_shutdown = shutdown.on_shutdown,
   on_error = loop.on_error,
   on_signal = loop.on_signal,
   idle = loop.idle,
@@ -30,6 +33,13 @@ local hv = {
   after = timer.after,
   every = timer.every,
   cron = timer.cron,
+
+  -- Of hvlua's server options: the INI file as a table, { key = value, section = { key = value } };
+  -- the port of -p, or of the file; which worker this is, 0 .. worker_count - 1.
+  config = shutdown.facts.config,
+  port = shutdown.facts.port,
+  worker_id = shutdown.facts.worker_id,
+  worker_count = shutdown.facts.worker_count,
 }
 
 --- Modules of their own, loaded on first use.

@@ -9,6 +9,17 @@ local M = {}
 local in_progress = require("_hv.task").wait_mark
 local owners = {} -- name -> task
 
+--- Is told each file that is loaded, by its path.
+local tell_file
+
+--- Calls `fn(path)` for each file that is loaded from now on.
+function M.on_file(fn) tell_file = fn end
+
+local function tell_module(name)
+  local path = tell_file and package.searchpath(name, package.path)
+  if path then tell_file(path) end
+end
+
 local function find_loader(name)
   local tried = {}
   for _, searcher in ipairs(package.loaders) do
@@ -40,6 +51,7 @@ function M.require(name)
   if loaded == in_progress then return wait_for_other(name) end
   if loaded then return loaded end
   local loader = find_loader(name)
+  tell_module(name)
   package.loaded[name] = in_progress
   owners[name] = task.current()
   local result = loader(name)
@@ -50,6 +62,7 @@ function M.require(name)
 end
 
 function M.dofile(path)
+  if tell_file and path then tell_file(path) end
   local chunk, message = loadfile(path)
   if not chunk then error(message, 0) end
   return chunk()

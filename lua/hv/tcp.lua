@@ -3,6 +3,7 @@ local limits = require "hv.limits"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.tcp"
+local shutdown = require "hv.shutdown"
 local unpack_setting = require "hv.unpack"
 local wait = require "hv.wait"
 
@@ -109,10 +110,11 @@ local function address_of(where, opts, default_host)
     end
     return opts.path, 0
   end
-  if not opts.port then misuse(where .. ": port is missing") end
-  local host = opts.host or default_host
+  local host, port = opts.host or default_host, opts.port
+  if default_host then port = port or shutdown.facts.port end
+  if not port then misuse(where .. ": port is missing") end
   if not host then misuse(where .. ": host is missing") end
-  return host, opts.port
+  return host, port
 end
 
 -- ---- Servers ----
@@ -142,7 +144,7 @@ function M.listen(opts, handler)
   elseif not (t.on_open or t.on_message or t.on_close) then
     return misuse("hv.tcp.listen: a function or on_message is missing")
   end
-  return raw.listen(host, port, t.backlog, t.reuse_port, t.max_connections, t)
+  return shutdown.register(raw.listen(host, port, t.backlog, t.reuse_port, t.max_connections, t))
 end
 
 -- ---- Clients ----

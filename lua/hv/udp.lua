@@ -2,6 +2,7 @@
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.udp"
+local shutdown = require "hv.shutdown"
 local wait = require "hv.wait"
 
 ---@class hv.udp
@@ -37,8 +38,9 @@ end
 ---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND
 function M.bind(opts)
   local t = read_bind(opts)
-  if not t.port then return misuse("hv.udp.bind: port is missing") end
-  return open(false, t.host or "", t.port, t)
+  local port = t.port or shutdown.facts.port
+  if not port then return misuse("hv.udp.bind: port is missing") end
+  return shutdown.register(open(false, t.host or "", port, t))
 end
 
 --- A socket whose peer is host:port: `send(data)` needs no address, and only its datagrams come.
