@@ -214,14 +214,14 @@ static int after_callback(http_conn_t *conn) {
 }
 
 /* A client says mostly the same thing again: the head that was parsed last is compared first, and
- * where the bytes are equal its result is too. Heads with bodies are left out, and where heads
- * differ all the time few of them are kept. */
+ * where the bytes are equal its result is too. Returns its length, or 0 where it is another one. */
 static long find_repeated_head(hhttp_server_t *server, const char *data, size_t len) {
     const http_last_head_t *last = &server->last_head;
     if (last->len == 0 || len < last->len) return 0;
     return memcmp(data, last->block, last->len) == 0 ? (long)last->len : 0;
 }
 
+/* Heads with bodies are left out, and where heads differ all the time few of them are kept. */
 static void remember_head(hhttp_server_t *server, const hhttp_request_t *req) {
     http_last_head_t *last = &server->last_head;
     if (req->block_len > sizeof last->block || h1_body_pending(&req->parser)) return;
