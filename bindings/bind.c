@@ -40,7 +40,7 @@ hvl_t *hvl_open(lua_State *L) {
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
     rt->drain_ref = LUA_NOREF;
-    rt->on_error_ref = rt->run_defers_ref = rt->dual_body_ref = LUA_NOREF;
+    rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
     preload_modules(L, rt);
     rt->loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);
     if (rt->loop == NULL) luaL_error(L, "cannot make an event loop: %s", herr_text(errno));

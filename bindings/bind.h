@@ -43,8 +43,7 @@ struct hvl_s {
     hvl_task_t *ready_last;
     int is_ready_posted;
     hvl_task_t *main_task;    /* its failure ends the program */
-    int run_defers_ref;       /* Lua functions that lua/hv/wait.lua gives */
-    int dual_body_ref;
+    int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
 };
 
 /* Makes the runtime of a state with a loop of its own, and registers every `_hv.*` module in

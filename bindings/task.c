@@ -161,15 +161,31 @@ static const char *to_message(lua_State *L) {
     return message;
 }
 
+/* What hv.on_error's function has failed to deal with is told all the same. */
+static void on_reporter_finished(hvl_task_t *task, int status) {
+    hvl_t *rt = task->rt;
+    int ref = (int)(intptr_t)task->userdata[0];
+    if (status != HVL_FINISHED) {
+        lua_rawgeti(rt->L, LUA_REGISTRYINDEX, ref);
+        hvl_complain("hv.on_error failed to report: %s", lua_tostring(rt->L, -1));
+        lua_pop(rt->L, 1);
+    }
+    hvl_unref(rt, &ref);
+}
+
 void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_t *task) {
+    if (traceback == NULL) traceback = message;
     hvl_task_t *reporter = NULL;
     if (task == NULL || !task->is_reporter) reporter = hvl_task_begin_ref(rt, rt->on_error_ref);
     if (reporter == NULL) {
-        hvl_complain("error in a task: %s", traceback ? traceback : message);
+        hvl_complain("error in a task: %s", traceback);
         return;
     }
     lua_pushstring(reporter->co, message);
-    lua_pushstring(reporter->co, traceback ? traceback : message);
+    lua_pushstring(reporter->co, traceback);
+    lua_pushvalue(reporter->co, -1);
+    reporter->userdata[0] = (void *)(intptr_t)hvl_ref(reporter->co);
+    reporter->on_finish = on_reporter_finished;
     if (task != NULL) {
         hvl_task_push(reporter->co, task);
     } else {
@@ -284,14 +300,40 @@ static void settle_handle(hvl_task_t *task, int status) {
     lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
 }
 
-static void run_defers(hvl_task_t *task) {
-    hvl_t *rt = task->rt;
-    hvl_task_t *runner = hvl_task_begin_ref(rt, rt->run_defers_ref);
-    if (runner != NULL) {
-        lua_rawgeti(runner->co, LUA_REGISTRYINDEX, task->defers_ref);
-        hvl_task_start(runner, 1);
+/* hv.defer's functions run one after the other, the last first, each as a task of its own: the
+ * error of one is told like any other and keeps no other from running. */
+static void run_next_defer(hvl_t *rt, int defers_ref);
+
+static void on_defer_finished(hvl_task_t *task, int status) {
+    (void)status;
+    run_next_defer(task->rt, (int)(intptr_t)task->userdata[0]);
+}
+
+static void run_next_defer(hvl_t *rt, int defers_ref) {
+    lua_State *L = rt->L;
+    luaL_checkstack(L, LUA_MINSTACK, "too many values");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, defers_ref);
+    int count = (int)lua_objlen(L, -1);
+    hvl_task_t *task = count > 0 ? hvl_task_begin(rt) : NULL;
+    if (task == NULL) {
+        hvl_unref(rt, &defers_ref);
+        lua_pop(L, 1);
+        return;
     }
-    hvl_unref(rt, &task->defers_ref);
+    lua_rawgeti(L, -1, count);
+    lua_xmove(L, task->co, 1);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, count);
+    lua_pop(L, 1);
+    task->on_finish = on_defer_finished;
+    task->userdata[0] = (void *)(intptr_t)defers_ref;
+    hvl_task_start(task, 0);
+}
+
+static void run_defers(hvl_task_t *task) {
+    int defers_ref = task->defers_ref;
+    task->defers_ref = LUA_NOREF;
+    run_next_defer(task->rt, defers_ref);
 }
 
 /* Tells everybody, then recycles. On the stack of the coroutine: results 1..top, or the message of
@@ -726,11 +768,10 @@ static int raise_message(lua_State *L) {
     return hvl_misuse(L, "%s", message);
 }
 
-static int set_hooks(lua_State *L) {
+static int set_dual_body(lua_State *L) {
     hvl_t *rt = hvl_self(L);
-    lua_settop(L, 2);
+    lua_settop(L, 1);
     rt->dual_body_ref = hvl_ref(L);
-    rt->run_defers_ref = hvl_ref(L);
     return 0;
 }
 
@@ -742,7 +783,7 @@ int hvl_open_task(lua_State *L) {
         {"others", others},
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
-        {"dual", task_dual}, {"set_hooks", set_hooks},    {"park", park},
+        {"dual", task_dual}, {"set_dual_body", set_dual_body}, {"park", park},
         {"unpark", unpark}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);

@@ -23,7 +23,11 @@ end
 local function find_loader(name)
   local tried = {}
   for _, searcher in ipairs(package.loaders) do
-    local found = searcher(name)
+    local ok, found = pcall(searcher, name)
+    -- A searcher in C gives its caller's position, which is ours and helps nobody.
+    if not ok then
+      error(type(found) == "string" and found:gsub("^%[hv%.loading%]:%d+: ", "") or found, 0)
+    end
     if type(found) == "function" then return found end
     if type(found) == "string" then tried[#tried + 1] = found end
   end
@@ -35,7 +39,8 @@ local function wait_for_other(name)
   while package.loaded[name] == in_progress do
     local status = owner and owner:status() or "failed"
     if owner == me or status == "failed" or status == "finished" or status == "canceled" then
-      error(("loop or previous error loading module '%s'"):format(name), 3)
+      -- 2 is who requires: require has left its place to us by a tail call.
+      error(("loop or previous error loading module '%s'"):format(name), 2)
     end
     task.sleep(1)
   end

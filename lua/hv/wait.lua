@@ -42,16 +42,6 @@ local function dual_body(op, fn, ...)
   return call(settle(fn, finish(op(...))))
 end
 
---- The body of the task that runs what hv.defer has collected, the last first. Each runs in its
---- own task, so that the error of one keeps no other from running.
-local function run_defers(list)
-  for i = #list, 1, -1 do
-    local fn = list[i]
-    list[i] = nil
-    finish(task.methods.join(task.go(fn)))
-  end
-end
-
-task.set_hooks(run_defers, dual_body)
+task.set_dual_body(dual_body)
 
 return M
