@@ -17,6 +17,7 @@ static const struct {
     {"_hv.tcp", hvl_open_tcp},   {"_hv.udp", hvl_open_udp},   {"_hv.log", hvl_open_log},
     {"_hv.http", hvl_open_http},
     {"_hv.fs", hvl_open_fs},     {"_hv.process", hvl_open_process}, {"_hv.crypto", hvl_open_crypto},
+    {"_hv.worker", hvl_open_worker}, {"_hv.shared", hvl_open_shared},
     {"_hv.dns", hvl_open_dns},   {"_hv.server", hvl_open_server},
 };
 
@@ -49,6 +50,7 @@ hvl_t *hvl_open(lua_State *L) {
 }
 
 void hvl_close(hvl_t *rt) {
+    hvl_close_workers(rt);
     hloop_t *loop = rt->loop;
     rt->loop = NULL; /* from here on no task begins */
     hloop_free(&loop);

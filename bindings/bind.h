@@ -44,6 +44,9 @@ struct hvl_s {
     int is_ready_posted;
     hvl_task_t *main_task;    /* its failure ends the program */
     int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
+
+    void *workers; /* worker.c: those that this state has spawned and that run */
+    void *worker;  /* worker.c: where this is itself a worker's state */
 };
 
 /* Makes the runtime of a state with a loop of its own, and registers every `_hv.*` module in
@@ -53,6 +56,9 @@ hvl_t *hvl_open(lua_State *L);
 /* The same for a state that has nothing yet: also opens the standard libraries, lua-cjson and the
  * modules that the program carries in itself (state.c). */
 hvl_t *hvl_open_state(lua_State *L);
+
+/* Ends the workers that the state has spawned, and waits for them. hvl_close does it first. */
+void hvl_close_workers(hvl_t *rt);
 
 /* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
 void hvl_close(hvl_t *rt);
@@ -196,6 +202,8 @@ hvl_task_t *hvl_task_begin_ref(hvl_t *rt, int ref);
 int hvl_task_run(hvl_task_t *task, int nargs);
 /* Has the loop run it in its next pass, in order. From anywhere. */
 void hvl_task_start(hvl_task_t *task, int nargs);
+/* task:cancel(): throws where it waits, now and at each further wait. From anywhere. */
+void hvl_task_cancel(hvl_task_t *task);
 /* Gives back a task that has not run. */
 void hvl_task_drop(hvl_task_t *task);
 
@@ -296,6 +304,8 @@ int hvl_open_http(lua_State *L);
 int hvl_open_fs(lua_State *L);
 int hvl_open_process(lua_State *L);
 int hvl_open_crypto(lua_State *L);
+int hvl_open_worker(lua_State *L);
+int hvl_open_shared(lua_State *L);
 int hvl_open_server(lua_State *L);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "hbase.h"
+#include "hdict.h"
 #include "hlog.h"
 #include "hmain.h"
 #include "hmaster.h"
@@ -333,6 +334,7 @@ int hvl_serve_run(int (*run_script)(int argc, char **argv)) {
         complain("cannot make a master: %s", herr_text(errno));
         return 1;
     }
+    hdict_pool(); /* before the first fork, so that all workers find the same dictionaries in it */
     int code = hmaster_run(master);
     hmaster_free(&master);
     hini_free(server.config);

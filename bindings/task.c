@@ -571,7 +571,7 @@ static int task_tostring(lua_State *L) {
     return 1;
 }
 
-static void cancel(hvl_task_t *task) {
+void hvl_task_cancel(hvl_task_t *task) {
     if (task->is_canceled) return;
     task->is_canceled = 1;
     if (task->state != WAITING) return;
@@ -585,7 +585,7 @@ static void cancel(hvl_task_t *task) {
 static int task_cancel(lua_State *L) {
     handle_t *handle = hvl_check(L, 1, &task_class);
     hvl_task_t *task = handle->task;
-    if (task != NULL) cancel(task);
+    if (task != NULL) hvl_task_cancel(task);
     lua_pushboolean(L, task != NULL);
     return 1;
 }
@@ -600,7 +600,7 @@ static int others(lua_State *L) {
             hvl_task_t *task = &chunk[i];
             if (task->state == FREE || task == rt->current) continue;
             count++;
-            if (must_cancel) cancel(task);
+            if (must_cancel) hvl_task_cancel(task);
         }
     }
     lua_pushinteger(L, count);

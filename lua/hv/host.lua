@@ -114,12 +114,6 @@ local function begin_server(facts, script)
   end
 end
 
---- More room for compiled code than LuaJIT's default, which a program of handlers outgrows.
-local function tune_compiler()
-  local ok, opt = pcall(require, "jit.opt")
-  if ok then opt.start("maxtrace=4000", "maxmcode=8192", "sizemcode=64", "maxrecord=8000") end
-end
-
 --- os.exit must not close the state under the loop's feet: the process just ends.
 local function replace_exit()
   local exit = os.exit
@@ -130,10 +124,8 @@ local function replace_exit()
 end
 
 return function(argv)
-  require("hv.coroutines").install()
-  require("hv.loading").install()
+  require("hv.start")()
   replace_exit()
-  tune_compiler()
   local steps, flags, script = parse(argv)
   local globals = getfenv(0)
   globals.arg = shift_arguments(argv, script or 0)

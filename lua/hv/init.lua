@@ -3,7 +3,9 @@
 --- `local hv = require "hv"` gives the core; what lives in a module of its own (`hv.tcp`,
 --- `hv.http` ...) is loaded when it is first used. Everything that waits lets other tasks run
 --- meanwhile, and also takes a trailing function that gets the results instead.
+local channel = require "hv.channel"
 local loop = require "_hv.loop"
+local semaphore = require "hv.semaphore"
 local shutdown = require "hv.shutdown"
 local task = require "hv.task"
 local timer = require "hv.timer"
@@ -29,6 +31,9 @@ local hv = {
   all = task.all,
   race = task.race,
   timeout = task.timeout,
+
+  channel = channel.new,
+  semaphore = semaphore.new,
 
   after = timer.after,
   every = timer.every,

@@ -8,6 +8,8 @@ return {
   write_high = 1048576, -- conn:write waits above it
   packet_bytes = 2097152, -- unpack's max_length, read_until's and read_line's max
   process_output = 16777216, -- hv.process.run: of stdout and of stderr; beyond it ELIMIT
+  worker_queue = 1024, -- messages to or from a worker that were not taken; then send waits
+  worker_queue_bytes = 16777216, -- and their bytes
   backlog = 0, -- 0: the kernel's maximum
   max_connections = 0, -- 0: no limit
   http_request_line = 8192, -- hv.http.app: beyond it 414

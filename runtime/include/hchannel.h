@@ -39,6 +39,10 @@ HV_EXPORT int hchannel_send(hchannel_t *end, const void *data, size_t len);
 HV_EXPORT int hchannel_recv(hchannel_t *end, void **data, size_t *len);
 HV_EXPORT void hchannel_free(void *data);
 
+/* Says that nothing more will be sent: the other end gets HV_EOF behind what was. Receiving goes on;
+ * sending gives HV_ECLOSED from now on. Again: nothing. */
+HV_EXPORT void hchannel_shutdown(hchannel_t *end);
+
 /* Whether the other end is closed; there may still be messages of it. */
 HV_EXPORT int hchannel_is_closed(hchannel_t *end);
 

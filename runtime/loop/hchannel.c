@@ -44,6 +44,7 @@ struct hchannel_s {
     uint32_t count;
     size_t bytes;
     uint8_t is_closed;
+    uint8_t is_shut;    /* sends nothing more */
     uint8_t has_notice; /* one is on its way */
     uint8_t wants_room; /* was told HV_EAGAIN */
 };
@@ -181,7 +182,7 @@ int hchannel_attach(hchannel_t *end, hloop_t *loop, hchannel_cb on_change) {
     void *userdata = end->ev.userdata;
     pthread_mutex_lock(&pair->lock);
     end->loop = loop;
-    int has_news = end->first != NULL || peer_of(end)->is_closed;
+    int has_news = end->first != NULL || peer_of(end)->is_closed || peer_of(end)->is_shut;
     int code = has_news ? notify(end) : 0;
     if (code != 0) end->loop = NULL;
     pthread_mutex_unlock(&pair->lock);
@@ -210,7 +211,7 @@ int hchannel_send(hchannel_t *end, const void *data, size_t len) {
     message->bytes[len] = '\0';
     pthread_mutex_lock(&pair->lock);
     int code = 0;
-    if (peer->is_closed) {
+    if (peer->is_closed || end->is_shut) {
         code = HV_ECLOSED;
     } else if (peer->count >= pair->count_max || peer->bytes >= pair->bytes_max) {
         end->wants_room = 1;
@@ -258,7 +259,7 @@ int hchannel_recv(hchannel_t *end, void **data, size_t *len) {
         *len = message->len;
         tell_of_room(end);
     } else {
-        code = peer_of(end)->is_closed ? HV_EOF : HV_EAGAIN;
+        code = peer_of(end)->is_closed || peer_of(end)->is_shut ? HV_EOF : HV_EAGAIN;
     }
     pthread_mutex_unlock(&pair->lock);
     return code;
@@ -266,6 +267,13 @@ int hchannel_recv(hchannel_t *end, void **data, size_t *len) {
 
 void hchannel_free(void *data) {
     if (data != NULL) hv__free((char *)data - offsetof(message_t, bytes));
+}
+
+void hchannel_shutdown(hchannel_t *end) {
+    pthread_mutex_lock(&end->pair->lock);
+    if (!end->is_shut) notify(peer_of(end));
+    end->is_shut = 1;
+    pthread_mutex_unlock(&end->pair->lock);
 }
 
 int hchannel_is_closed(hchannel_t *end) {

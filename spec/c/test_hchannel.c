@@ -132,6 +132,23 @@ static void test_channel_closed_end_is_told_behind_its_messages(void **state) {
     hchannel_close(ends[1]);
 }
 
+static void test_channel_shut_end_still_receives(void **state) {
+    (void)state;
+    attach_both();
+    assert_int_equal(hchannel_send(ends[0], "last", 4), 0);
+    hchannel_shutdown(ends[0]);
+    hchannel_shutdown(ends[0]);
+    assert_int_equal(hchannel_send(ends[0], "m", 1), HV_ECLOSED);
+    RUN_UNTIL(right, right_calls > 0);
+    assert_message(ends[1], "last");
+    assert_nothing(ends[1], HV_EOF);
+    assert_false(hchannel_is_closed(ends[1]));
+    assert_int_equal(hchannel_send(ends[1], "answer", 6), 0);
+    RUN_UNTIL(left, left_calls > 0);
+    assert_message(ends[0], "answer");
+    close_both();
+}
+
 static void test_channel_news_from_before_attaching_are_told(void **state) {
     (void)state;
     assert_int_equal(hchannel_send(ends[0], "early", 5), 0);
@@ -288,6 +305,7 @@ int main(void) {
         TEST(test_channel_full_queue_refuses_and_tells_of_room),
         TEST(test_channel_bytes_are_bounded_but_one_always_fits),
         TEST(test_channel_closed_end_is_told_behind_its_messages),
+        TEST(test_channel_shut_end_still_receives),
         TEST(test_channel_news_from_before_attaching_are_told),
         TEST(test_channel_keeps_its_loop_running_while_referenced),
         TEST(test_channel_outlives_its_loop),
