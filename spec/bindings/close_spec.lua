@@ -33,7 +33,9 @@ describe("hv.stop", function()
     end)
 
     it("may be os.exit in " .. program.name, function()
-      local output, status, errors = callbacks.run(program, "os.exit(8)")
+      -- The state is not taken down then, and what it alone holds looks leaked.
+      local output, status, errors = callbacks.run(program, "os.exit(8)",
+        "ASAN_OPTIONS=detect_leaks=0")
       assert.equal(8, status)
       assert.is_nil(output:find("end\n", 1, true))
       assert.equal(program.before or 0, #errors)

@@ -533,7 +533,7 @@ print("other")
 --- Runs a program with `body` in place of its @. Returns its output without the tracebacks of
 --- errors, its exit status, the tracebacks, and where in the program the body stands
 --- ("/tmp/lua_x:7:").
-function M.run(program, body)
+function M.run(program, body, environment)
   local helper = require "helper"
   local path = os.tmpname()
   local text = M.prelude .. "\n" .. program.source .. 'print("end")\n'
@@ -542,7 +542,7 @@ function M.run(program, body)
   local file = assert(io.open(path, "w"))
   file:write((text:gsub("@", function() return body end)))
   file:close()
-  local output, status = helper.hvlua { path }
+  local output, status = helper.hvlua({ path }, nil, environment)
   os.remove(path)
   local errors = {}
   local pattern = "hvlua: ([^\n]*\nstack traceback:\n[^\n]*\n?[\t%s%S]-)\n%f[^\t\n]"

@@ -4,15 +4,16 @@ local M = {}
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Runs hvlua with the given arguments; `stdin` is its input. Returns what it wrote to stdout and
---- stderr together, and its exit status.
-function M.hvlua(arguments, stdin)
+--- Runs hvlua with the given arguments; `stdin` is its input, `environment` a variable ("A=b") more.
+--- Returns what it wrote to stdout and stderr together, and its exit status.
+function M.hvlua(arguments, stdin, environment)
   local words = { quote(os.getenv("HVLUA") or "hvlua") }
   for _, argument in ipairs(arguments) do words[#words + 1] = quote(argument) end
   local input = os.tmpname()
   local file = assert(io.open(input, "w"))
   file:write(stdin or "")
   file:close()
+  if environment then table.insert(words, 1, "env " .. quote(environment)) end
   local pipe = io.popen(table.concat(words, " ") .. " <" .. quote(input) ..
     " 2>&1; echo \"=$?\"")
   local output = pipe:read("*a")
