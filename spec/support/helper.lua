@@ -4,7 +4,7 @@ local M = {}
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Runs hvlua with the given arguments; `stdin` is its input, `environment` a variable ("A=b") more.
+--- Runs hvlua with the given arguments; `stdin` is its input, `environment` one variable ("A=b").
 --- Returns what it wrote to stdout and stderr together, and its exit status.
 function M.hvlua(arguments, stdin, environment)
   local words = { quote(os.getenv("HVLUA") or "hvlua") }
