@@ -114,6 +114,12 @@ static int usage(lua_State *L) {
     return 1;
 }
 
+/* complain(text): on stderr, and in the log where there is one */
+static int complain(lua_State *L) {
+    hvl_complain("%s", luaL_checkstring(L, 1));
+    return 0;
+}
+
 static int ready(lua_State *L) {
     (void)L;
     if (hworker_self() != NULL) hworker_ready(hworker_self());
@@ -139,7 +145,8 @@ static int on_drain(lua_State *L) {
 int hvl_open_server(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"facts", facts},   {"is_taken", is_taken}, {"usage", usage}, {"ready", ready},
-        {"reload", reload}, {"on_drain", on_drain}, {NULL, NULL}};
+        {"reload", reload}, {"on_drain", on_drain}, {"complain", complain},
+        {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);

@@ -114,7 +114,7 @@ if(HV_TSAN)
     return()
 endif()
 
-set(spec_rooms hv bindings e2e regress pairs)
+set(spec_rooms hv bindings e2e proc regress pairs)
 if(HV_FAULT_INJECTION)
     list(APPEND spec_rooms fault)
     file(GLOB fault_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/spec/fault/test_*.c)
@@ -143,6 +143,7 @@ if(HV_EXAMPLES)
     include(spec/tools/tools.cmake)
     include(spec/programs/programs.cmake)
 endif()
+include(spec/proc/proc.cmake)
 
 # The text of the tree is the same in every lane, so one of them judges it.
 if(NOT sanitizers AND NOT HV_HOSTILE)

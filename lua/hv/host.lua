@@ -30,7 +30,7 @@ end
 --- Ends the program with a message, as for a mistake in the command line.
 local function refuse(message, status)
   io.stdout:flush()
-  io.stderr:write("hvlua: ", message, "\n")
+  server.complain(message)
   loop.stop(status or 1)
 end
 

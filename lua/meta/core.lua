@@ -58,6 +58,10 @@ function Watcher:unref() end
 ---@field http hv.Http
 ---@field json table lua-cjson: encode, decode, null
 ---@field limits table<string, integer>
+---@field config table the INI file of hvlua -c: { key = value, section = { key = value } }
+---@field port? integer of hvlua -p, or of the INI file
+---@field worker_id integer 0 .. worker_count - 1
+---@field worker_count integer
 ---@field log hv.log
 ---@field process hv.process
 ---@field tcp hv.tcp
