@@ -25,9 +25,10 @@ local function check_ttl(where, ttl)
   return math.ceil(ttl)
 end
 
-local function decoded(value, is_encoded, ...)
+local function decoded(value, is_encoded, code)
   if is_encoded == true then return wire.decode(value) end
-  return value, is_encoded, ...
+  if code then return nil, is_encoded, code end
+  return value
 end
 
 --- The value of a key; nil where there is none.

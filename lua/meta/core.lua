@@ -89,6 +89,16 @@ function hv.sleep(ms) end
 ---@param fn function
 function hv.defer(fn) end
 
+--- Hands values from task to task: lua/hv/channel.lua.
+---@param capacity? integer values that may wait in it; 0: a send waits for its receiver
+---@return hv.Channel
+function hv.channel(capacity) end
+
+--- Lets `count` tasks at something at the same time: lua/hv/semaphore.lua.
+---@param count integer
+---@return hv.Semaphore
+function hv.semaphore(count) end
+
 ---@return hv.Task? the running task
 function hv.current() end
 

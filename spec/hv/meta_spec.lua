@@ -37,7 +37,9 @@ local function upvalue(fn, wanted)
 end
 
 --- What Lua adds to the classes is there once their modules are.
-for _, noun in ipairs { "tcp", "udp", "http", "fs", "process" } do assert(hv[noun]) end
+for _, noun in ipairs { "tcp", "udp", "http", "fs", "process", "worker", "shared" } do
+  assert(hv[noun])
+end
 local http, tcp, fs = require "_hv.http", require "_hv.tcp", require "_hv.fs"
 
 --- Where the functions of each class of the stubs are. A stub file whose functions belong to no
@@ -56,6 +58,9 @@ local places = {
   ["hv.HttpEvents"] = upvalue(http.response_methods.sse, "events_meta").__index,
   ["hv.File"] = fs.file_methods, ["hv.FsWatch"] = methods_of("hv.fs.watch"),
   ["hv.Process"] = require("_hv.process").methods,
+  ["hv.Worker"] = require("_hv.worker").worker_methods,
+  ["hv.WorkerChannel"] = require("_hv.worker").channel_methods,
+  ["hv.SharedDict"] = require("_hv.shared").methods,
 }
 
 --- Functions that a module of lua/hv shows and nobody is to call: constructors, the checks of other

@@ -39,6 +39,25 @@ describe("hv.shared", function()
       { select(2, hv.shared.dict "none") })
   end)
 
+  it("is the same for all worker processes", function()
+    local script = os.tmpname()
+    assert(hv.fs.write(script, [[
+      local hv = require "hv"
+      print("this is " .. hv.shared.dict("starts", "64K"):incr("n", 1, 0))
+      io.stdout:flush()
+      hv.sleep(100000)]]))
+    local p = assert(hv.process.spawn { os.getenv("HVLUA") or "hvlua", "-w", 3, script,
+      stdout = "pipe", stderr = "null" })
+    local seen = {}
+    for i = 1, 3 do seen[i] = p.stdout:read_line() end
+    table.sort(seen)
+    assert.same({ "this is 1", "this is 2", "this is 3" }, seen)
+    p:kill("term")
+    p:wait(10000)
+    p.stdout:close()
+    os.remove(script)
+  end)
+
   it("adds, replaces, deletes and increments", function()
     local d = fresh()
     assert.equal("ENOTFOUND", select(3, d:replace("k", 1)))
