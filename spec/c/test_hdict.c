@@ -26,7 +26,7 @@
 #define STRIDE 4999
 #else
 #define KILLS  100
-#define STRIDE 61
+#define STRIDE 97
 #endif
 
 static hdict_t *dict;
@@ -587,13 +587,13 @@ static void test_hdict_kill_at_any_time_is_survived(void **state) {
 }
 
 static void replace_under_trace(void) {
-    static uint8_t data[300];
+    static uint8_t data[3000];
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) _exit(77);
     raise(SIGSTOP);
     memset(data, 'n', sizeof data);
-    set_bytes("1", data, sizeof data, 0, NULL); /* evicts, splits, links */
-    set_bytes("2", data, 100, 0, NULL);         /* in its place */
-    hdict_delete(dict, "3", 1);                 /* joins */
+    set_bytes("1", data, 300, 0, NULL);          /* evicts, splits, links */
+    set_bytes("38", data, sizeof data, 0, NULL); /* in its place, which takes a while */
+    hdict_delete(dict, "37", 2);                 /* joins */
     _exit(0);
 }
 
@@ -627,7 +627,7 @@ static void test_hdict_kill_at_each_instruction_is_survived(void **state) {
         for (int i = 1; i < 40; i++) {
             snprintf(key, sizeof key, "%d", i);
             memset(data, 'o', sizeof data);
-            set_bytes(key, data, i % 4 ? 100 : sizeof data, 0, NULL);
+            set_bytes(key, data, i == 38 ? 3000 : i % 4 ? 100 : sizeof data, 0, NULL);
         }
         uint64_t resets = stats().resets;
         int was_running = kill_after(instructions);
