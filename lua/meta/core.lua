@@ -153,6 +153,17 @@ function hv.idle(fn) end
 ---@return hv.ErrCode? code
 function hv.on_signal(name, fn) end
 
+--- Ends the program gently, and returns at once: listeners close, requests in flight are answered
+--- with `Connection: close`, handlers and hv.on_shutdown's functions may finish; after `grace`, or
+--- when all that is done, every task is cancelled and the loop stops. Called again it can only
+--- shorten the grace.
+---@param opts? { grace?: integer, status?: integer } milliseconds, 10000; the exit status, 0
+function hv.shutdown(opts) end
+
+--- Calls `fn` when a shutdown begins, as a task that is waited for.
+---@param fn fun()
+function hv.on_shutdown(fn) end
+
 --- Gets every error that nobody else does; nil: stderr. Runs as a task; its own error goes to
 --- stderr.
 ---@param fn? fun(message: string, traceback: string, task: hv.Task?)

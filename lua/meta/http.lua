@@ -79,6 +79,12 @@ function App:any(pattern, ...) end
 ---@class hv.HttpServer
 local Server = {}
 
+--- Ends as close does, but loses no request that is on its way: connections that wait are taken in,
+--- idle ones may ask once more within a second. hv.shutdown calls it.
+---@param grace? integer milliseconds, 10000
+---@return true
+function Server:drain(grace) end
+
 ---@return integer? port
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED

@@ -49,6 +49,9 @@ local Server = {}
 function Server:port() end
 ---@return integer open connections
 function Server:count() end
+--- Takes in who waits to be accepted, then closes the listener; connections go on. hv.shutdown calls
+--- it.
+function Server:drain() end
 ---@return { ip: string, port: integer }|{ path: string }
 function Server:address() end
 --- Ends accepting; connections stay. May be called twice.

@@ -41,6 +41,8 @@ function Udp:leave_group(group) end
 --- May be called twice; whoever waits gets ECLOSED.
 ---@return true
 function Udp:close() end
+--- Reads no more; what is being answered still can be. hv.shutdown calls it.
+function Udp:drain() end
 ---@return hv.Udp self
 function Udp:ref() end
 ---@return hv.Udp self

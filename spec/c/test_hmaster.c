@@ -33,6 +33,8 @@ static struct shared_s {
     atomic_bool fail_before_ready; /* workers exit with 3 */
     atomic_bool never_ready;       /* workers start and say nothing */
     atomic_bool crash_at_once;     /* workers exit with 4, once they are ready */
+    atomic_bool listens_itself;    /* workers open the socket by hworker_listen */
+    atomic_int own_port;           /* the port that it got */
 } *shared;
 
 static long long now_us(void) {
@@ -96,13 +98,28 @@ static void on_drain(hworker_t *worker, hloop_t *loop, void *userdata) {
     finish_if_idle(loop);
 }
 
+/* A worker that says itself where it listens; it tells the port by `shared`. */
+static hio_t *listen_by_itself(hworker_t *worker, hloop_t *loop) {
+    int fd = hworker_listen(worker, "127.0.0.1", 0, 0, 0);
+    hio_t *io = fd >= 0 ? haccept(loop, fd, on_accept) : NULL;
+    if (io == NULL) return NULL;
+    int own_port = sockaddr_port((sockaddr_u *)hio_localaddr(io)), before = 0;
+    if (!atomic_compare_exchange_strong(&shared->own_port, &before, own_port) &&
+        before != own_port) {
+        _exit(8);
+    }
+    return io;
+}
+
 static void work(hworker_t *worker, void *userdata) {
     (void)userdata;
     int start = atomic_fetch_add(&shared->starts, 1);
     if (start < STARTS_MAX) atomic_store(&shared->started_us[start], now_us());
     if (atomic_load(&shared->fail_before_ready)) _exit(3);
     hloop_t *loop = hloop_new(0);
-    listener = hworker_accept(worker, loop, 0, on_accept);
+    listener = atomic_load(&shared->listens_itself)
+                   ? listen_by_itself(worker, loop)
+                   : hworker_accept(worker, loop, 0, on_accept);
     if (listener == NULL || hworker_attach(worker, loop, on_drain, NULL) != 0) _exit(5);
     if (!atomic_load(&shared->never_ready)) hworker_ready(worker);
     if (atomic_load(&shared->crash_at_once)) _exit(4);
@@ -620,6 +637,34 @@ static void test_reloads_in_a_row_are_not_lost_nor_piled_up(void **state) {
     stop(&server);
 }
 
+/* ---- Sockets that workers ask for ---- */
+
+static void test_socket_that_workers_ask_for_outlives_them(void **state) {
+    (void)state;
+    /* The first workers have the master's listener; those after a reload ask for one. */
+    server_t server = start_and_wait(&(hmaster_options_t){.workers = WORKERS});
+    atomic_store(&shared->listens_itself, true);
+    kill(server.pid, SIGUSR1);
+    int own_port = 0;
+    WAIT_FOR((own_port = atomic_load(&shared->own_port)) != 0);
+    WAIT_FOR(generation_of(own_port) == 1);
+    load_t load;
+    begin_load(&load, own_port);
+    for (int i = 2; i <= 4; i++) {
+        kill(server.pid, SIGUSR1);
+        WAIT_FOR(generation_of(own_port) == i);
+    }
+    end_load(&load);
+    assert_int_equal(atomic_load(&load.failed), 0);
+    assert_int_equal(atomic_load(&shared->own_port), own_port); /* or a worker had ended with 8 */
+
+    /* Nobody of the next generation wants it: it closes when the others have left. */
+    atomic_store(&shared->listens_itself, false);
+    kill(server.pid, SIGUSR1);
+    WAIT_FOR(is_refused(own_port));
+    stop(&server);
+}
+
 /* ---- In this process ---- */
 
 static void test_master_refuses_bad_options(void **state) {
@@ -682,6 +727,7 @@ int main(void) {
         cmocka_unit_test(test_reload_that_fails_keeps_the_old_workers),
         cmocka_unit_test(test_reload_that_is_refused_starts_nothing),
         cmocka_unit_test(test_reloads_in_a_row_are_not_lost_nor_piled_up),
+        cmocka_unit_test(test_socket_that_workers_ask_for_outlives_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

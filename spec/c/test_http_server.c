@@ -105,7 +105,8 @@ static void pass_ms(uint64_t ms) {
     pass(3);
 }
 
-static int client(void) {
+/* The kernel has the connection; the loop has not run since. */
+static int connect_only(void) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fix->port)};
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -116,6 +117,11 @@ static int client(void) {
     fix->reply_len = 0;
     fix->reply_eof = 0;
     fix->reply[0] = '\0';
+    return fd;
+}
+
+static int client(void) {
+    int fd = connect_only();
     size_t before = hhttp_server_connections(fix->server);
     for (int i = 0; i < 100 && hhttp_server_connections(fix->server) == before; i++) pass(1);
     return fd;
@@ -1072,6 +1078,48 @@ static void test_close_ends_idle_connections_at_once_and_busy_ones_later(void **
     fix->server = NULL;
 }
 
+static void test_drain_answers_who_waits_and_who_was_idle(void **state) {
+    (void)state;
+    begin_with(NULL, answer_hello);
+    int idle = client();
+    say(idle, GET);
+    await(idle, "hello\n");
+    HAS_NOT("Connection: close");
+    int waiting = connect_only();
+    hhttp_server_drain(fix->server, 10000, on_server_close, fix);
+    pass(3);
+    assert_int_equal(hhttp_server_connections(fix->server), 2);
+    int late[] = {idle, waiting};
+    for (int i = 0; i < 2; i++) {
+        forget_reply();
+        say(late[i], GET);
+        await(late[i], "hello\n");
+        HAS("Connection: close\r\n");
+        await_eof(late[i]);
+        close(late[i]);
+        fix->reply_eof = 0;
+    }
+    pass(5);
+    assert_int_equal(fix->close_calls, 1);
+    fix->server = NULL;
+}
+
+static void test_drain_closes_who_stays_idle(void **state) {
+    (void)state;
+    begin_with(NULL, answer_hello);
+    int idle = client();
+    pass(3);
+    hhttp_server_drain(fix->server, 10000, on_server_close, fix);
+    pass_ms(900);
+    assert_int_equal(hhttp_server_connections(fix->server), 1);
+    pass_ms(200);
+    await_eof(idle);
+    pass(3);
+    assert_int_equal(fix->close_calls, 1);
+    fix->server = NULL;
+    close(idle);
+}
+
 static void test_close_cuts_off_after_the_grace(void **state) {
     (void)state;
     begin_with(NULL, keep_it_watched);
@@ -1217,6 +1265,8 @@ int main(void) {
         TEST(test_server_may_close_inside_on_request),
         TEST(test_loop_may_be_freed_with_connections_open),
         TEST(test_close_without_listeners_is_reported_later),
+        TEST(test_drain_answers_who_waits_and_who_was_idle),
+        TEST(test_drain_closes_who_stays_idle),
         TEST(test_idle_connection_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
