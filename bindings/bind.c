@@ -41,6 +41,7 @@ hvl_t *hvl_open(lua_State *L) {
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
     rt->drain_ref = LUA_NOREF;
+    rt->slow_ms = HVL_SLOW_MS;
     rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
     preload_modules(L, rt);
     rt->loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);
@@ -159,8 +160,7 @@ int hvl_push_error(lua_State *L, const char *what, int code) {
     return 3;
 }
 
-/* Whether a function is one of ours: C, or a module of lua/hv. */
-static int is_ours(const lua_Debug *at) {
+int hvl_is_ours(const lua_Debug *at) {
     if (*at->what == 'C') return 1;
     if (strncmp(at->source, "=[hv", 4) == 0) return 1;
     if (*at->source != '@') return 0;
@@ -172,7 +172,7 @@ static void push_position(lua_State *L) {
     lua_Debug at;
     for (int level = 0; lua_getstack(L, level, &at); level++) {
         lua_getinfo(L, "Sl", &at);
-        if (is_ours(&at)) continue;
+        if (hvl_is_ours(&at)) continue;
         if (at.currentline > 0) {
             lua_pushfstring(L, "%s:%d: ", at.short_src, at.currentline);
             return;

@@ -21,6 +21,8 @@
 
 typedef struct hvl_s hvl_t;
 typedef struct hvl_task_s hvl_task_t;
+typedef struct hvl_place_s hvl_place_t;
+typedef struct hvl_places_s hvl_places_t;
 
 /* ---- The runtime of a Lua state ---- */
 
@@ -44,6 +46,11 @@ struct hvl_s {
     int is_ready_posted;
     hvl_task_t *main_task;    /* its failure ends the program */
     int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
+    int task_meta_ref;        /* the metatable of hv.task */
+    int64_t clock_ms;         /* while the ready queue runs: when the last task of it stopped */
+    int is_clock_kept;        /* clock_ms is so */
+    uint32_t slow_ms;         /* a task that runs for longer is warned of; 0: none */
+    hvl_places_t *places;     /* place.c */
 
     void *workers; /* worker.c: those that this state has spawned and that run */
     void *worker;  /* worker.c: where this is itself a worker's state */
@@ -130,6 +137,9 @@ int hvl_push_error(lua_State *L, const char *what, int code);
  * of our own functions: "file.lua:3: hv.tcp.listen: port must be 0..65535, got 70000". */
 int hvl_misuse(lua_State *L, const char *format, ...) HV_PRINTF_LIKE(2, 3);
 
+/* Whether a function (lua_getinfo "S") is one of ours: C, or a module of lua/hv. */
+int hvl_is_ours(const lua_Debug *at);
+
 /* An integer argument in a range, or misuse: "<what> must be 1..65535, got ...". */
 int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min, int64_t max);
 
@@ -179,12 +189,14 @@ struct hvl_task_s {
     int co_ref;              /* anchors the coroutine */
     int handle_slot;         /* its own place in the registry for the hv.task of each run */
     void *handle;            /* the hv.task that Lua holds of this run, or NULL */
+    const hvl_place_t *place; /* which line has started it; NULL: the loop itself */
     int defers_ref;          /* hv.defer's functions, or LUA_NOREF */
     int ready_args;          /* values on the coroutine's stack to go on with */
     uint8_t state;
     uint8_t is_canceled;
     uint8_t is_starting;     /* runs inside the API call that began it: see hvl_dual */
     uint8_t is_reporter;     /* runs hv.on_error's function */
+    uint8_t is_claimed;      /* somebody deals with its failure: it is not reported */
     uint8_t is_passing;      /* waits for nothing but its next turn */
 };
 
@@ -274,6 +286,23 @@ void hvl_start_main(hvl_t *rt, int nargs);
  *   task   the one that failed, or NULL */
 void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_t *task);
 
+/* ---- Where tasks come from (place.c) ---- */
+
+/* The line of the user's that has called us, within the place of the task that runs it. Returns
+ * NULL where neither is known. It lives as long as the state. May raise: memory. */
+const hvl_place_t *hvl_place_here(lua_State *L, const hvl_place_t *parent);
+/* Appends the chain of a place, "\n\ttask started at file.lua:3" each, to the string on top of
+ * the stack. NULL: nothing. */
+void hvl_place_append(lua_State *L, const hvl_place_t *place);
+
+#define HVL_SLOW_MS 200 /* hv.slow_callback's default: what a person notices as a delay */
+
+/* Warns, once a place, that a task has held the loop up. On top of the main thread's stack lies the
+ * function that it began with, or nil.
+ *   waiting   the coroutine where it waits now, or NULL where it has ended
+ *   place     of the task, or NULL */
+void hvl_warn_slow(hvl_t *rt, lua_State *waiting, const hvl_place_t *place, int64_t ms);
+
 /* ---- Servers (server.c) ---- */
 
 /* Whether this process is a worker of a master's, where sockets to listen on are the master's. */
@@ -290,6 +319,9 @@ void hvl_drain(hvl_t *rt);
 void hvl_log_set_up(const char *path, const char *level);
 /* Writes a line, "hvlua: ..." on stderr, or to the log's file where hvl_log_set_up named one. */
 void hvl_complain(const char *format, ...) HV_PRINTF_LIKE(1, 2);
+
+/* Writes a warning to the log: hv.log's, set up or not. */
+void hvl_warn(const char *format, ...) HV_PRINTF_LIKE(1, 2);
 
 /* ---- The modules: each leaves its table on the stack ---- */
 

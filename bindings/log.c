@@ -7,7 +7,7 @@
 #include "hlog.h"
 
 static int current_level = LOG_LEVEL_INFO;
-static int is_set_up; /* by the program; opening the module then changes nothing */
+static int is_set_up; /* by the program or a script; nothing is then done by default */
 static int has_file;  /* that the program has named */
 
 static const char *const level_names[] = {"verbose", "debug", "info",  "warn",
@@ -45,6 +45,24 @@ void hvl_complain(const char *format, ...) {
     /* Also where there is a file: a daemon's first words are for who starts it, later ones go
      * nowhere. */
     fprintf(stderr, "hvlua: %s\n", text);
+}
+
+/* Until somebody says where lines go, they go to stderr. */
+static void set_default(void) {
+    if (is_set_up) return;
+    is_set_up = 1;
+    logger_set_handler(hv_default_logger(), stderr_logger);
+    logger_set_level(hv_default_logger(), current_level);
+}
+
+void hvl_warn(const char *format, ...) {
+    va_list args;
+    char text[512];
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    set_default();
+    logger_print(hv_default_logger(), LOG_LEVEL_WARN, "%s", text);
 }
 
 /* ---- For scripts ---- */
@@ -99,10 +117,7 @@ static int file(lua_State *L) {
 int hvl_open_log(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"write", write_line}, {"is_on", is_on}, {"level", level}, {"file", file}, {NULL, NULL}};
-    if (!is_set_up) {
-        logger_set_handler(hv_default_logger(), stderr_logger);
-        logger_set_level(hv_default_logger(), current_level);
-    }
+    set_default();
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

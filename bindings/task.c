@@ -70,6 +70,7 @@ hvl_task_t *hvl_task_begin(hvl_t *rt) {
     task->state = BEGUN;
     task->next = NULL;
     task->on_finish = NULL;
+    task->place = NULL;
     return task;
 }
 
@@ -86,6 +87,7 @@ static void recycle(hvl_task_t *task, int is_good) {
     task->state = FREE;
     task->wait_id++;
     task->is_canceled = task->is_starting = task->is_reporter = task->is_passing = 0;
+    task->is_claimed = 0;
     if (is_good && rt->idle_count < IDLE_TASKS_MAX) {
         lua_settop(task->co, 0);
         task->next = rt->idle_tasks;
@@ -103,6 +105,13 @@ void hvl_task_drop(hvl_task_t *task) { recycle(task, 1); }
 
 /* ---- The ready queue ---- */
 
+/* The kernel's coarse clock: some ms of error, but a seventh of the other's cost. */
+static int64_t coarse_ms(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
+    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
+}
+
 static int resume(hvl_task_t *task, int nargs);
 static int end_task(hvl_task_t *task, int status);
 
@@ -111,10 +120,12 @@ static void on_ready(hevent_t *ev) {
     hvl_task_t *task = rt->ready_first;
     rt->ready_first = rt->ready_last = NULL;
     rt->is_ready_posted = 0;
+    rt->clock_ms = coarse_ms();
+    rt->is_clock_kept = rt->slow_ms != 0;
     while (task != NULL) {
         hvl_task_t *next = task->next;
         task->next = NULL;
-        if (rt->loop == NULL) return;
+        if (rt->loop == NULL) break;
         if (task->state == BEGUN && task->is_canceled) {
             lua_settop(task->co, 0);
             end_task(task, HVL_CANCELED);
@@ -123,6 +134,7 @@ static void on_ready(hevent_t *ev) {
         }
         task = next;
     }
+    rt->is_clock_kept = 0;
 }
 
 static void make_ready(hvl_task_t *task, int nargs) {
@@ -206,13 +218,16 @@ static int fail_task(hvl_task_t *task) {
         lua_pop(L, 1);
         return end_task(task, HVL_CANCELED);
     }
-    luaL_traceback(L, task->co, message, 0);
-    if (task == rt->main_task) {
-        hvl_complain("%s", lua_tostring(L, -1));
-    } else if (task->joiners == NULL) {
-        hvl_report(rt, message, lua_tostring(L, -1), task);
+    if (task == rt->main_task || (task->joiners == NULL && !task->is_claimed)) {
+        luaL_traceback(L, task->co, message, 0);
+        hvl_place_append(L, task->place);
+        if (task == rt->main_task) {
+            hvl_complain("%s", lua_tostring(L, -1));
+        } else {
+            hvl_report(rt, message, lua_tostring(L, -1), task);
+        }
+        lua_pop(L, 1);
     }
-    lua_pop(L, 1);
     lua_xmove(L, task->co, 1);
     return end_task(task, HVL_FAILED);
 }
@@ -363,13 +378,41 @@ static int end_task(hvl_task_t *task, int status) {
 
 /* ---- Running ---- */
 
+/* lua_resume under the watch of hv.slow_callback. The main script is not watched: what it does
+ * before it waits is its own affair, and a prompt waits for nobody. A part of a task that runs
+ * inside an API call belongs to who called it. */
+static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
+    hvl_t *rt = task->rt;
+    if (rt->slow_ms == 0 || rt->current != NULL || task == rt->main_task) {
+        if (rt->current == NULL) rt->is_clock_kept = 0; /* its time is not the next task's */
+        rt->current = task;
+        return lua_resume(task->co, nargs);
+    }
+    rt->current = task;
+    if (is_fresh) {
+        lua_pushvalue(task->co, -nargs - 1);
+        lua_xmove(task->co, rt->L, 1);
+    } else {
+        lua_pushnil(rt->L);
+    }
+    int64_t begin_ms = rt->is_clock_kept ? rt->clock_ms : coarse_ms();
+    int status = lua_resume(task->co, nargs);
+    rt->clock_ms = coarse_ms();
+    int64_t ms = rt->clock_ms - begin_ms;
+    if (ms >= (int64_t)rt->slow_ms && rt->slow_ms != 0) {
+        hvl_warn_slow(rt, status == LUA_YIELD ? task->co : NULL, task->place, ms);
+    }
+    lua_pop(rt->L, 1);
+    return status;
+}
+
 /* Resumes the coroutine. Returns LUA_YIELD only for a wait. */
 static int step(hvl_task_t *task, int nargs) {
     hvl_t *rt = task->rt;
     hvl_task_t *before = rt->current;
-    rt->current = task;
+    int is_fresh = lua_status(task->co) == 0;
     task->state = RUNNING;
-    int status = lua_resume(task->co, nargs);
+    int status = watched_resume(task, nargs, is_fresh);
     rt->current = before;
     if (status != LUA_YIELD) return status;
     if (task->state == WAITING) {
@@ -534,8 +577,11 @@ void hvl_task_push(lua_State *L, hvl_task_t *task) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_slot);
         return;
     }
-    handle_t *handle = hvl_object_new(L, task->rt, &task_class, sizeof *handle);
-    handle->task = task;
+    /* hvl_object_new, but with the metatable from the registry's array: every hv.go comes here. */
+    handle_t *handle = lua_newuserdata(L, sizeof *handle);
+    *handle = (handle_t){{&task_class, task->rt, LUA_NOREF}, task, 0, 0};
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->rt->task_meta_ref);
+    lua_setmetatable(L, -2);
     task->handle = handle;
     lua_pushvalue(L, -1);
     lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
@@ -587,6 +633,40 @@ static int task_cancel(lua_State *L) {
     hvl_task_t *task = handle->task;
     if (task != NULL) hvl_task_cancel(task);
     lua_pushboolean(L, task != NULL);
+    return 1;
+}
+
+/* task:traceback() -> where the task waits, and which lines have started it */
+static int task_traceback(lua_State *L) {
+    handle_t *handle = hvl_check(L, 1, &task_class);
+    hvl_task_t *task = handle->task;
+    lua_settop(L, 1);
+    task_tostring(L);
+    if (task == NULL) return 1;
+    luaL_traceback(L, task->co, lua_tostring(L, -1), 0);
+    hvl_place_append(L, task->place);
+    return 1;
+}
+
+/* claim() -> whether the running task was cancelled. Its failure is then not reported: the caller
+ * tells it in another way. */
+static int claim(lua_State *L) {
+    hvl_task_t *task = hvl_self(L)->current;
+    if (task != NULL) task->is_claimed = 1;
+    lua_pushboolean(L, task != NULL && task->is_canceled);
+    return 1;
+}
+
+/* slow_callback([ms]) -> the time that was set before; 0 or false: none */
+static int slow_callback(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    lua_Integer before = rt->slow_ms;
+    if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
+        rt->slow_ms = 0;
+    } else if (!lua_isnoneornil(L, 1)) {
+        rt->slow_ms = (uint32_t)hvl_check_integer(L, 1, "hv.slow_callback: ms", 0, INT32_MAX);
+    }
+    lua_pushinteger(L, before);
     return 1;
 }
 
@@ -664,8 +744,11 @@ static hvl_task_t *begin_with_args(lua_State *L, const char *name) {
     if (!lua_isfunction(L, 1)) {
         hvl_misuse(L, "%s: function expected, got %s", name, luaL_typename(L, 1));
     }
+    const hvl_place_t *parent = rt->current != NULL ? rt->current->place : NULL;
+    const hvl_place_t *place = hvl_place_here(L, parent);
     hvl_task_t *task = hvl_task_begin(rt);
     if (task == NULL) return NULL;
+    task->place = place;
     int count = lua_gettop(L);
     lua_checkstack(task->co, count + LUA_MINSTACK);
     lua_xmove(L, task->co, count);
@@ -777,10 +860,11 @@ static int set_dual_body(lua_State *L) {
 
 int hvl_open_task(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"join", task_join}, {"cancel", task_cancel}, {"status", task_status}, {NULL, NULL}};
+        {"join", task_join}, {"cancel", task_cancel}, {"status", task_status},
+        {"traceback", task_traceback}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"others", others},
+        {"others", others}, {"claim", claim}, {"slow_callback", slow_callback},
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
         {"dual", task_dual}, {"set_dual_body", set_dual_body}, {"park", park},
@@ -789,6 +873,8 @@ int hvl_open_task(lua_State *L) {
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
     hvl_class_new(L, rt, &task_class, methods, metamethods);
+    hvl_class_push(L, &task_class);
+    rt->task_meta_ref = hvl_ref(L);
     lua_setfield(L, -2, "methods");
     lua_pushlightuserdata(L, &wait_mark);
     lua_setfield(L, -2, "wait_mark");

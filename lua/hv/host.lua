@@ -1,5 +1,6 @@
 --- hv.host - what the hvlua program does with its command line. Runs as the main task. Private.
 local loop = require "_hv.loop"
+local raw_task = require "_hv.task"
 local server = require "_hv.server"
 
 local USAGE = [==[
@@ -10,6 +11,7 @@ usage: hvlua [options] [script [args]]
   -i        enter interactive mode after running the script
   -v        show version
   -h        show this help
+  --slow MS warn of functions that hold the loop up for longer (200; 0: never)
   --        stop handling options
   -         run stdin as a script and stop handling options
 
@@ -55,6 +57,14 @@ local function parse(argv)
       steps[#steps + 1] = { letter, rest }
     elseif option == "-i" or option == "-v" or option == "-h" then
       flags[option:sub(2)] = true
+    elseif option == "--slow" or option:find("^%-%-slow=") then
+      local value = option:match("=(.*)")
+      if not value then
+        i = i + 1
+        value = argv[i]
+      end
+      if not (value or ""):find("^%d+$") then return nil, "option --slow needs milliseconds" end
+      flags.slow = tonumber(value)
     elseif option == "--help" then
       flags.h = true
     elseif option == "--version" then
@@ -132,6 +142,7 @@ return function(argv)
   if not steps then return refuse(flags .. "\n" .. usage(), 1) end
   if flags.h then return io.write(usage()) end
   if flags.v then print(version()) end
+  if flags.slow then raw_task.slow_callback(flags.slow) end
   for _, step in ipairs(steps) do take(step) end
   local is_terminal = require("_hv.loop").is_terminal(0)
   local has_work = script or #steps > 0 or flags.v

@@ -5,6 +5,7 @@
 --- meanwhile, and also takes a trailing function that gets the results instead.
 local channel = require "hv.channel"
 local loop = require "_hv.loop"
+local scope = require "hv.scope"
 local semaphore = require "hv.semaphore"
 local shutdown = require "hv.shutdown"
 local task = require "hv.task"
@@ -31,6 +32,8 @@ local hv = {
   all = task.all,
   race = task.race,
   timeout = task.timeout,
+  scope = scope.scope,
+  slow_callback = task.slow_callback,
 
   channel = channel.new,
   semaphore = semaphore.new,

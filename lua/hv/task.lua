@@ -11,6 +11,7 @@ local M = {
   next = raw.next,
   defer = raw.defer,
   current = raw.current,
+  slow_callback = raw.slow_callback,
 }
 
 --- Waits; other tasks run meanwhile. Never less than `ms`; parts of a millisecond count as one.
@@ -97,19 +98,21 @@ end
 
 --- Runs `fn(...)` as a task that is cancelled after `ms`; then `nil, "... timed out", "ETIMEDOUT"`.
 function M.timeout(ms, fn, ...)
+  if type(ms) ~= "number" or not (ms >= 0 and ms < 2 ^ 32 - 1) then
+    return misuse("hv.timeout: ms must be 0..4294967294, got " .. tostring(ms))
+  end
   if type(fn) ~= "function" then
     return misuse("hv.timeout: function expected, got " .. type(fn))
   end
   local child = raw.go(fn, ...)
-  local function give_back(...)
-    local _, message, code = ...
-    if code == "ETIMEDOUT" and message == "join: timed out" then
-      child:cancel()
-      return nil, "hv.timeout: timed out", "ETIMEDOUT"
-    end
+  local function give_back(ok, ...)
+    -- It runs on where the time has passed, or where we were cancelled ourselves.
+    local was_running = child:cancel()
+    if not ok then error((...), 0) end
+    if was_running then return nil, "hv.timeout: timed out", "ETIMEDOUT" end
     return ...
   end
-  return give_back(join(child, ms))
+  return give_back(pcall(join, child, math.ceil(ms)))
 end
 
 return M

@@ -34,14 +34,18 @@ function M.wait(queue, value, timeout)
   return give_back(queue, entry, pcall(park, timeout))
 end
 
---- Wakes the first and hands it values. Returns whether there was one, and its value.
+--- Wakes the first and hands it values. Returns whether there was one, and its value. A task that
+--- was cancelled a moment ago, and has not run since, is passed over: nothing handed to it would
+--- arrive.
 function M.serve(queue, ...)
   local entry = queue.first
-  if not entry then return false end
-  entry.is_served = true
-  remove(queue, entry)
-  unpark(entry.task, ...)
-  return true, entry.value
+  while entry do
+    entry.is_served = true
+    remove(queue, entry)
+    if unpark(entry.task, ...) then return true, entry.value end
+    entry = queue.first
+  end
+  return false
 end
 
 return M

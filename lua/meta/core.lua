@@ -22,6 +22,10 @@ function Task:cancel() end
 ---@return "ready"|"running"|"waiting"|"finished"|"failed"|"canceled"
 function Task:status() end
 
+--- Where the task waits, line by line, and the lines of hv.go that have started it and its parents.
+---@return string
+function Task:traceback() end
+
 ---@class hv.Timer
 local Timer = {}
 
@@ -139,6 +143,28 @@ function hv.race(...) end
 ---@param fn function
 ---@return any ... its results, or nil, message, ETIMEDOUT
 function hv.timeout(ms, fn, ...) end
+
+--- Calls fn(s) and returns its results once every task of s:go has ended as well. The first error
+--- of any of them cancels the others and is thrown here. A cancelled caller cancels all of them.
+---@async
+---@param fn fun(s: hv.Scope): any
+---@param on_end? function gets the results instead
+---@return any ... results of fn
+function hv.scope(fn, on_end) end
+
+---@class hv.Scope
+local Scope = {}
+
+--- Starts fn(...) as a task of the scope.
+---@param fn function
+---@return hv.Task
+function Scope:go(fn, ...) end
+
+--- A task (but not the main script) that runs for longer without waiting is warned of in the log,
+--- with its file and line, once a place. Measured in steps of a few milliseconds.
+---@param ms? integer|false 200 by default, option --slow of hvlua; 0 or false: never
+---@return integer ms what was set before
+function hv.slow_callback(ms) end
 
 --- Calls fn in every pass in which nothing else was due; the loop does not sleep meanwhile.
 ---@param fn function

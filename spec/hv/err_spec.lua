@@ -4,6 +4,8 @@ describe("hv.err", function()
   it("has a constant for each code", function()
     assert.equal("ECONNREFUSED", hv.err.ECONNREFUSED)
     assert.equal("EOF", hv.err.EOF)
+    assert.equal("ENOTEMPTY", hv.err.ENOTEMPTY)
+    assert.equal("ESIGNAL", hv.err.ESIGNAL)
     for name, code in pairs(hv.err) do assert.equal(name, code) end
   end)
 

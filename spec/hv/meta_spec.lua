@@ -48,6 +48,7 @@ local places = {
   hv = hv,
   ["hv.log"] = hv.log, ["hv.Http"] = hv.http,
   ["hv.Task"] = require("_hv.task").methods,
+  ["hv.Scope"] = require("hv.scope").methods,
   ["hv.Timer"] = methods_of("hv.timer"), ["hv.Watcher"] = methods_of("hv.watcher"),
   ["hv.Tcp"] = tcp.methods, ["hv.TcpServer"] = tcp.server_methods,
   ["hv.TcpClient"] = require "hv.tcp_client", ["hv.Udp"] = require("_hv.udp").methods,

@@ -249,6 +249,119 @@ describe("hv.race and hv.timeout", function()
   end)
 end)
 
+describe("hv.timeout", function()
+  it("cancels its function when its caller is cancelled", function()
+    local why
+    local task = hv.go(hv.timeout, 10000, function()
+      local _, message = pcall(hv.sleep, 10000)
+      why = message
+    end)
+    hv.sleep(1)
+    task:cancel()
+    helper.eventually(function() return why == "task canceled" end)
+  end)
+
+  it("leaves a timeout that its function returns as it is", function()
+    assert.same({ nil, "join: timed out", "ETIMEDOUT" }, { hv.timeout(1000, function()
+      return nil, "join: timed out", "ETIMEDOUT"
+    end) })
+  end)
+end)
+
+describe("a traceback", function()
+  local here = "task_spec.lua:"
+  local function line() return debug.getinfo(2, "l").currentline end
+
+  local function started_at(text)
+    local lines = {}
+    for at in text:gmatch("\n\ttask started at [^\n]*task_spec.lua:(%d+)") do
+      lines[#lines + 1] = tonumber(at)
+    end
+    return lines
+  end
+
+  it("shows where a task waits and which lines have started it", function()
+    local inner, outer_line, inner_line, wait_line
+    local outer = hv.go(function()
+      inner = hv.go(function() wait_line = line() hv.sleep(10000) end) inner_line = line()
+      hv.sleep(10000)
+    end)
+    outer_line = line() - 4
+    hv.sleep(1)
+    local text = inner:traceback()
+    assert.matches(here .. wait_line .. ": in function", text, 1, true)
+    assert.same({ inner_line, outer_line }, started_at(text))
+    outer:cancel()
+    inner:cancel()
+    outer:join()
+    assert.equal("hv.task{canceled}", outer:traceback())
+  end)
+
+  it("comes with an error that nobody joins", function()
+    local text
+    hv.on_error(function(_, traceback) text = traceback end)
+    hv.go(error, "oops") local started = line()
+    helper.eventually(function() return text end)
+    hv.on_error(nil)
+    assert.matches("oops", text)
+    assert.same({ started }, started_at(text))
+  end)
+
+  it("stays short where tasks start themselves anew", function()
+    local text
+    local function step(n)
+      if n == 0 then
+        text = hv.current():traceback()
+      else
+        hv.go(step, n - 1)
+      end
+    end
+    hv.go(step, 100)
+    helper.eventually(function() return text end)
+    assert.is_true(#started_at(text) <= 8)
+  end)
+end)
+
+describe("hv.slow_callback", function()
+  local busy = "local hv = require 'hv' local function busy(ms) local t = hv.hrtime()\n" ..
+    "while hv.hrtime() - t < ms * 1e6 do end end\n"
+
+  local function count(text, what) return select(2, text:gsub(what, "")) end
+
+  it("warns once of a function that held the loop up", function()
+    local text, status = helper.run(busy .. "hv.slow_callback(20)\n" ..
+      "for i = 1, 2 do hv.go(busy, 40) hv.sleep(1) end")
+    assert.equal(0, status)
+    assert.equal(1, count(text, "held up for %d+ ms in the function at %(command line%):1 "))
+    assert.equal(1, count(text, "WARN"))
+  end)
+
+  it("names the wait up to which a task ran", function()
+    local text = helper.run(busy .. "hv.slow_callback(20)\n" ..
+      "hv.after(1, function()\nbusy(40)\nhv.sleep(1)\nend)")
+    assert.matches("up to its wait at %(command line%):6 ", text)
+  end)
+
+  it("leaves the main script alone, and everybody when it is off", function()
+    local slow = "busy(40) hv.go(busy, 40)"
+    assert.equal("", (helper.run(busy .. "hv.slow_callback(false) " .. slow)))
+    assert.equal("", (helper.hvlua { "--slow", "0", "-e", busy .. slow }))
+    local text = helper.run(busy .. "hv.slow_callback(20) hv.go(print) busy(40)")
+    assert.equal("\n", text)
+    assert.equal(1, count(helper.hvlua { "--slow=20", "-e", busy .. slow }, "WARN"))
+  end)
+
+  it("tells what was set and refuses what is no time", function()
+    assert.equal(200, hv.slow_callback())
+    assert.equal(200, hv.slow_callback(300))
+    assert.equal(300, hv.slow_callback(200))
+    assert.has_error(function() hv.slow_callback(-1) end)
+    local text, status = helper.hvlua { "--slow", "x", "-e", "" }
+    assert.equal(1, status)
+    assert.matches("--slow needs milliseconds", text, 1, true)
+  end)
+end)
+
 describe("the spec itself", function()
   it("leaves nothing open", function() helper.nothing_left(handles_before) end)
 end)
