@@ -3,11 +3,12 @@
 #include "bind.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "hlog.h"
 
 static int current_level = LOG_LEVEL_INFO;
-static int is_set_up; /* by the program or a script; nothing is then done by default */
+static atomic_int is_set_up; /* by the program or a script; nothing is then done by default */
 static int has_file;  /* that the program has named */
 
 static const char *const level_names[] = {"verbose", "debug", "info",  "warn",
@@ -49,8 +50,7 @@ void hvl_complain(const char *format, ...) {
 
 /* Until somebody says where lines go, they go to stderr. */
 static void set_default(void) {
-    if (is_set_up) return;
-    is_set_up = 1;
+    if (atomic_exchange(&is_set_up, 1)) return; /* also where workers come at once */
     logger_set_handler(hv_default_logger(), stderr_logger);
     logger_set_level(hv_default_logger(), current_level);
 }
