@@ -144,6 +144,8 @@ size_t h1_write_head(const h1_response_t *response, char *out) {
         at = PUT(at, "Connection: close\r\n");
     } else if (response->send_keep_alive) {
         at = PUT(at, "Connection: keep-alive\r\n");
+    } else if (response->send_upgrade) {
+        at = PUT(at, "Connection: Upgrade\r\n");
     }
     for (size_t i = 0; i < response->header_count; i++) {
         at = put_header(at, response->headers[i].name, response->headers[i].value);

@@ -32,6 +32,7 @@ typedef struct h1_response_s {
     uint64_t content_length;   /* for H1_FRAME_LENGTH */
     int send_connection_close; /* Connection: close */
     int send_keep_alive;       /* Connection: keep-alive, for HTTP/1.0 peers */
+    int send_upgrade;          /* Connection: Upgrade, for 101 */
 } h1_response_t;
 
 /* Returns the most bytes that h1_write_head may need for `response`. */

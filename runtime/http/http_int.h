@@ -24,6 +24,7 @@ typedef enum {
     HTTP_LIST_BODY,     /* the next piece of a body */
     HTTP_LIST_BUSY,     /* the program's answer; looked at now and then for a stuck peer */
     HTTP_LIST_LINGER,   /* the peer to read its refusal and to close */
+    HTTP_LIST_UPGRADED, /* its io, which is somebody else's, to be closed */
     HTTP_LIST_CLOSING,  /* its io to be closed; for a server that closes */
     HTTP_LIST_COUNT,
 } http_list_e;
@@ -31,6 +32,7 @@ typedef enum {
 /* What arriving bytes are.
  *
  *   HEAD -> BUSY -> [BODY -> BUSY ->] [DRAIN ->] HEAD ...   and from anywhere -> LINGER -> CLOSED
+ *             \-> UPGRADED
  */
 typedef enum {
     HTTP_HEAD,   /* the next head; there is no request */
@@ -38,6 +40,7 @@ typedef enum {
     HTTP_BODY,   /* the body the program has asked for */
     HTTP_DRAIN,  /* the rest of a body that nobody wants; the answer is out */
     HTTP_LINGER, /* nobody's any more: dropped */
+    HTTP_UPGRADED, /* somebody else's: the io has been given away */
     HTTP_CLOSED, /* on_close is all that follows */
 } http_state_e;
 
@@ -45,6 +48,7 @@ enum {
     CONN_EOF       = 0x01, /* the peer has ended its side */
     CONN_BACKED_UP = 0x02, /* no next request before the write queue has drained */
     CONN_HAS_MORE  = 0x04, /* what is kept may hold whole requests: the pass was over */
+    CONN_TOLD      = 0x08, /* upgraded: on_shutdown was called */
 };
 
 /* Bytes of a head that is incomplete, or behind a request that is being answered. */
@@ -207,6 +211,15 @@ int hv__http_body_take(hhttp_request_t *req);
 /* The write queue has room again: the drain callback of every io that was too full. */
 void hv__http_on_drain(hio_t *io);
 
+void hv__http_free_kept(http_conn_t *conn);
+
+/* ---- http_upgrade.c ---- */
+
+/* Puts the bytes behind an upgraded request back into its io, and lets the request go. */
+void hv__http_upgrade_finish(http_conn_t *conn, const char *rest, size_t len);
+/* Has every upgraded connection told, later, that the server ends. */
+void hv__http_upgraded_tell(hhttp_server_t *server);
+
 /* ---- http_request.c ---- */
 
 hhttp_request_t *hv__http_request_new(http_conn_t *conn);
@@ -218,6 +231,8 @@ hhttp_request_t *hv__http_request_cut(http_conn_t *conn);
 
 /* ---- http_response.c ---- */
 
+/* Writes the head of an answer. Returns 0, or a code: HV_ENOMEM (nothing is written), HV_ECLOSED. */
+int hv__http_put_head(http_conn_t *conn, const h1_response_t *response);
 /* Writes a whole answer of the server's own, which says Connection: close. */
 void hv__http_write_refusal(http_conn_t *conn, int status);
 

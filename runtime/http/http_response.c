@@ -22,7 +22,7 @@ static int put(http_conn_t *conn, const void *data, size_t len) {
     return result == HV_ENOMEM ? HV_ENOMEM : HV_ECLOSED;
 }
 
-static int put_head(http_conn_t *conn, const h1_response_t *response) {
+int hv__http_put_head(http_conn_t *conn, const h1_response_t *response) {
     char on_stack[HEAD_BYTES_ON_STACK];
     size_t max = h1_head_bytes_max(response);
     if (HV_LIKELY(max <= sizeof on_stack)) {
@@ -82,12 +82,12 @@ static int put_any_head(http_conn_t *conn, const h1_response_t *response,
                         http_head_cache_t *cached) {
     int has_plain_framing = response->framing == H1_FRAME_LENGTH &&
                             !response->send_connection_close && !response->send_keep_alive;
-    if (cached == NULL || !has_plain_framing) return put_head(conn, response);
+    if (cached == NULL || !has_plain_framing) return hv__http_put_head(conn, response);
     const hhttp_server_t *server = conn->server;
     if (!cache_holds(cached, response) || cached->until_us != server->date_until_us) {
         cached->status = 0;
         cache_store(cached, response, server->date_until_us);
-        if (cached->status == 0) return put_head(conn, response);
+        if (cached->status == 0) return hv__http_put_head(conn, response);
     }
     return put_cached_head(conn, cached, response->content_length);
 }
@@ -285,7 +285,7 @@ void hv__http_write_refusal(http_conn_t *conn, int status) {
         .content_length = (uint64_t)len,
         .send_connection_close = 1,
     };
-    if (put_head(conn, &response) != 0) {
+    if (hv__http_put_head(conn, &response) != 0) {
         hv__http_conn_abort(conn);
         return;
     }

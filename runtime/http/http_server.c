@@ -158,6 +158,7 @@ static void fill_timeouts(hhttp_server_t *server) {
     timeout_ms[HTTP_LIST_BODY] = options->body_timeout_ms;
     timeout_ms[HTTP_LIST_BUSY] = look_every(options->write_timeout_ms, BUSY_LOOK_MS_MAX);
     timeout_ms[HTTP_LIST_LINGER] = LINGER_MS;
+    timeout_ms[HTTP_LIST_UPGRADED] = INFINITE;
     timeout_ms[HTTP_LIST_CLOSING] = INFINITE; /* the io has a time limit of its own */
 }
 
@@ -363,6 +364,7 @@ static void end_later(hhttp_server_t *server, uint32_t grace_ms,
         server->on_close = on_close;
         server->close_userdata = userdata;
     }
+    hv__http_upgraded_tell(server);
     if (server->conns.live > 0 || server->listener_count > 0) {
         set_grace(server, grace_ms);
     } else if (server->on_close != NULL) {

@@ -64,7 +64,7 @@ void hv__http_conn_refuse(http_conn_t *conn, int status) {
     linger(conn);
 }
 
-static void free_kept(http_conn_t *conn) {
+void hv__http_free_kept(http_conn_t *conn) {
     if (conn->kept == NULL) return;
     hbuf_deinit(&conn->kept->buf);
     hv__free(conn->kept);
@@ -176,7 +176,7 @@ int hv__http_body_take(hhttp_request_t *req) {
         size_t used = 0;
         status = decode_body(req, hbuf_data(buf), hbuf_len(buf), &used);
         hbuf_consume(buf, used);
-        if (hbuf_len(buf) == 0) free_kept(conn);
+        if (hbuf_len(buf) == 0) hv__http_free_kept(conn);
     }
     if (status != 0) {
         hv__http_conn_refuse(conn, status);
@@ -197,6 +197,7 @@ static int after_callback(http_conn_t *conn) {
         finish_request(conn);
         return 1;
     }
+    if (conn->state == HTTP_UPGRADED) return 0;
     if (conn->state == HTTP_LINGER) {
         give_up_request(conn, HV_ECANCELED);
         return 1;
@@ -426,9 +427,14 @@ static void process_kept(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
     hbuf_t *buf = &conn->kept->buf;
     process(conn, hbuf_data(buf), hbuf_len(buf));
+    if (conn->state == HTTP_UPGRADED) {
+        hv__http_upgrade_finish(conn, hbuf_data(buf) + server->span.used,
+                                hbuf_len(buf) - server->span.used);
+        return;
+    }
     hbuf_consume_keep(buf, server->span.used);
     conn->kept->scanned = server->span.scanned;
-    if (hbuf_len(buf) == 0) free_kept(conn);
+    if (hbuf_len(buf) == 0) hv__http_free_kept(conn);
     settle(conn);
 }
 
@@ -445,6 +451,10 @@ static void on_read(hio_t *io, void *buf, int readbytes) {
         return;
     }
     process(conn, buf, len);
+    if (HV_UNLIKELY(conn->state == HTTP_UPGRADED)) {
+        hv__http_upgrade_finish(conn, span->data + span->used, len - span->used);
+        return;
+    }
     if (HV_UNLIKELY(span->used < len)) {
         if (keep(conn, span->data + span->used, len - span->used, span->scanned) != 0) {
             hv__http_conn_abort(conn);
@@ -468,7 +478,7 @@ static void go_on(hv__defer_t *work) {
     if (conn->state == HTTP_CLOSED) return;
     if (conn->state == HTTP_LINGER) {
         give_up_request(conn, HV_ECANCELED);
-        free_kept(conn);
+        hv__http_free_kept(conn);
         return;
     }
     if (req != NULL && req->flags & REQ_ENDED && conn->state != HTTP_DRAIN) finish_request(conn);
@@ -501,7 +511,7 @@ static void on_close(hio_t *io) {
     hv__defer_cancel(conn->server->loop, &conn->work);
     int error = hio_error(io);
     give_up_request(conn, error != 0 ? -error : HV_ECLOSED);
-    free_kept(conn);
+    hv__http_free_kept(conn);
     hv__http_conn_free(conn);
 }
 

@@ -196,6 +196,31 @@ HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
 /* Gives the request up: the connection is closed without (the rest of) an answer. */
 HV_EXPORT void hhttp_request_abort(hhttp_request_t *req);
 
+/* ---- Taking a connection over: WebSocket, CONNECT, any protocol that begins as HTTP ---- */
+
+/* Answers with 101 (Switching Protocols; RFC 9110 section 7.8), or with 200..299 to CONNECT
+ * (section 9.3.6), and gives the connection away: from then on it is the caller's as an io that it
+ * has accepted would be. The server's timeouts, limits and callbacks are off it, reading is stopped,
+ * its context is NULL; bytes that have arrived behind the head are delivered first once the caller
+ * reads, and the peer's end, where it has come, after them. The caller closes it (hio_close). Not
+ * before on_request has returned may it be detached to another loop.
+ *   headers  as of hhttp_respond_with; the server adds Connection: Upgrade to a 101, the caller
+ *            Upgrade and what the protocol wants; Content-Length is never sent
+ *   io       gives the connection; untouched where the call fails
+ * Until it is closed the connection counts in hhttp_server_connections, and a server that closes
+ * waits for it: see hhttp_upgraded_on_shutdown. The request is over.
+ * Returns 0; HV_EPROTO where the request has a body, or asks neither for an upgrade (101: HTTP/1.1
+ * with Connection: Upgrade and an Upgrade header) nor by CONNECT for a tunnel (2xx); HV_EBUSY where
+ * an answer has begun; HV_ECLOSED; HV_EINVAL for another status or a bad header; HV_ENOMEM. */
+HV_EXPORT int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                                    size_t header_count, hio_t **io);
+
+/* Asks to be told once when the server begins to close or drain, so that the protocol can say
+ * good-bye and close its io within the grace; who has not closed by then is cut off. Without a
+ * function the connection just goes on until then. On a server that closes already it is called in
+ * the next pass. Returns 0; HV_EINVAL for an io that no server has given away, HV_ECLOSED. */
+HV_EXPORT int hhttp_upgraded_on_shutdown(hio_t *io, void (*on_shutdown)(hio_t *io));
+
 /* ---- Routes: pure, no loop ---- */
 
 #define HHTTP_ROUTE_PARAMS_MAX 16

@@ -62,6 +62,10 @@ enum {
     HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer has bytes that the wire brought before */
 };
 
+/* A room above is told that an io it has given away is closed, after its close callback, or moves to
+ * another loop (then from inside an API call). */
+typedef void (*hv__io_let_go_fn)(hio_t *io, void *owner, int is_moving);
+
 /* What few ios need. */
 typedef struct hio_ext_s {
     haccept_cb on_accept;
@@ -91,6 +95,9 @@ typedef struct hio_ext_s {
     struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
     uint64_t forwarded_bytes;
     hsock_addr_t *bind; /* of a client: where it connects from; NULL for anywhere */
+    void *owner; /* with let_go: see hio_owner.c */
+    hv__io_let_go_fn let_go;
+    void (*on_shutdown)(hio_t *io); /* the owner's: kept here because few connections have one */
     struct hv__connect_s *connect; /* while a name is connected to; there is no descriptor yet */
 } hio_ext_t;
 
@@ -264,6 +271,19 @@ void hv__tls_flush_early(hio_t *io);
 
 void hv__forward_closed(hio_t *io);
 void hv__forward_cut(hio_t *io);
+
+/* ---- hio_owner.c ---- */
+
+/* Puts bytes back, before any that are kept already: the next read delivers them, and then reports
+ * the end where `has_ended` says that it was delivered before. `data` may lie in the io's own
+ * buffers, also while they are being delivered. Returns 0 or a negative code: the io has failed. */
+int hv__io_unread(hio_t *io, const void *data, size_t len, int has_ended);
+/* Has let_go called once when the io is gone. Returns 0 or HV_ENOMEM: the io has failed. */
+int hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go);
+/* The owner that has set this function, or NULL. */
+void *hv__io_owner(const hio_t *io, hv__io_let_go_fn let_go);
+/* Of an io with `ext`: it is closed, or leaves its loop. */
+void hv__io_leave_owner(hio_t *io, int is_moving);
 
 /* ---- hio_timeout.c ---- */
 

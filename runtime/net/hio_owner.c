@@ -1,0 +1,49 @@
+/* hio_owner.c - a room above gives an io away: it puts back what it has read and not used, and goes on
+ * knowing of the io although the callbacks are somebody else's now. */
+#include "hnet_int.h"
+
+int hv__io_unread(hio_t *io, const void *data, size_t len, int has_ended) {
+    hnet_t *net = io_net(io);
+    if (io->state != HIO_OPEN) return 0;
+    if (net->current == io && net->nul_at != NULL) {
+        /* It may stand in the block that goes away here. */
+        *net->nul_at = net->nul_kept;
+        net->nul_at = NULL;
+    }
+    if (len > 0) {
+        hbuf_t whole = {0};
+        int code = hbuf_append(&whole, data, len, KEPT_BYTES_MAX);
+        if (code == 0 && hbuf_len(&io->kept) > 0) {
+            code = hbuf_append(&whole, hbuf_data(&io->kept), hbuf_len(&io->kept), KEPT_BYTES_MAX);
+        }
+        if (code != 0) {
+            hbuf_deinit(&whole);
+            hv__io_fail(io, code);
+            return code;
+        }
+        hbuf_deinit(&io->kept);
+        io->kept = whole;
+        io->scanned = 0;
+    }
+    if (has_ended) io->flags |= HIO_FLAG_END_OWED;
+    if (io->flags & HIO_FLAG_READING) hio_read(io);
+    return 0;
+}
+
+int hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go) {
+    hio_ext_t *ext = hv__io_ext(io);
+    if (ext == NULL) return HV_ENOMEM;
+    ext->owner = owner;
+    ext->let_go = let_go;
+    return 0;
+}
+
+void *hv__io_owner(const hio_t *io, hv__io_let_go_fn let_go) {
+    return io->ext != NULL && io->ext->let_go == let_go ? io->ext->owner : NULL;
+}
+
+void hv__io_leave_owner(hio_t *io, int is_moving) {
+    hv__io_let_go_fn let_go = io->ext->let_go;
+    io->ext->let_go = NULL;
+    if (let_go != NULL) let_go(io, io->ext->owner, is_moving);
+}
