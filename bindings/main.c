@@ -3,6 +3,8 @@
  * nothing is left to wait for.
  *
  * Exit status: hv.stop's; 1 where the main script failed or can never go on; else 0. */
+#include <sys/resource.h>
+
 #include "hmaster.h"
 #include "server.h"
 
@@ -91,8 +93,18 @@ static int run_script(int argc, char **argv) {
     return status;
 }
 
+/* A server runs out of descriptors first. The soft limit is low for the sake of programs that use
+ * select(2), which nothing here does; the hard limit is what the administrator allows. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv) {
     int status;
+    raise_descriptor_limit();
     switch (hvl_serve_begin(argc, argv, &status)) {
     case HVL_SERVE_MASTER: return hvl_serve_run(run_script);
     case HVL_SERVE_DONE: return status;

@@ -28,6 +28,15 @@ describe("hvlua", function()
     assert.equal("y\n", (helper.hvlua({}, "print('y')")))
   end)
 
+  it("may open as many files as the hard limit allows", function()
+    local text = helper.run [[
+      for line in io.lines("/proc/self/limits") do
+        local soft, hard = line:match("^Max open files%s+(%S+)%s+(%S+)")
+        if soft then print(soft == hard) end
+      end]]
+    assert.equal("true\n", text)
+  end)
+
   it("shows version and help", function()
     assert.matches("^hvlua %d+%.%d+%.%d+ %(LuaJIT", (helper.hvlua { "-v" }))
     assert.matches("^usage: hvlua", (helper.hvlua { "-h" }))
