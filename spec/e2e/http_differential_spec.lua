@@ -32,7 +32,8 @@ local function framing_streams()
     "Content-Length: -1\r\n", "Content-Length:\r\n", "Content-Length: 18446744073709551621\r\n",
     "Content-Length: 5\r\n 0\r\n", "Connection: content-length\r\nContent-Length: 5\r\n",
   }
-  local bodies = { "5\r\nhello\r\n0\r\n\r\n", "hello", "0\r\n\r\n", "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n" }
+  local bodies = { "5\r\nhello\r\n0\r\n\r\n", "hello", "0\r\n\r\n",
+    "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n" }
   local list = {}
   for _, coding in ipairs(codings) do
     for _, length in ipairs(lengths) do
@@ -64,14 +65,16 @@ end
 --- Request lines and line ends in every doubtful spelling.
 local function line_streams()
   local list = {}
-  for _, line in ipairs { "GET /a HTTP/1.1", "GET  /a HTTP/1.1", "GET /a  HTTP/1.1", "GET\t/a HTTP/1.1",
+  for _, line in ipairs { "GET /a HTTP/1.1", "GET  /a HTTP/1.1", "GET /a  HTTP/1.1",
+    "GET\t/a HTTP/1.1",
     "GET /a HTTP/1.1 ", " GET /a HTTP/1.1", "GET /a b HTTP/1.1", "GET /a", "GET /a HTTP/1.0",
     "GET /a HTTP/0.9", "GET /a HTTP/01.1", "GET /a HTTP/1.10", "GET /a?b#c HTTP/1.1",
     "GET http://other/a HTTP/1.1", "GET /%00 HTTP/1.1", "GET /%2e%2e/ HTTP/1.1", "GET /\0 HTTP/1.1",
     "GET //a HTTP/1.1", "GET \\a HTTP/1.1", "get /a HTTP/1.1", "G\"T /a HTTP/1.1",
     "GET /a\127 HTTP/1.1", "GET /a\200 HTTP/1.1", "\r\nGET /a HTTP/1.1", "\nGET /a HTTP/1.1" } do
     for _, line_end in ipairs { "\r\n", "\n", "\r", "\r\r\n" } do
-      for _, field in ipairs { "Host: h\r\n", "Host: h\n", "Host: h\r\nHost: h\r\n", "", "Host : h\r\n",
+      for _, field in ipairs { "Host: h\r\n", "Host: h\n", "Host: h\r\nHost: h\r\n", "",
+        "Host : h\r\n",
         "Host: h\r\n\tx\r\n", "Host: h/x\r\n", "Host: h\r\nX\r\n", "Host: h\r\n: y\r\n" } do
         list[#list + 1] = line .. line_end .. field .. "\r\n" .. SENTINEL
       end
@@ -141,7 +144,8 @@ local function difference(ours, theirs)
   local fewer = #ours.facts < #theirs.facts and ours or theirs
   -- A stream that ends in the middle of a request is no request for anybody; one that was cut off
   -- by the word "close" is none either. Otherwise who has seen less must have refused the rest.
-  if fewer.has_refused or fewer.text:lower():find("\r\nconnection: close", 1, true) then return nil end
+  local has_closed = fewer.text:lower():find("\r\nconnection: close", 1, true)
+  if fewer.has_refused or has_closed then return nil end
   return ("%d requests against %d, and no refusal"):format(#ours.facts, #theirs.facts)
 end
 

@@ -1,5 +1,5 @@
--- Clients that are slow on purpose, as slowhttptest plays them, and clients by the thousand: whoever
--- behaves well is served all the while, and in the end nothing is left of the others.
+-- Clients that are slow on purpose, as slowhttptest plays them, and clients by the thousand:
+-- whoever behaves well is served all the while, and in the end nothing is left of the others.
 local hv = require "hv"
 local json = require "hv.json"
 
