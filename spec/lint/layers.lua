@@ -11,7 +11,7 @@ local root = arg[1] or "."
 -- A room may include private headers of rooms on lower lines only.
 local level = {
   base = 0,
-  log = 1, poll = 1, frame = 1, crypto = 1, shm = 1,
+  log = 1, poll = 1, frame = 1, crypto = 1, codec = 1, shm = 1,
   loop = 2,
   net = 3,
   http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4, fs = 4,
@@ -27,6 +27,8 @@ local doors = {
   { "^luajit%.h$", { "^bindings/" } },
   { "^openssl/", { "^runtime/net/htls_openssl%.c$", "^runtime/crypto/hcrypto%.c$" } },
   { "^ares%.h$", { "^runtime/net/hdns_ares%.c$" } },
+  { "^zlib%.h$", { "^runtime/codec/hcodec_zlib%.c$" } },
+  { "^brotli/", { "^runtime/codec/hcodec_brotli%.c$" } },
   { "^nghttp2/", { "^runtime/http2/" } },
   { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$" } },
   { "^ini%.h$", { "^runtime/proc/hini%.c$" } },
@@ -74,7 +76,7 @@ local pure = {
   "^runtime/frame/", "^runtime/http/h1_", "^runtime/http/hheaders", "^runtime/http/hurl",
   "^runtime/http/http_query", "^runtime/http/http_words", "^runtime/http/http_router",
   "^runtime/ws/ws_frame", "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
-  "^runtime/net/hdns_packet", "^runtime/crypto/",
+  "^runtime/net/hdns_packet", "^runtime/crypto/", "^runtime/codec/",
 }
 local impure_headers = {
   "^sys/socket%.h$", "^sys/epoll%.h$", "^sys/uio%.h$", "^poll%.h$", "^unistd%.h$", "^netdb%.h$",
