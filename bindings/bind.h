@@ -331,6 +331,7 @@ int hvl_open_timer(lua_State *L);
 int hvl_open_tcp(lua_State *L);
 int hvl_open_udp(lua_State *L);
 int hvl_open_dns(lua_State *L);
+int hvl_open_tls(lua_State *L);
 int hvl_open_log(lua_State *L);
 int hvl_open_http(lua_State *L);
 int hvl_open_fs(lua_State *L);

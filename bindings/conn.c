@@ -127,8 +127,12 @@ static void on_heartbeat(hio_t *io) {
     if (task != NULL) hvl_task_run(task, 1);
 }
 
-/* The reason of a close, for waiters and on_close: 0 where we closed it ourselves. */
-static int close_reason(const hvl_conn_t *conn) {
+int hvl_conn_push_error(lua_State *L, const hvl_conn_t *conn, const char *what, int code) {
+    if (code == -HV_ETLS || code == HV_ETLS) return hvl_tls_push_error(L, what, conn->tls_error);
+    return hvl_push_error(L, what, code);
+}
+
+int hvl_conn_reason(const hvl_conn_t *conn) {
     if (conn->error != 0) return conn->error;
     return conn->is_closed_here ? 0 : HV_EOF;
 }
@@ -137,27 +141,36 @@ static void run_on_close(hvl_conn_t *conn) {
     if (conn->handlers == NULL) return;
     hvl_task_t *task = begin_for(conn, conn->handlers->on_close, on_side_finished);
     if (task == NULL) return;
-    int reason = close_reason(conn);
+    int reason = hvl_conn_reason(conn);
     int nargs = 1;
     if (reason != 0) {
-        lua_pushstring(task->co, herr_text(reason));
+        if (conn->tls_error != NULL) {
+            lua_pushfstring(task->co, "%s: %s", herr_text(reason), conn->tls_error);
+        } else {
+            lua_pushstring(task->co, herr_text(reason));
+        }
         lua_pushstring(task->co, herr_name(reason));
         nargs = 3;
     }
     hvl_task_run(task, nargs);
 }
 
-static void wake_with(hvl_waiter_t *waiter, const char *what, int code) {
+static void wake_with(hvl_conn_t *conn, hvl_waiter_t *waiter, const char *what, int code) {
     hvl_task_t *task = hvl_wake(waiter);
     if (task == NULL) return;
-    hvl_resume_later(task, hvl_push_error(task->co, what, code ? code : HV_ECLOSED));
+    if (code == 0) code = HV_ECLOSED;
+    hvl_resume_later(task, hvl_conn_push_error(task->co, conn, what, code));
+}
+
+static void wake_reader(hvl_conn_t *conn, int code) {
+    wake_with(conn, &conn->reader, conn->is_starting_tls ? "start_tls" : "read", code);
 }
 
 /* Connecting has failed: says to whom. */
 static void end_connecting(hvl_conn_t *conn) {
     lua_State *L = conn->object.rt->L;
     lua_rawgeti(L, LUA_REGISTRYINDEX, conn->connect_text_ref);
-    wake_with(&conn->reader, lua_tostring(L, -1), close_reason(conn));
+    wake_with(conn, &conn->reader, lua_tostring(L, -1), hvl_conn_reason(conn));
     lua_pop(L, 1);
 }
 
@@ -165,6 +178,7 @@ static void on_close(hio_t *io) {
     hvl_conn_t *conn = hevent_userdata(io);
     const struct sockaddr *peer = hio_peeraddr(io);
     conn->error = hio_error(io);
+    if (conn->error == -HV_ETLS) conn->tls_error = hio_ssl_error(io);
     if (peer->sa_family == AF_INET) memcpy(&conn->peer, peer, sizeof conn->peer.in);
     if (peer->sa_family == AF_INET6) memcpy(&conn->peer, peer, sizeof conn->peer.in6);
     conn->io = NULL;
@@ -175,9 +189,9 @@ static void on_close(hio_t *io) {
     if (conn->is_connecting) {
         end_connecting(conn);
     } else {
-        wake_with(&conn->reader, "read", close_reason(conn));
+        wake_reader(conn, hvl_conn_reason(conn));
     }
-    wake_with(&conn->writer, "write", close_reason(conn));
+    wake_with(conn, &conn->writer, "write", hvl_conn_reason(conn));
     if (!conn->is_connecting) run_on_close(conn);
     conn->busy--;
     if (conn->owner != NULL) hvl_server_lost(conn->owner);
@@ -185,6 +199,7 @@ static void on_close(hio_t *io) {
     hvl_unref(conn->object.rt, &conn->connect_text_ref);
     hvl_unref(conn->object.rt, &conn->unpack_ref);
     hvl_unref(conn->object.rt, &conn->heartbeat_ref);
+    hvl_unref(conn->object.rt, &conn->host_ref);
     hvl_handlers_release(conn->handlers);
     conn->handlers = NULL;
     leave_anchor(conn);
@@ -194,8 +209,8 @@ static void close_conn(hvl_conn_t *conn) {
     if (conn->io == NULL || conn->is_closed_here) return;
     conn->is_closed_here = 1;
     hio_close(conn->io);
-    wake_with(&conn->reader, "read", HV_ECLOSED);
-    wake_with(&conn->writer, "write", HV_ECLOSED);
+    wake_reader(conn, HV_ECLOSED);
+    wake_with(conn, &conn->writer, "write", HV_ECLOSED);
 }
 
 /* ---- Making ---- */
@@ -206,7 +221,7 @@ hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *han
     conn->io = io;
     conn->handlers = handlers;
     conn->owner = owner;
-    conn->connect_text_ref = conn->unpack_ref = conn->heartbeat_ref = LUA_NOREF;
+    conn->connect_text_ref = conn->unpack_ref = conn->heartbeat_ref = conn->host_ref = LUA_NOREF;
     if (handlers != NULL) handlers->holders++;
     hvl_anchor(L, -1);
     hevent_set_userdata(io, conn);
@@ -260,7 +275,7 @@ void hvl_conn_begin(hvl_conn_t *conn) {
 
 /* ---- Reading ---- */
 
-static hvl_conn_t *check_conn(lua_State *L) { return hvl_check(L, 1, &hvl_conn_class); }
+hvl_conn_t *hvl_conn_check(lua_State *L) { return hvl_check(L, 1, &hvl_conn_class); }
 
 static void on_read_canceled(hvl_task_t *task, void *data) {
     (void)task;
@@ -297,8 +312,8 @@ static void watch_read_timeout(hvl_conn_t *conn) {
 /* Whether the running function may read now; if not, pushes what it returns. */
 static int cannot_read(lua_State *L, const hvl_conn_t *conn) {
     if (conn->io == NULL || conn->is_closed_here) {
-        int reason = close_reason(conn);
-        return hvl_push_error(L, "read", reason ? reason : HV_ECLOSED);
+        int reason = hvl_conn_reason(conn);
+        return hvl_conn_push_error(L, conn, "read", reason ? reason : HV_ECLOSED);
     }
     if (conn->handlers != NULL && conn->handlers->on_message != LUA_NOREF) {
         return hvl_misuse(L, "conn:read: on_message reads this connection");
@@ -319,7 +334,7 @@ static int wait_for_bytes(lua_State *L, hvl_conn_t *conn, int is_line) {
 /* read(), read(n) */
 static int conn_read(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     int64_t len = 0;
     if (!lua_isnoneornil(L, 2)) {
         len = hvl_check_integer(L, 2, "conn:read: n", 1, READ_BYTES_MAX);
@@ -345,7 +360,7 @@ static int64_t check_max(lua_State *L, int index, const char *what) {
 /* read_until(delimiter[, max]) */
 static int conn_read_until(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     size_t len = 0;
     const char *delimiter = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
     if (len == 0 || len > PACKAGE_MAX_DELIMITER_BYTES) {
@@ -362,7 +377,7 @@ static int conn_read_until(lua_State *L) {
 /* read_line([max]) */
 static int conn_read_line(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     int64_t max = check_max(L, 2, "conn:read_line: max");
     int refused = cannot_read(L, conn);
     if (refused != 0) return refused;
@@ -410,7 +425,7 @@ static int write_list(lua_State *L, hio_t *io, int count) {
 /* write(string | list): true at once, or after the queue has fallen below the mark. */
 static int conn_write(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     size_t len = 0;
     const char *data = lua_isstring(L, 2) ? lua_tolstring(L, 2, &len) : NULL;
     int count = data == NULL && lua_istable(L, 2) ? (int)lua_objlen(L, 2) : 0;
@@ -420,7 +435,7 @@ static int conn_write(lua_State *L) {
     }
     if (data == NULL) len = list_bytes(L, count);
     if (conn->io == NULL || conn->is_closed_here) {
-        return hvl_push_error(L, "write", conn->error ? conn->error : HV_ECLOSED);
+        return hvl_conn_push_error(L, conn, "write", conn->error ? conn->error : HV_ECLOSED);
     }
     hvl_task_t *current = conn->object.rt->current;
     if (current != NULL && current->is_canceled) return hvl_refuse(L, NULL);
@@ -444,7 +459,7 @@ static int conn_write(lua_State *L) {
 }
 
 static int conn_shutdown(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     int code = conn->io == NULL || conn->is_closed_here ? HV_ECLOSED : hio_shutdown(conn->io);
     if (code < 0) return hvl_push_error(L, "shutdown", code);
     lua_pushboolean(L, 1);
@@ -452,7 +467,7 @@ static int conn_shutdown(lua_State *L) {
 }
 
 static int conn_close(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     if (conn->object.rt->loop != NULL) close_conn(conn);
     lua_pushboolean(L, 1);
     return 1;
@@ -465,13 +480,13 @@ static const struct sockaddr *peer_of(const hvl_conn_t *conn) {
 }
 
 static int conn_peer(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     hvl_push_address(L, peer_of(conn));
     return 1;
 }
 
 static int conn_local_address(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     if (conn->io == NULL) return hvl_push_error(L, "local_address", HV_ECLOSED);
     hvl_push_address(L, hio_localaddr(conn->io));
     return 1;
@@ -479,7 +494,7 @@ static int conn_local_address(lua_State *L) {
 
 /* set_unpack(t or nil): the Lua side has checked t. */
 static int conn_set_unpack(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     if (lua_isnoneornil(L, 2)) {
         if (conn->io != NULL) hio_unset_unpack(conn->io);
         hvl_unref(conn->object.rt, &conn->unpack_ref);
@@ -506,7 +521,7 @@ static int conn_set_unpack(lua_State *L) {
 
 /* set_timeout(read, write, idle): each a number of milliseconds, 0 for none, or nil to keep. */
 static int conn_set_timeout(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     if (conn->io == NULL) return hvl_push_error(L, "set_timeout", HV_ECLOSED);
     if (!lua_isnoneornil(L, 2)) {
         conn->read_timeout_ms = (uint32_t)lua_tointeger(L, 2);
@@ -522,7 +537,7 @@ static int conn_set_timeout(lua_State *L) {
 
 /* heartbeat(ms, fn); 0 ends it. Not a waiting call: its function is no callback form. */
 static int conn_heartbeat(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     int ms = (int)hvl_check_integer(L, 2, "conn:heartbeat: ms", 0, INT32_MAX);
     if (ms > 0 && !lua_isfunction(L, 3)) {
         return hvl_misuse(L, "conn:heartbeat: function expected, got %s", luaL_typename(L, 3));
@@ -539,7 +554,7 @@ static int conn_heartbeat(lua_State *L) {
 }
 
 static int set_reference(lua_State *L, int is_referenced) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     if (conn->io != NULL && is_referenced) hevent_ref(conn->io);
     if (conn->io != NULL && !is_referenced) hevent_unref(conn->io);
     lua_settop(L, 1);
@@ -551,10 +566,12 @@ static int conn_unref(lua_State *L) { return set_reference(L, 0); }
 
 /* field(conn, key): what is no method. */
 static int conn_field(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "id") == 0 && conn->io != NULL) {
         lua_pushnumber(L, (lua_Number)hio_id(conn->io));
+    } else if (strcmp(key, "_is_client") == 0) {
+        lua_pushboolean(L, conn->is_client);
     } else if (strcmp(key, "data") == 0 && conn->has_data) {
         lua_getfenv(L, 1);
         lua_rawgeti(L, -1, 1);
@@ -565,7 +582,7 @@ static int conn_field(lua_State *L) {
 }
 
 static int conn_newindex(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
     if (strcmp(key, "data") != 0) {
         return hvl_misuse(L, "hv.tcp: a connection has no field \"%s\" to set; use conn.data", key);
@@ -591,7 +608,7 @@ static const char *state_name(const hvl_conn_t *conn) {
 }
 
 static int conn_tostring(lua_State *L) {
-    hvl_conn_t *conn = check_conn(L);
+    hvl_conn_t *conn = hvl_conn_check(L);
     char local[128], peer[128];
     if (conn->io == NULL) {
         lua_pushfstring(L, "%s{closed -> %s}", conn->object.class_->name,
@@ -616,6 +633,8 @@ void hvl_conn_open(lua_State *L, hvl_t *rt) {
                                        {"set_unpack", conn_set_unpack},
                                        {"set_timeout", conn_set_timeout},
                                        {"heartbeat", conn_heartbeat},
+                                       {"start_tls", hvl_conn_start_tls},
+                                       {"tls", hvl_conn_tls},
                                        {"ref", conn_ref},
                                        {"unref", conn_unref},
                                        {NULL, NULL}};

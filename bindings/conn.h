@@ -4,6 +4,7 @@
 #define HVL_CONN_H_
 
 #include "bind.h"
+#include "tls.h"
 
 /* Options and functions of an event-style connection or of all connections of a server. Counted:
  * the server and each open connection hold it. */
@@ -37,8 +38,12 @@ typedef struct hvl_conn_s {
     int connect_text_ref; /* "connect host:port", for messages while it does; or LUA_NOREF */
     int unpack_ref;       /* its own setting, or LUA_NOREF */
     int heartbeat_ref;    /* or LUA_NOREF */
+    int host_ref;         /* of a client: the name that start_tls verifies, or LUA_NOREF */
     int error;            /* of hio_error, once it is closed */
+    const char *tls_error; /* of hio_ssl_error, once it is closed; or NULL */
     uint8_t is_connecting;
+    uint8_t is_client;
+    uint8_t is_starting_tls; /* the reader waits for the handshake */
     uint8_t is_eof;
     uint8_t is_closed_here;
     uint8_t is_line;  /* the reader wants its line without the line end */
@@ -63,6 +68,17 @@ hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *han
 /* Sets callbacks and options of a connected io, then runs on_task, or on_open and starts to
  * read. */
 void hvl_conn_begin(hvl_conn_t *conn);
+
+/* The connection at index 1. */
+hvl_conn_t *hvl_conn_check(lua_State *L);
+/* Why the connection has ended: 0 where we closed it ourselves. */
+int hvl_conn_reason(const hvl_conn_t *conn);
+/* Pushes nil, "<what>: <text>", "<name>", with the words of TLS where it is its failure; 3. */
+int hvl_conn_push_error(lua_State *L, const hvl_conn_t *conn, const char *what, int code);
+
+/* conn_tls.c */
+int hvl_conn_start_tls(lua_State *L);
+int hvl_conn_tls(lua_State *L);
 
 /* Registers the classes and leaves {methods=, meta=, field=} on the stack. */
 void hvl_conn_open(lua_State *L, hvl_t *rt);

@@ -11,6 +11,7 @@
 #include "http.h"
 
 #include "hbase.h"
+#include "tls.h"
 
 #define EXCHANGES_PER_CHUNK 32
 
@@ -479,7 +480,8 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
 }
 
 /* Makes the listener, as open_listener of tcp.c does. Returns 0 or a code. */
-static int open_listener(http_server_t *server, const char *host, int port, int flags) {
+static int open_listener(http_server_t *server, const char *host, int port, int flags,
+                         hssl_ctx_t ctx) {
     if (flags != 0 || !hvl_is_worker()) {
         server->listener = hhttp_server_listen(server->http, host, port, flags);
     } else {
@@ -488,10 +490,13 @@ static int open_listener(http_server_t *server, const char *host, int port, int 
         server->listener = hhttp_server_listen_fd(server->http, fd);
         if (server->listener == NULL) close(fd);
     }
-    return server->listener != NULL ? 0 : hloop_last_error(server->object.rt->loop);
+    if (server->listener == NULL) return hloop_last_error(server->object.rt->loop);
+    int code = ctx != NULL ? hio_set_ssl_ctx(server->listener, ctx) : 0;
+    if (code != 0) server->listener = NULL; /* the server closes it */
+    return code;
 }
 
-/* listen(router, options, host, port, reuse_port): all checked. */
+/* listen(router, options, host, port, reuse_port, tls context or nil): all checked. */
 static int listen_on(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     http_router_t *router = check_router(L);
@@ -499,6 +504,7 @@ static int listen_on(lua_State *L) {
     const char *host = luaL_checkstring(L, 3);
     int port = (int)luaL_checkinteger(L, 4);
     int flags = lua_toboolean(L, 5) ? HIO_LISTEN_REUSE_PORT : 0;
+    hssl_ctx_t ctx = hvl_tls_context(L, 6);
     if (rt->loop == NULL) return hvl_push_error(L, "listen", HV_ECLOSED);
     hhttp_server_options_t options = read_options(L, 2);
     http_server_t *server = hvl_object_new(L, rt, &server_class, sizeof *server);
@@ -518,7 +524,7 @@ static int listen_on(lua_State *L) {
     int code = server->http == NULL ? hloop_last_error(rt->loop) : 0;
     if (server->http != NULL) {
         hhttp_server_on_request(server->http, on_request, server);
-        code = open_listener(server, host, port, flags);
+        code = open_listener(server, host, port, flags, ctx);
     }
     if (server->listener == NULL) {
         if (server->http != NULL) hhttp_server_close(server->http, 0, NULL, NULL);

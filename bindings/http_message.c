@@ -7,6 +7,7 @@
  *
  * Once the exchange is over, facts are nil and methods return nil, message, "ECLOSED". */
 #include "http.h"
+#include "tls.h"
 
 #include "hbase.h"
 
@@ -184,7 +185,11 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
     case FACT_PATH: push_slice(L, hhttp_request_path(req)); return 0;
     case FACT_TARGET: push_slice(L, hhttp_request_target(req)); return 0;
     case FACT_HOST: push_slice(L, hhttp_request_host(req)); return 0;
-    case FACT_SCHEME: lua_pushliteral(L, "http"); return 0;
+    case FACT_SCHEME: {
+        const hio_t *io = hhttp_request_io(req);
+        lua_pushstring(L, io != NULL && hio_is_ssl(io) ? "https" : "http");
+        return 0;
+    }
     case FACT_VERSION: lua_pushstring(L, hhttp_request_version(req) == 10 ? "1.0" : "1.1"); return 0;
     case FACT_ID: lua_pushnumber(L, (lua_Number)exchange->number); return 0;
     case FACT_STATUS: lua_pushinteger(L, exchange->status); return 0;

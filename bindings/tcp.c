@@ -80,6 +80,7 @@ static int listen_on(lua_State *L) {
     int flags = lua_toboolean(L, 4) ? HIO_LISTEN_REUSE_PORT : 0;
     uint32_t max = (uint32_t)luaL_checkinteger(L, 5);
     luaL_checktype(L, 6, LUA_TTABLE);
+    hssl_ctx_t ctx = hvl_tls_context_field(L, 6, "tls");
     if (rt->loop == NULL) return hvl_push_error(L, "listen", HV_ECLOSED);
     server_t *server = hvl_object_new(L, rt, &server_class, sizeof *server);
     hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 6);
@@ -87,6 +88,10 @@ static int listen_on(lua_State *L) {
     lua_pop(L, 1);
     int code;
     hio_t *io = open_listener(rt->loop, host, port, backlog, flags, &code);
+    if (io != NULL && ctx != NULL && (code = hio_set_ssl_ctx(io, ctx)) != 0) {
+        hio_close(io);
+        io = NULL;
+    }
     if (io == NULL) {
         hvl_handlers_release(handlers);
         lua_pushfstring(L, *host == '/' ? "listen %s" : "listen %s:%d", host, port);
@@ -177,6 +182,23 @@ static void on_connect(hio_t *io) {
     hvl_resume_now(task, 1);
 }
 
+/* What a client of checked options is told before it connects. Returns 0 or a code. */
+static int set_up_client(lua_State *L, int index, hio_t *io, const char *host) {
+    hssl_ctx_t ctx = hvl_tls_context_field(L, index, "tls");
+    lua_getfield(L, index, "bind");
+    const char *bind_host = lua_tostring(L, -1);
+    int code = bind_host != NULL ? hio_set_bind(io, bind_host, 0) : 0;
+    if (code == 0 && ctx != NULL) code = hio_set_ssl_ctx(io, ctx);
+    if (code == 0 && ctx != NULL) {
+        lua_getfield(L, index, "tls_name");
+        const char *name = lua_isstring(L, -1) ? lua_tostring(L, -1) : host;
+        if (*name != '/') code = hio_set_hostname(io, name);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return code;
+}
+
 static void on_connect_canceled(hvl_task_t *task, void *data) {
     (void)task;
     hvl_conn_t *conn = data;
@@ -197,13 +219,17 @@ static int connect_to(lua_State *L) {
     hvl_handlers_t *handlers = hvl_handlers_new(L, rt, 4);
     hvl_handlers_hold(L, -1);
     hio_t *io = hloop_create_tcp_client(rt->loop, host, port, on_connect);
-    if (io == NULL) {
+    int code = io == NULL ? hloop_last_error(rt->loop) : set_up_client(L, 4, io, host);
+    if (code != 0) {
+        if (io != NULL) hio_abort(io);
         hvl_handlers_release(handlers);
-        return hvl_push_error(L, what, hloop_last_error(rt->loop));
+        return hvl_push_error(L, what, code);
     }
     hvl_conn_t *conn = hvl_conn_new(L, rt, io, handlers, NULL);
     hvl_handlers_release(handlers); /* the connection holds it now */
-    conn->is_connecting = 1;
+    conn->is_connecting = conn->is_client = 1;
+    lua_pushstring(L, host);
+    conn->host_ref = hvl_ref(L);
     lua_pushstring(L, what);
     conn->connect_text_ref = hvl_ref(L);
     hio_set_connect_timeout(io, timeout_ms);

@@ -9,6 +9,7 @@ local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.http"
 local shutdown = require "hv.shutdown"
+local tls = require "hv.tls"
 
 require "hv.http_request"
 
@@ -227,27 +228,32 @@ end
 
 local read_listen = options.reader("app:listen", {
   host = { "string", "" }, port = { "port" }, path = { "string" },
-  reuse_port = { "boolean", false },
+  reuse_port = { "boolean", false }, tls = { "any" },
 })
 
 --- Listens and answers by this app's routes; routes may be added while it runs.
 ---@param opts hv.HttpListenOptions port 0: a free one
 ---@return hv.HttpServer? server
 ---@return string? message
----@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND ...
+---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND, ETLS (a certificate) ...
 function App:listen(opts)
   local t = read_listen(opts)
   local root = self._root
+  local ctx, message, code
+  if t.tls then
+    ctx, message, code = tls.server("listen", t.tls, { "http/1.1" })
+    if not ctx then return nil, message, code end
+  end
   if t.path then
     if t.path:sub(1, 1) ~= "/" then
       return misuse(("app:listen: path must begin with '/', got %q"):format(t.path))
     end
-    return shutdown.register(raw.listen(root._router, root._options, t.path, 0, false))
+    return shutdown.register(raw.listen(root._router, root._options, t.path, 0, false, ctx))
   end
   local port = t.port or shutdown.facts.port
   if not port then return misuse("app:listen: port is missing") end
   return shutdown.register(
-    raw.listen(root._router, root._options, t.host, port, t.reuse_port))
+    raw.listen(root._router, root._options, t.host, port, t.reuse_port, ctx))
 end
 
 local read_app = options.reader("hv.http.app", {

@@ -4,6 +4,7 @@ local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.tcp"
 local shutdown = require "hv.shutdown"
+local tls = require "hv.tls"
 local unpack_setting = require "hv.unpack"
 local wait = require "hv.wait"
 
@@ -57,6 +58,33 @@ function Conn:set_timeout(timeouts)
   return set_timeout(self, t.read, t.write, t.idle)
 end
 
+local start_tls = wait.waits(Conn.start_tls)
+
+--- Goes on under TLS, as the protocol has agreed in clear ("STARTTLS"): a client verifies the host
+--- that it has connected to, a server shows a certificate. Returns when the handshake is over. What
+--- the peer has sent in clear behind the last thing read is not passed on as if it came under TLS.
+---@async
+---@param opts true|hv.TlsOptions|hv.TlsContext
+---@param timeout? integer milliseconds for the handshake; 10000; beyond it the connection closes
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ETLS, ETIMEDOUT, EBUSY (somebody reads, or it is TLS already), ECLOSED
+Conn.start_tls = wait.both_forms(function(self, opts, timeout)
+  if timeout == nil then timeout = limits.connect_timeout end
+  if type(timeout) ~= "number" or timeout < 1 or timeout > 2 ^ 31 - 1 then
+    return misuse("conn:start_tls: timeout must be milliseconds from 1, got " .. tostring(timeout))
+  end
+  if opts == nil then opts = true end
+  if field(self, "_is_client") then
+    local ctx, name, code = tls.client("start_tls", opts)
+    if not ctx then return nil, name, code end
+    return start_tls(self, ctx, name, timeout)
+  end
+  local ctx, message, code = tls.server("start_tls", opts)
+  if not ctx then return nil, message, code end
+  return start_tls(self, ctx, nil, timeout)
+end)
+
 -- ---- Options ----
 
 local function unpack_kind(value, where) return unpack_setting.check(value, where) end
@@ -70,7 +98,7 @@ local function stream_options(more)
     read_timeout = { "ms", limits.read_timeout },
     write_timeout = { "ms", limits.write_timeout },
     idle_timeout = { "ms", limits.idle_timeout },
-    write_high = { "size", limits.write_high },
+    write_high = { "size", limits.write_high }, tls = { "any" },
   }
   for key, entry in pairs(more) do known[key] = entry end
   return known
@@ -83,11 +111,11 @@ local read_listen = options.reader("hv.tcp.listen", stream_options {
 })
 
 local read_connect = options.reader("hv.tcp.connect", stream_options {
-  timeout = { "ms", limits.connect_timeout },
+  timeout = { "ms", limits.connect_timeout }, bind = { "string" },
 })
 
 local read_client = options.reader("hv.tcp.client", stream_options {
-  timeout = { "ms", limits.connect_timeout }, reconnect = { "any" },
+  timeout = { "ms", limits.connect_timeout }, bind = { "string" }, reconnect = { "any" },
   on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
 })
 
@@ -128,7 +156,7 @@ end
 ---@param handler? fun(conn: hv.Tcp)
 ---@return hv.TcpServer? server
 ---@return string? message
----@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND (host is no address) ...
+---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND (host is no address), ETLS (a file) ...
 function M.listen(opts, handler)
   if type(opts) == "string" then opts = split_address("hv.tcp.listen", opts) end
   local t = read_listen(opts)
@@ -144,6 +172,11 @@ function M.listen(opts, handler)
   elseif not (t.on_open or t.on_message or t.on_close) then
     return misuse("hv.tcp.listen: a function or on_message is missing")
   end
+  if t.tls then
+    local ctx, message, code = tls.server("listen", t.tls)
+    if not ctx then return nil, message, code end
+    t.tls = ctx
+  end
   return shutdown.register(raw.listen(host, port, t.backlog, t.reuse_port, t.max_connections, t))
 end
 
@@ -151,10 +184,24 @@ end
 
 local raw_connect = wait.waits(raw.connect)
 
+--- Makes of the option `tls` what C takes. Returns false, message, code where it cannot.
+local function read_tls(t)
+  if not t.tls then
+    t.tls = nil
+    return true
+  end
+  local ctx, name, code = tls.client("connect", t.tls)
+  if not ctx then return false, name, code end
+  t.tls, t.tls_name = ctx, name
+  return true
+end
+
 local function connect(opts)
   if type(opts) == "string" then opts = split_address("hv.tcp.connect", opts) end
   local t = read_connect(opts)
   local host, port = address_of("hv.tcp.connect", t)
+  local ok, message, code = read_tls(t)
+  if not ok then return nil, message, code end
   return raw_connect(host, port, t.timeout, t)
 end
 
@@ -163,15 +210,19 @@ end
 ---@param opts hv.TcpConnectOptions|string options, or "host:port"
 ---@return hv.Tcp? conn
 ---@return string? message
----@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ECANCELED
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ECANCELED, ETLS
 M.connect = wait.both_forms(connect)
 
 --- A client that connects again by itself; see hv.tcp_client.
 ---@param opts hv.TcpClientOptions
----@return hv.TcpClient client
+---@return hv.TcpClient? client
+---@return string? message where a certificate cannot be read
+---@return hv.ErrCode? code ETLS
 function M.client(opts)
   local t = read_client(opts)
   local host, port = address_of("hv.tcp.client", t)
+  local ok, message, code = read_tls(t)
+  if not ok then return nil, message, code end
   return require("hv.tcp_client").new(host, port, t, raw_connect)
 end
 

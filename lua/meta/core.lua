@@ -69,6 +69,7 @@ function Watcher:unref() end
 ---@field log hv.log
 ---@field process hv.process
 ---@field tcp hv.tcp
+---@field tls hv.tls
 ---@field udp hv.udp
 ---@field unpack hv.unpack
 ---@field url hv.url

@@ -20,6 +20,7 @@
 ---@field port? integer       0..65535; 0: a free one
 ---@field path? string        of a unix socket, in place of host and port
 ---@field reuse_port? boolean several processes may listen on the port
+---@field tls? hv.TlsOptions|hv.TlsContext HTTPS; alpn is { "http/1.1" } where it says none
 
 ---@alias hv.HttpResult string|integer|hv.HttpResultTable|nil
 ---@alias hv.HttpHandler fun(req: hv.HttpRequest, res: hv.HttpResponse, next?: fun(): hv.HttpResult): hv.HttpResult

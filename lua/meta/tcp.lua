@@ -23,6 +23,7 @@
 ---@field write_timeout? integer|false bytes queued, none taken by the peer; 60000; closes
 ---@field idle_timeout? integer|false  neither in nor out; none; closes
 ---@field write_high? integer|string   write waits above it; "1M"
+---@field tls? true|hv.TlsOptions|hv.TlsContext true: a client that verifies by the system's roots
 
 ---@class hv.TcpListenOptions: hv.TcpStreamOptions
 ---@field backlog? integer             0: the kernel's maximum
@@ -34,10 +35,12 @@
 ---@field on_close? fun(conn: hv.Tcp, message?: string, code?: hv.ErrCode) nil: we closed it
 
 ---@class hv.TcpConnectOptions: hv.TcpStreamOptions
----@field timeout? integer             10000
+---@field timeout? integer             10000, for TLS as well
+---@field bind? string                 the address to connect from
 
 ---@class hv.TcpClientOptions: hv.TcpListenOptions
 ---@field timeout? integer             of each attempt; 10000
+---@field bind? string                 the address to connect from
 ---@field reconnect? boolean|{ min_delay?: integer, max_delay?: integer, policy?: "exponential"|"linear"|"fixed", max_retries?: integer }
 
 ---@class hv.TcpServer
@@ -131,6 +134,19 @@ function Conn:set_timeout(timeouts) end
 ---@param ms integer
 ---@param fn? fun(conn: hv.Tcp)
 function Conn:heartbeat(ms, fn) end
+
+--- Goes on under TLS ("STARTTLS"); a client verifies the host that it has connected to.
+---@async
+---@param opts true|hv.TlsOptions|hv.TlsContext
+---@param timeout? integer milliseconds; 10000
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ETLS, ETIMEDOUT, EBUSY, ECLOSED; but for EBUSY the connection has closed
+function Conn:start_tls(opts, timeout) end
+
+--- What TLS has agreed on; nil where the connection is in clear.
+---@return hv.TlsFacts?
+function Conn:tls() end
 
 ---@return hv.Tcp self
 function Conn:ref() end

@@ -30,11 +30,12 @@ enum {
     HSSL_VERIFY_REQUEST = 2,  /* a server asks for one and verifies it where it is given */
 };
 
-/* A zeroed one has good defaults; strings are copied. */
+/* A zeroed one has good defaults; strings are copied. The files are PEM; instead of a path each may
+ * be the text itself, known by its "-----BEGIN ". */
 typedef struct hssl_ctx_opt_s {
-    const char *crt_file;    /* PEM: the certificate, then its chain */
-    const char *key_file;    /* PEM; NULL: in crt_file */
-    const char *ca_file;     /* PEM: trusted roots; both NULL: the system's */
+    const char *crt_file;    /* the certificate, then its chain */
+    const char *key_file;    /* not under a password; NULL: in crt_file */
+    const char *ca_file;     /* trusted roots; both NULL: the system's */
     const char *ca_path;     /* a folder of them */
     short verify_peer;       /* HSSL_VERIFY_* */
     short endpoint;          /* HSSL_SERVER or HSSL_CLIENT */
@@ -103,11 +104,31 @@ HV_EXPORT const char *hio_ssl_version(const hio_t *io); /* "TLSv1.3"; NULL befor
 HV_EXPORT const char *hio_ssl_cipher(const hio_t *io);
 /* The protocol agreed on by ALPN, NUL-terminated in `out`; "" where there is none. */
 HV_EXPORT size_t hio_ssl_alpn(const hio_t *io, char *out, size_t out_size);
+/* The name that the client has asked for, on either side; NULL where it has not. */
+HV_EXPORT const char *hio_ssl_server_name(const hio_t *io);
 /* Whether an earlier session was taken up. */
 HV_EXPORT int hio_ssl_is_resumed(const hio_t *io);
 /* The subject of the peer's certificate, one line, in `out`; 0 where there is none. */
 HV_EXPORT size_t hio_ssl_peer_subject(const hio_t *io, char *out, size_t out_size);
-/* Words for a failed handshake or record, also in the close callback; NULL where nothing failed. */
+
+typedef struct hssl_certificate_s {
+    char *subject;        /* RFC 2253: "CN=www.example.org,O=..." */
+    char *issuer;
+    char *names;          /* DNS names and addresses, a line each; "" where there are none */
+    char *pem;
+    int64_t not_before;   /* seconds since 1970, UTC */
+    int64_t not_after;
+    char serial[80];      /* hexadecimal, upper case */
+    char fingerprint[72]; /* SHA-256 of the DER form, hexadecimal, lower case */
+} hssl_certificate_t;
+
+/* The peer's certificate, whether it was verified or not. Returns it, to be freed by
+ * hssl_certificate_free; NULL where there is none or no memory. */
+HV_EXPORT hssl_certificate_t *hio_ssl_peer_certificate(const hio_t *io);
+HV_EXPORT void hssl_certificate_free(hssl_certificate_t *certificate);
+
+/* Words for a failed handshake or record, also in the close callback; NULL where nothing failed.
+ * A static string. */
 HV_EXPORT const char *hio_ssl_error(const hio_t *io);
 /* Whether the stream ended without the peer's farewell: it may be cut short. */
 HV_EXPORT int hio_ssl_is_truncated(const hio_t *io);

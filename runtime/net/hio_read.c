@@ -41,8 +41,10 @@ static long next_message(hio_t *io, const char *data, size_t len) {
     }
 }
 
+/* Not before a layer that is due has begun: the bytes are its own. */
 static int wants_more(const hio_t *io) {
-    return io->state == HIO_OPEN && io->flags & HIO_FLAG_READING;
+    uint32_t asked = io->flags & (HIO_FLAG_READING | HIO_FLAG_LAYER_DUE);
+    return io->state == HIO_OPEN && asked == HIO_FLAG_READING;
 }
 
 /* Delivers the messages of `data`. Returns the bytes delivered, or -1 where the io is gone. */
@@ -188,7 +190,8 @@ static int catch_up(hio_t *io) {
 }
 
 void hv__io_read_ready(hio_t *io, unsigned ready) {
-    int is_owed = io->work.run == go_on && !(io->flags & HIO_FLAG_LAYER_DUE);
+    if (io->flags & HIO_FLAG_LAYER_DUE) return; /* it stays ready until the layer has begun */
+    int is_owed = io->work.run == go_on;
     if (is_owed && wants_more(io) && !catch_up(io)) return;
     if (io->flags & HIO_FLAG_EOF) {
         /* Both sides have ended, or the peer has reset what we still write. */

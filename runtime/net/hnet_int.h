@@ -262,7 +262,7 @@ void hv__io_layer_open(hio_t *io);
 /* What the user is to read, and its end. */
 void hv__io_received(hio_t *io, char *data, size_t len);
 void hv__io_ended(hio_t *io);
-/* htls_openssl.c: gives an accepted io the rules of its listener. Returns 0 or HV_ENOMEM. */
+/* htls_layer.c: gives an accepted io the rules of its listener. Returns 0 or HV_ENOMEM. */
 int hv__tls_accept(hio_t *listener, hio_t *io);
 void hv__tls_set_default_host(hio_t *io, const char *host);
 void hv__tls_flush_early(hio_t *io);

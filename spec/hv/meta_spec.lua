@@ -61,6 +61,7 @@ local places = {
   ["hv.Process"] = require("_hv.process").methods,
   ["hv.Worker"] = require("_hv.worker").worker_methods,
   ["hv.WorkerChannel"] = require("_hv.worker").channel_methods,
+  ["hv.TlsContext"] = getmetatable(assert(hv.tls.context {})).__index,
   ["hv.SharedDict"] = require("_hv.shared").methods,
 }
 
@@ -141,7 +142,8 @@ describe("lua/meta", function()
       end
     end
     for class, place in pairs(places) do check(class, place) end
-    for _, noun in ipairs { "crypto", "dns", "fs", "process", "tcp", "udp", "unpack", "url" } do
+    for _, noun in ipairs { "crypto", "dns", "fs", "process", "tcp", "tls", "udp", "unpack",
+      "url" } do
       check("hv." .. noun, hv[noun])
     end
     table.sort(missing)
@@ -159,7 +161,7 @@ describe("lua/meta", function()
       if name then fields[name] = true end
     end
     for _, noun in ipairs { "crypto", "dns", "err", "fs", "http", "json", "limits", "log",
-      "process", "tcp", "udp", "unpack", "url" } do
+      "process", "tcp", "tls", "udp", "unpack", "url" } do
       assert.is_true(fields[noun], noun)
     end
   end)

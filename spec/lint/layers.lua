@@ -25,7 +25,7 @@ local doors = {
   { "^lauxlib%.h$", { "^bindings/" } },
   { "^lualib%.h$", { "^bindings/" } },
   { "^luajit%.h$", { "^bindings/" } },
-  { "^openssl/", { "^runtime/net/htls_openssl%.c$", "^runtime/crypto/hcrypto%.c$" } },
+  { "^openssl/", { "^runtime/net/htls_%w+%.[ch]$", "^runtime/crypto/hcrypto%.c$" } },
   { "^ares%.h$", { "^runtime/net/hdns_ares%.c$" } },
   { "^zlib%.h$", { "^runtime/codec/hcodec_zlib%.c$" } },
   { "^brotli/", { "^runtime/codec/hcodec_brotli%.c$" } },
