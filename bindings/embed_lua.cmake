@@ -2,15 +2,18 @@
 #
 #   cmake -DROOT=<dir of lua/> -DOUTPUT=<file.c> -P embed_lua.cmake
 #
-# lua/hv/init.lua becomes "hv", lua/hv/tcp.lua "hv.tcp". A file is written as a list of byte values:
+# lua/hv/init.lua becomes "hv", lua/hv/tcp.lua "hv.tcp"; lua/hv/dashboard.css becomes a module
+# "hv.dashboard_css" that returns its text. A file is written as a list of byte values:
 # slower to read for people than a string, but no byte needs escaping and no length is too long.
 
-file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/hv/*.lua")
+file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/hv/*.lua" "${ROOT}/hv/*.html"
+    "${ROOT}/hv/*.css" "${ROOT}/hv/*.js")
 
 set(modules "")
 foreach(file IN LISTS files)
     string(REGEX REPLACE "\\.lua$" "" name "${file}")
     string(REGEX REPLACE "/init$" "" name "${name}")
+    string(REGEX REPLACE "\\.(html|css|js)$" "_\\1" name "${name}")
     string(REPLACE "/" "." name "${name}")
     # The space between sorts before every character of a name, so the names are in order.
     list(APPEND modules "${name} ${file}")
@@ -25,6 +28,10 @@ foreach(module IN LISTS modules)
     set(name "${CMAKE_MATCH_1}")
     set(file "${CMAKE_MATCH_2}")
     file(READ "${ROOT}/${file}" hex HEX)
+    if(NOT file MATCHES "\\.lua$")
+        # return [=====[ text ]=====]; Lua drops a line break right behind the bracket.
+        set(hex "72657475726e205b3d3d3d3d3d5b0a${hex}5d3d3d3d3d3d5d")
+    endif()
     string(LENGTH "${hex}" length)
     math(EXPR length "${length} / 2")
     string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")

@@ -11,6 +11,7 @@ local options = require "hv.options"
 local raw = require "_hv.shared"
 local wire = require "hv.wire"
 
+---@class hv.shared
 local M = {}
 
 local Dict = raw.methods

@@ -38,6 +38,9 @@ function M.register(made, ...)
   return made, ...
 end
 
+--- What is listening, or has connections: a set, { [server] = true }. Not to be changed.
+function M.servers() return servers end
+
 --- Calls `fn` when a shutdown begins, as a task that is waited for: to say good-bye, to write down
 --- what must not be lost.
 ---@param fn fun()

@@ -19,6 +19,7 @@ local wire = require "hv.wire"
 
 local finish = wait.finish
 
+---@class hv.worker
 local M = {}
 
 -- ---- Messages ----

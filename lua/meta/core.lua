@@ -59,7 +59,7 @@ function Watcher:unref() end
 ---@field dns hv.dns
 ---@field err table<string, hv.ErrCode>
 ---@field fs hv.fs
----@field http hv.Http
+---@field http hv.http
 ---@field json table lua-cjson: encode, decode, null
 ---@field limits table<string, integer>
 ---@field config table the INI file of hvlua -c: { key = value, section = { key = value } }
@@ -67,12 +67,15 @@ function Watcher:unref() end
 ---@field worker_id integer 0 .. worker_count - 1
 ---@field worker_count integer
 ---@field log hv.log
+---@field metrics hv.metrics
 ---@field process hv.process
+---@field shared hv.shared
 ---@field tcp hv.tcp
 ---@field tls hv.tls
 ---@field udp hv.udp
 ---@field unpack hv.unpack
 ---@field url hv.url
+---@field worker hv.worker
 local hv = {}
 
 --- Starts fn(...) as a task, in the next pass of the loop, in the order of the calls.

@@ -241,7 +241,7 @@ function Events:comment(text) end
 
 function Events:close() end
 
----@class hv.Http
+---@class hv.http
 local M = {}
 
 ---@param opts? hv.HttpAppOptions

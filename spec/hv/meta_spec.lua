@@ -36,17 +36,43 @@ local function upvalue(fn, wanted)
   end
 end
 
+--- The modules whose names stand in hv, a line each.
+local nouns = {
+  "crypto",
+  "dns",
+  "err",
+  "fs",
+  "http",
+  "limits",
+  "log",
+  "metrics",
+  "process",
+  "shared",
+  "tcp",
+  "tls",
+  "udp",
+  "unpack",
+  "url",
+  "worker",
+}
+
 --- What Lua adds to the classes is there once their modules are.
-for _, noun in ipairs { "tcp", "udp", "http", "fs", "process", "worker", "shared" } do
-  assert(hv[noun])
-end
+for _, noun in ipairs(nouns) do assert(hv[noun]) end
 local http, tcp, fs = require "_hv.http", require "_hv.tcp", require "_hv.fs"
+
+--- The methods of a kind of metric, those of its series and `with`.
+local function metrics_of(kind)
+  local methods = { with = hv.metrics[kind]("meta_spec_" .. kind, { labels = { "a" } }).with }
+  local series = hv.metrics[kind]("meta_spec_" .. kind .. "_alone")
+  for name, value in pairs(getmetatable(series).__index) do methods[name] = value end
+  return methods
+end
 
 --- Where the functions of each class of the stubs are. A stub file whose functions belong to no
 --- class is checked against the module that it is named after.
 local places = {
   hv = hv,
-  ["hv.log"] = hv.log, ["hv.Http"] = hv.http,
+  ["hv.log"] = hv.log, ["hv.http"] = hv.http,
   ["hv.Task"] = require("_hv.task").methods,
   ["hv.Scope"] = require("hv.scope").methods,
   ["hv.Timer"] = methods_of("hv.timer"), ["hv.Watcher"] = methods_of("hv.watcher"),
@@ -63,6 +89,9 @@ local places = {
   ["hv.WorkerChannel"] = require("_hv.worker").channel_methods,
   ["hv.TlsContext"] = getmetatable(assert(hv.tls.context {})).__index,
   ["hv.SharedDict"] = require("_hv.shared").methods,
+  ["hv.Counter"] = metrics_of "counter",
+  ["hv.Gauge"] = metrics_of "gauge",
+  ["hv.Histogram"] = metrics_of "histogram",
 }
 
 --- Functions that a module of lua/hv shows and nobody is to call: constructors, the checks of other
@@ -142,8 +171,7 @@ describe("lua/meta", function()
       end
     end
     for class, place in pairs(places) do check(class, place) end
-    for _, noun in ipairs { "crypto", "dns", "fs", "process", "tcp", "tls", "udp", "unpack",
-      "url" } do
+    for _, noun in ipairs(nouns) do
       check("hv." .. noun, hv[noun])
     end
     table.sort(missing)
@@ -160,8 +188,7 @@ describe("lua/meta", function()
       local name = line.text:match("^%-%-%-@field (%w+) ")
       if name then fields[name] = true end
     end
-    for _, noun in ipairs { "crypto", "dns", "err", "fs", "http", "json", "limits", "log",
-      "process", "tcp", "tls", "udp", "unpack", "url" } do
+    for _, noun in ipairs(nouns) do
       assert.is_true(fields[noun], noun)
     end
   end)

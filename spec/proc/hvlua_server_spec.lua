@@ -21,6 +21,7 @@ local function script(answer)
     app:get("/", function() return %q end)
     app:get("/slow", function() hv.sleep(600) return "late" end)
     app:get("/pid", function() return (io.open "/proc/self/stat":read "*n") .. "" end)
+    app:get("/metrics", hv.metrics.handler)
     app:get("/config", function() return tostring(hv.config.greeting) end)
     assert(app:listen { host = "127.0.0.1" })]]):format(answer)
 end
@@ -90,6 +91,22 @@ describe("hvlua as a server", function()
   after_each(function()
     if site then site.remove() end
     site = nil
+  end)
+
+  it("sums the metrics of all workers, whichever is asked", function()
+    site = new_site "-w 3"
+    site.run "-d"
+    site.answers("/", "one")
+    local last = hv.now() + WAIT_MS
+    local text
+    repeat
+      text = assert(site.get "/metrics")
+      local workers = select(2, text:gsub("\nhv_tasks{worker=\"%d\"} ", ""))
+    until workers == 3 or hv.now() > last
+    for id = 0, 2 do
+      assert.matches(('\nprocess_max_fds{worker="%d"} %%d'):format(id), text)
+    end
+    assert.matches("\nhv_http_requests_total [1-9]", text)
   end)
 
   it("starts in the background, tells its status, stops", function()
