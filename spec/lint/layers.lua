@@ -75,7 +75,8 @@ local words = {
 local pure = {
   "^runtime/frame/", "^runtime/http/h1_", "^runtime/http/hheaders", "^runtime/http/hurl",
   "^runtime/http/http_query", "^runtime/http/http_words", "^runtime/http/http_router",
-  "^runtime/ws/ws_frame", "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
+  "^runtime/ws/ws_frame", "^runtime/ws/ws_utf8", "^runtime/ws/ws_handshake",
+  "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
   "^runtime/net/hdns_packet", "^runtime/crypto/", "^runtime/codec/",
 }
 local impure_headers = {
