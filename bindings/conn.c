@@ -69,7 +69,7 @@ static void on_task_finished(hvl_task_t *task, int status) {
 
 /* Runs a task of the event style; where it waits, reading rests. */
 static void run_event(hvl_conn_t *conn, hvl_task_t *task, int nargs) {
-    if (hvl_task_run(task, nargs) != HVL_WAITING) return;
+    if (hvl_task_run(task, nargs) != HVL_WAITING || conn->pipe != NULL) return;
     conn->is_paused = 1;
     if (conn->io != NULL) hio_read_stop(conn->io);
 }
@@ -179,6 +179,7 @@ static void on_close(hio_t *io) {
     const struct sockaddr *peer = hio_peeraddr(io);
     conn->error = hio_error(io);
     if (conn->error == -HV_ETLS) conn->tls_error = hio_ssl_error(io);
+    if (conn->pipe != NULL) hvl_pipe_lost(conn);
     if (peer->sa_family == AF_INET) memcpy(&conn->peer, peer, sizeof conn->peer.in);
     if (peer->sa_family == AF_INET6) memcpy(&conn->peer, peer, sizeof conn->peer.in6);
     conn->io = NULL;
@@ -319,7 +320,8 @@ static int cannot_read(lua_State *L, const hvl_conn_t *conn) {
         return hvl_misuse(L, "conn:read: on_message reads this connection");
     }
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    return hvl_is_waited(&conn->reader) ? hvl_push_error(L, "read", HV_EBUSY) : 0;
+    int is_busy = hvl_is_waited(&conn->reader) || conn->pipe != NULL;
+    return is_busy ? hvl_push_error(L, "read", HV_EBUSY) : 0;
 }
 
 static int wait_for_bytes(lua_State *L, hvl_conn_t *conn, int is_line) {
@@ -439,7 +441,9 @@ static int conn_write(lua_State *L) {
     }
     hvl_task_t *current = conn->object.rt->current;
     if (current != NULL && current->is_canceled) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&conn->writer)) return hvl_push_error(L, "write", HV_EBUSY);
+    if (hvl_is_waited(&conn->writer) || conn->pipe != NULL) {
+        return hvl_push_error(L, "write", HV_EBUSY);
+    }
     if (len + hio_write_bufsize(conn->io) > WRITE_BYTES_MAX) {
         return hvl_push_error(L, "write", HV_ELIMIT);
     }
@@ -635,6 +639,7 @@ void hvl_conn_open(lua_State *L, hvl_t *rt) {
                                        {"heartbeat", conn_heartbeat},
                                        {"start_tls", hvl_conn_start_tls},
                                        {"tls", hvl_conn_tls},
+                                       {"pipe", hvl_conn_pipe},
                                        {"ref", conn_ref},
                                        {"unref", conn_unref},
                                        {NULL, NULL}};
@@ -642,6 +647,7 @@ void hvl_conn_open(lua_State *L, hvl_t *rt) {
         {"__newindex", conn_newindex}, {"__tostring", conn_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"field", conn_field}, {NULL, NULL}};
     hvl_handlers_open(L, rt);
+    hvl_pipe_open(L, rt);
     hvl_class_new(L, rt, &unpack_class, NULL, NULL);
     lua_pop(L, 1);
     lua_newtable(L);

@@ -39,6 +39,7 @@ typedef struct hvl_conn_s {
     int unpack_ref;       /* its own setting, or LUA_NOREF */
     int heartbeat_ref;    /* or LUA_NOREF */
     int host_ref;         /* of a client: the name that start_tls verifies, or LUA_NOREF */
+    struct hvl_pipe_s *pipe; /* conn:pipe() has it: nobody else reads or writes; or NULL */
     int error;            /* of hio_error, once it is closed */
     const char *tls_error; /* of hio_ssl_error, once it is closed; or NULL */
     uint8_t is_connecting;
@@ -75,6 +76,11 @@ hvl_conn_t *hvl_conn_check(lua_State *L);
 int hvl_conn_reason(const hvl_conn_t *conn);
 /* Pushes nil, "<what>: <text>", "<name>", with the words of TLS where it is its failure; 3. */
 int hvl_conn_push_error(lua_State *L, const hvl_conn_t *conn, const char *what, int code);
+
+/* conn_pipe.c: the io of a piped connection is closing */
+int hvl_conn_pipe(lua_State *L);
+void hvl_pipe_lost(hvl_conn_t *conn);
+void hvl_pipe_open(lua_State *L, hvl_t *rt);
 
 /* conn_tls.c */
 int hvl_conn_start_tls(lua_State *L);

@@ -41,7 +41,9 @@ int hvl_conn_start_tls(lua_State *L) {
         return hvl_conn_push_error(L, conn, "start_tls", HV_ECLOSED);
     }
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&conn->reader)) return hvl_push_error(L, "start_tls", HV_EBUSY);
+    if (hvl_is_waited(&conn->reader) || conn->pipe != NULL) {
+        return hvl_push_error(L, "start_tls", HV_EBUSY);
+    }
     int code = hio_set_ssl_ctx(conn->io, ctx);
     if (code != 0) return hvl_push_error(L, "start_tls", code);
     if (conn->is_client) set_host(L, conn, 3);

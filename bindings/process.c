@@ -69,7 +69,8 @@ static void loosen_pipes(const process_t *self) {
     for (int i = 0; i < 3; i++) {
         hvl_conn_t *conn = self->pipes[i];
         if (conn == NULL || conn->io == NULL) continue;
-        if (hvl_is_waited(&conn->reader) || hvl_is_waited(&conn->writer)) continue;
+        int is_used = hvl_is_waited(&conn->reader) || hvl_is_waited(&conn->writer);
+        if (is_used || conn->pipe != NULL) continue;
         conn->is_loose = 1;
         hevent_unref(conn->io);
     }

@@ -85,6 +85,32 @@ Conn.start_tls = wait.both_forms(function(self, opts, timeout)
   return start_tls(self, ctx, nil, timeout)
 end)
 
+local pipe = wait.waits(Conn.pipe)
+
+--- What to pipe to: a connection, or a program's ends.
+local function ends_of(other)
+  if type(other) == "userdata" and getmetatable(other) == raw.meta then return other, other end
+  local ok, sink, source = pcall(function() return other.stdin, other.stdout end)
+  if ok and (sink or source) then return sink, source end
+  return misuse("conn:pipe: a connection or a process with pipes expected, got " ..
+    (type(other) == "userdata" and tostring(other) or type(other)))
+end
+
+--- Passes on what either side sends, both ways and without Lua, as fast as the slower one takes it;
+--- until both have ended or one is closed or fails, and then both are closed. `other` is a
+--- connection of any kind, or a process whose stdin and stdout are pipes. An end of a process's has
+--- one direction only. Meanwhile nobody else reads or writes (EBUSY).
+---@async
+---@param other hv.Tcp|hv.Process
+---@return integer? sent     bytes from here to `other`
+---@return integer|string received or message
+---@return hv.ErrCode? code  ECONNRESET ...; ECLOSED where one was closed by hand; EBUSY
+---@return integer? sent     of a pipe that has failed
+---@return integer? received
+Conn.pipe = wait.both_forms(function(self, other)
+  return pipe(self, ends_of(other))
+end)
+
 -- ---- Options ----
 
 local function unpack_kind(value, where) return unpack_setting.check(value, where) end

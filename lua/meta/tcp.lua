@@ -144,6 +144,17 @@ function Conn:heartbeat(ms, fn) end
 ---@return hv.ErrCode? code ETLS, ETIMEDOUT, EBUSY, ECLOSED; but for EBUSY the connection has closed
 function Conn:start_tls(opts, timeout) end
 
+--- Passes on what either side sends, both ways and in the core, until both have ended; then both are
+--- closed. A process is piped to by its stdin and stdout.
+---@async
+---@param other hv.Tcp|hv.Process
+---@return integer? sent bytes from here to `other`
+---@return integer|string received or message
+---@return hv.ErrCode? code ECONNRESET, ECLOSED (closed by hand), EBUSY ...
+---@return integer? sent of a pipe that has failed
+---@return integer? received
+function Conn:pipe(other) end
+
 --- What TLS has agreed on; nil where the connection is in clear.
 ---@return hv.TlsFacts?
 function Conn:tls() end

@@ -247,6 +247,13 @@ HV_EXPORT void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_
  * Returns 0; HV_EINVAL for what is no stream of the same loop, HV_EBUSY where one has an upstream
  * already, HV_ECLOSED, HV_ENOMEM. */
 HV_EXPORT int hio_forward(hio_t *io1, hio_t *io2);
+/* The same for one direction: `from` is read, `to` is written. hio_forward does so by itself where
+ * an end of a pipe has only one. `to` may then be forwarded to a third io, as a connection is to the
+ * input of the program whose output it gets.
+ *   when `from` ends, `to` closes behind what is queued; where `to` is forwarded itself, only its
+ *   write side ends
+ * Returns as hio_forward. */
+HV_EXPORT int hio_forward_to(hio_t *from, hio_t *to);
 /* Bytes read from this io and passed on so far; known in its close callback, too. */
 HV_EXPORT uint64_t hio_forwarded_bytes(const hio_t *io);
 

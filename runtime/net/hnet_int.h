@@ -40,7 +40,7 @@ enum {
     HIO_FLAG_HANGUP         = 1 << 3, /* out of the backend until reading goes on */
     HIO_FLAG_CLOSE_ON_RESET = 1 << 4,
     HIO_FLAG_USER_BUFFER    = 1 << 5, /* ext->read_buffer, not the loop's */
-    HIO_FLAG_PAUSED         = 1 << 6, /* not read until ext->upstream has drained */
+    HIO_FLAG_PAUSED         = 1 << 6, /* not read until ext->sink has drained */
     /* Writing. */
     HIO_FLAG_DIRTY          = 1 << 7, /* in net->dirty or flushing */
     HIO_FLAG_WAS_HIGH       = 1 << 8, /* on_drain is owed */
@@ -53,7 +53,7 @@ enum {
     HIO_FLAG_STAYS_OPEN     = 1 << 14, /* descriptors 0, 1 and 2 */
     HIO_FLAG_ALWAYS_READY   = 1 << 15, /* a regular file: the backend refuses it */
     HIO_FLAG_EXCLUSIVE      = 1 << 16, /* a listener that others wait on as well */
-    HIO_FLAG_FORWARDS       = 1 << 17, /* what is read goes to ext->upstream, as its end does */
+    HIO_FLAG_FORWARDS       = 1 << 17, /* what is read goes to ext->sink, as its end does */
     /* The layer between user and stream. */
     HIO_FLAG_WANTS_LAYER    = 1 << 18, /* a listener that must not accept in the clear */
     HIO_FLAG_LAYERED        = 1 << 19, /* ext->layer is there */
@@ -91,7 +91,8 @@ typedef struct hio_ext_s {
     hsock_addr_t *local; /* NULL until asked for */
     hsock_addr_t *peer;  /* where it does not fit io->peer, and every unix path */
     socklen_t peer_len;
-    hio_t *upstream;     /* each is the other's */
+    hio_t *sink;         /* of an upstream: where goes what is read here */
+    hio_t *source;       /* and whose bytes are written here; each is the other's sink */
     struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
     uint64_t forwarded_bytes;
     hsock_addr_t *bind; /* of a client: where it connects from; NULL for anywhere */

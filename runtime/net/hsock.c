@@ -196,6 +196,15 @@ int hsock_set_nonblocking(int fd) {
     return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+/* A descriptor that is not there yet will be a socket. */
+static int can(int fd, int never) {
+    int flags = fd >= 0 ? fcntl(fd, F_GETFL) : O_RDWR;
+    return flags >= 0 && (flags & O_ACCMODE) != never;
+}
+
+int hsock_can_read(int fd) { return can(fd, O_WRONLY); }
+int hsock_can_write(int fd) { return can(fd, O_RDONLY); }
+
 hsock_kind_e hsock_kind(int fd) {
     struct stat info;
     if (fstat(fd, &info) != 0) return HSOCK_KIND_BAD;

@@ -71,6 +71,9 @@ typedef enum {
 } hsock_kind_e;
 
 hsock_kind_e hsock_kind(int fd);
+/* Whether a descriptor was opened for it; an end of a pipe has one direction only. */
+int hsock_can_read(int fd);
+int hsock_can_write(int fd);
 /* Whether a socket listens. */
 int hsock_is_listening(int fd);
 /* Fill `addr`; return its length, 0 where unknown. */
