@@ -49,6 +49,63 @@ static int hmac(lua_State *L) {
                        out);
 }
 
+/* ---- Digests of pieces ---- */
+
+typedef struct hash_s {
+    hvl_object_t object;
+    hcrypto_hash_t *hash; /* NULL once the digest was taken */
+} hash_t;
+
+static const hvl_class_t hash_class = {"hv.crypto.hash"};
+
+/* hash(name) */
+static int new_hash(lua_State *L) {
+    size_t len;
+    const char *name = check_string(L, 1, "hash", &len);
+    int kind = hcrypto_digest_by_name(name);
+    if (kind < 0) {
+        return hvl_misuse(L, "hv.crypto.hash: no digest is called \"%s\" (md5, sha1, sha256 ...)",
+                          name);
+    }
+    hash_t *hash = hvl_object_new(L, hvl_self(L), &hash_class, sizeof *hash);
+    hash->hash = hcrypto_hash_new((hcrypto_digest_e)kind);
+    if (hash->hash == NULL) return hvl_push_error(L, "hash", HV_ENOMEM);
+    return 1;
+}
+
+static int hash_update(lua_State *L) {
+    hash_t *hash = hvl_check(L, 1, &hash_class);
+    size_t len;
+    const char *data = check_string(L, 2, "hash", &len);
+    if (hash->hash == NULL) {
+        return hvl_misuse(L, "hash:update: the digest has been taken");
+    }
+    hcrypto_hash_update(hash->hash, data, len);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int hash_digest(lua_State *L) {
+    hash_t *hash = hvl_check(L, 1, &hash_class);
+    char out[HCRYPTO_DIGEST_MAX];
+    if (hash->hash == NULL) {
+        return hvl_misuse(L, "hash:digest: the digest has been taken");
+    }
+    int bytes = hcrypto_hash_final(hash->hash, out);
+    hcrypto_hash_free(hash->hash);
+    hash->hash = NULL;
+    return push_digest(L, "digest", bytes, out);
+}
+
+static int hash_gc(lua_State *L) {
+    hash_t *hash = lua_touserdata(L, 1);
+    hcrypto_hash_free(hash->hash);
+    hash->hash = NULL;
+    return 0;
+}
+
+/* ---- Text ---- */
+
 /* Room for a result on the Lua heap, so that an error of memory leaks nothing. */
 static char *room(lua_State *L, size_t bytes) {
     return lua_newuserdata(L, bytes > 0 ? bytes : 1);
@@ -127,7 +184,12 @@ int hvl_open_crypto(lua_State *L) {
         {"hmac", hmac},         {"hex", to_hex},      {"unhex", from_hex},
         {"base64", to_base64},  {"unbase64", from_base64}, {"base64url", to_base64url},
         {"random", random_bytes}, {"uuid", uuid},     {"equal", equal},
-        {NULL, NULL}};
+        {"hash", new_hash},     {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"update", hash_update}, {"digest", hash_digest}, {NULL, NULL}};
+    static const luaL_Reg metamethods[] = {{"__gc", hash_gc}, {NULL, NULL}};
+    hvl_class_new(L, hvl_self(L), &hash_class, methods, metamethods);
+    lua_pop(L, 1);
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -19,6 +19,10 @@ local M = {
   --- hmac("sha256", key, data): raw bytes (RFC 2104); names are those of the functions above.
   hmac = raw.hmac,
 
+  --- hash("sha256"): a digest of bytes that come in pieces: hash:update(data) any number of times,
+  --- then hash:digest() once.
+  hash = raw.hash,
+
   hex = raw.hex, -- lower-case digits
   unhex = raw.unhex, -- digits of either case
   base64 = raw.base64, -- RFC 4648 section 4, with padding

@@ -4,6 +4,23 @@ local M = {}
 
 ---@alias hv.Digest "md5"|"sha1"|"sha224"|"sha256"|"sha384"|"sha512"
 
+--- A digest of bytes that come in pieces.
+---@class hv.Hash
+local Hash = {}
+
+--- Takes the next bytes. Throws behind hash:digest.
+---@param data string
+---@return hv.Hash self
+function Hash:update(data) end
+
+--- The digest of all bytes, once.
+---@return string digest raw bytes
+function Hash:digest() end
+
+---@param name hv.Digest
+---@return hv.Hash
+function M.hash(name) end
+
 ---@param data string
 ---@return string digest 16 raw bytes
 function M.md5(data) end

@@ -11,6 +11,7 @@
 #include <openssl/rand.h>
 
 #include "hassert.h"
+#include "hmem.h"
 #include "hstr.h"
 
 /* ---- Digests ---- */
@@ -64,6 +65,42 @@ int hcrypto_hmac(hcrypto_digest_e kind, const void *key, size_t key_len, const v
     }
     HV_ASSERT(bytes == digests[kind].bytes);
     return (int)bytes;
+}
+
+struct hcrypto_hash_s {
+    EVP_MD_CTX *context; /* NULL once the digest was taken */
+};
+
+hcrypto_hash_t *hcrypto_hash_new(hcrypto_digest_e kind) {
+    HV_ASSERT((size_t)kind < ARRAY_SIZE(digests));
+    hcrypto_hash_t *hash = hv__malloc(sizeof *hash);
+    if (hash == NULL) return NULL;
+    hash->context = EVP_MD_CTX_new();
+    if (hash->context == NULL || !EVP_DigestInit_ex(hash->context, digests[kind].algorithm(), NULL)) {
+        hcrypto_hash_free(hash);
+        return NULL;
+    }
+    return hash;
+}
+
+int hcrypto_hash_update(hcrypto_hash_t *hash, const void *data, size_t len) {
+    if (hash->context == NULL) return HV_EINVAL;
+    return EVP_DigestUpdate(hash->context, data, len) ? 0 : HV_EINVAL;
+}
+
+int hcrypto_hash_final(hcrypto_hash_t *hash, void *out) {
+    if (hash->context == NULL) return HV_EINVAL;
+    unsigned bytes = 0;
+    int ok = EVP_DigestFinal_ex(hash->context, out, &bytes);
+    EVP_MD_CTX_free(hash->context);
+    hash->context = NULL;
+    return ok ? (int)bytes : HV_EINVAL;
+}
+
+void hcrypto_hash_free(hcrypto_hash_t *hash) {
+    if (hash == NULL) return;
+    EVP_MD_CTX_free(hash->context);
+    hv__free(hash);
 }
 
 /* ---- Random ---- */

@@ -33,6 +33,19 @@ HV_EXPORT int hcrypto_digest(hcrypto_digest_e kind, const void *data, size_t len
 HV_EXPORT int hcrypto_hmac(hcrypto_digest_e kind, const void *key, size_t key_len,
                            const void *data, size_t len, void *out);
 
+/* A digest of bytes that come in pieces. */
+typedef struct hcrypto_hash_s hcrypto_hash_t;
+
+/* Begins one. Returns NULL where memory is out or the system's rules forbid that digest; free it
+ * with hcrypto_hash_free. */
+HV_EXPORT hcrypto_hash_t *hcrypto_hash_new(hcrypto_digest_e kind);
+/* Takes the next bytes. Returns 0, or HV_EINVAL behind hcrypto_hash_final. */
+HV_EXPORT int hcrypto_hash_update(hcrypto_hash_t *hash, const void *data, size_t len);
+/* Writes the digest of all of them, once. Returns as hcrypto_digest; HV_EINVAL the second time. */
+HV_EXPORT int hcrypto_hash_final(hcrypto_hash_t *hash, void *out);
+/* NULL does nothing. */
+HV_EXPORT void hcrypto_hash_free(hcrypto_hash_t *hash);
+
 /* ---- Random, fit for keys ---- */
 
 /* Fills `out`. Returns 0, or a negative code; `out` is then not to be used. */

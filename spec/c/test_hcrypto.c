@@ -187,8 +187,28 @@ static void test_base64_of_all_lengths_comes_back(void **state) {
     }
 }
 
+static void test_hash_of_pieces_is_that_of_the_whole(void **state) {
+    (void)state;
+    char whole[HCRYPTO_DIGEST_MAX], pieces[HCRYPTO_DIGEST_MAX];
+    for (int kind = HCRYPTO_MD5; kind <= HCRYPTO_SHA512; kind++) {
+        hcrypto_hash_t *hash = hcrypto_hash_new((hcrypto_digest_e)kind);
+        assert_non_null(hash);
+        assert_int_equal(hcrypto_hash_update(hash, "ab", 2), 0);
+        assert_int_equal(hcrypto_hash_update(hash, "", 0), 0);
+        assert_int_equal(hcrypto_hash_update(hash, "c", 1), 0);
+        int bytes = hcrypto_digest((hcrypto_digest_e)kind, "abc", 3, whole);
+        assert_int_equal(hcrypto_hash_final(hash, pieces), bytes);
+        assert_memory_equal(whole, pieces, (size_t)bytes);
+        assert_int_equal(hcrypto_hash_final(hash, pieces), HV_EINVAL);
+        assert_int_equal(hcrypto_hash_update(hash, "d", 1), HV_EINVAL);
+        hcrypto_hash_free(hash);
+    }
+    hcrypto_hash_free(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hash_of_pieces_is_that_of_the_whole),
         cmocka_unit_test(test_digest_of_vectors_is_right),
         cmocka_unit_test(test_digest_by_name_when_unknown_is_not_found),
         cmocka_unit_test(test_hmac_of_vectors_is_right),

@@ -4,6 +4,20 @@ local crypto = hv.crypto
 local hex = crypto.hex
 
 describe("hv.crypto", function()
+  it("digests pieces as it does the whole", function()
+    local text = ("hvlua "):rep(1000)
+    for _, name in ipairs { "md5", "sha1", "sha224", "sha256", "sha384", "sha512" } do
+      local hash = hv.crypto.hash(name)
+      for at = 1, #text, 7 do assert.equal(hash, hash:update(text:sub(at, at + 6))) end
+      assert.equal(hv.crypto[name](text), hash:digest())
+      assert.has_error(function() hash:update "more" end)
+      assert.has_error(function() hash:digest() end)
+    end
+    assert.equal(hv.crypto.sha256 "", hv.crypto.hash("sha256"):digest())
+    assert.has_error(function() hv.crypto.hash "crc32" end)
+    assert.has_error(function() hv.crypto.hash("md5"):update(1) end)
+  end)
+
   it("digests as the standards' examples", function()
     assert.equal("900150983cd24fb0d6963f7d28e17f72", hex(crypto.md5("abc"))) -- RFC 1321 A.5
     assert.equal("a9993e364706816aba3e25717850c26c9cd0d89d", hex(crypto.sha1("abc"))) -- FIPS 180

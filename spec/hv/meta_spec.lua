@@ -89,6 +89,7 @@ local places = {
   ["hv.WorkerChannel"] = require("_hv.worker").channel_methods,
   ["hv.TlsContext"] = getmetatable(assert(hv.tls.context {})).__index,
   ["hv.SharedDict"] = require("_hv.shared").methods,
+  ["hv.Hash"] = getmetatable(hv.crypto.hash "md5").__index,
   ["hv.Counter"] = metrics_of "counter",
   ["hv.Gauge"] = metrics_of "gauge",
   ["hv.Histogram"] = metrics_of "histogram",
