@@ -35,6 +35,7 @@ function element(name, attributes) {
 class Chart {
   constructor(section, show) {
     this.value = section.querySelector("[data-value]");
+    this.most = section.querySelector("[data-most]");
     this.title = section.querySelector("h2").textContent;
     this.show = show;
     this.points = [];
@@ -57,9 +58,10 @@ class Chart {
       .join(" L");
     this.line.setAttribute("d", `M${path}`);
     this.area.setAttribute("d", `M${left.toFixed(2)} 40 L${path} L100 40 Z`);
-    const most = Math.max(...this.points);
+    const most = this.show(Math.max(...this.points));
+    this.most.textContent = `at most ${most}`;
     this.svg.setAttribute("aria-label",
-      `${this.title}: now ${this.show(value)}, at most ${this.show(most)} of late`);
+      `${this.title}: now ${this.show(value)}, at most ${most} of late`);
   }
 }
 
