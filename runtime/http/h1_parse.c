@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "h1_chars.h"
+#include "h1_fields.h"
 #include "h1_target.h"
 #include "hassert.h"
 #include "llhttp.h"
@@ -180,92 +181,12 @@ typedef struct head_reader_s {
     uint32_t host_count;
     uint32_t content_length_count;
     uint32_t transfer_encoding_count;
-    uint8_t connection_close;
-    uint8_t connection_keep_alive;
-    uint8_t connection_upgrade;
+    h1_connection_t connection;
     uint8_t has_upgrade;
     uint8_t expects_continue;
     uint8_t expects_other;
     int status; /* to refuse with, where a callback stopped llhttp */
 } head_reader_t;
-
-/* The value of the line whose colon is at `colon`, without surrounding blanks. The line's CR is
- * certain to come before the block ends. */
-static inline hhttp_slice_t value_after(const char *colon, const char *block_end) {
-    const char *start = colon + 1;
-    const char *end = memchr(start, '\r', (size_t)(block_end - start));
-    HV_DASSERT(end != NULL);
-    while (*start == ' ' || *start == '\t')
-        start++;
-    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    return (hhttp_slice_t){start, (size_t)(end - start)};
-}
-
-/* Cuts the next element off a comma-separated list (RFC 9110 section 5.6.1); empty ones are passed
- * over. Returns 0 at the end. */
-static int next_element(hhttp_slice_t *list, hhttp_slice_t *element) {
-    while (list->len > 0) {
-        const char *start = list->data;
-        const char *comma = memchr(start, ',', list->len);
-        const char *end = comma != NULL ? comma : start + list->len;
-        size_t used = (size_t)(end - start) + (comma != NULL);
-        list->data += used;
-        list->len -= used;
-        while (start < end && (*start == ' ' || *start == '\t'))
-            start++;
-        while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
-            end--;
-        *element = (hhttp_slice_t){start, (size_t)(end - start)};
-        if (element->len > 0) return 1;
-    }
-    return 0;
-}
-
-static void read_connection(head_reader_t *reader, hhttp_slice_t list) {
-    hhttp_slice_t option;
-    while (next_element(&list, &option)) {
-        if (h1_equals_folded(option.data, option.len, "close", 5)) {
-            reader->connection_close = 1;
-        } else if (h1_equals_folded(option.data, option.len, "keep-alive", 10)) {
-            reader->connection_keep_alive = 1;
-        } else if (h1_equals_folded(option.data, option.len, "upgrade", 7)) {
-            reader->connection_upgrade = 1;
-        }
-    }
-}
-
-/* One field, digits only: a list of equal lengths is allowed by RFC 9112 section 6.3 to be taken,
- * and refusing it is the safer of the two choices given there. */
-static int read_content_length(head_reader_t *reader, hhttp_slice_t value) {
-    if (++reader->content_length_count > 1 || value.len == 0) return 400;
-    uint64_t length = 0;
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)value.data[i] - (unsigned)'0';
-        /* Lengths end at INT64_MAX so that every user may hold one in a signed number. */
-        if (digit > 9 || length > ((uint64_t)INT64_MAX - digit) / 10) return 400;
-        length = length * 10 + digit;
-    }
-    reader->head->content_length = length;
-    return 0;
-}
-
-/* Only "chunked" alone is decoded. Where chunked is not last the length of the body is unknown
- * (RFC 9112 section 6.3), so that is 400; another coding before it is one we lack: 501. */
-static int read_transfer_encoding(head_reader_t *reader, hhttp_slice_t list) {
-    if (++reader->transfer_encoding_count > 1) return 400;
-    hhttp_slice_t coding;
-    unsigned count = 0;
-    unsigned chunked_count = 0;
-    int chunked_is_last = 0;
-    while (next_element(&list, &coding)) {
-        count++;
-        chunked_is_last = h1_equals_folded(coding.data, coding.len, "chunked", 7);
-        chunked_count += (unsigned)chunked_is_last;
-    }
-    if (!chunked_is_last || chunked_count > 1) return 400;
-    return count > 1 ? 501 : 0;
-}
 
 static void read_expect(head_reader_t *reader, hhttp_slice_t value) {
     if (h1_equals_folded(value.data, value.len, "100-continue", 12)) {
@@ -283,28 +204,33 @@ static int read_known_field(head_reader_t *reader, const char *name, size_t len)
     case 4:
         if (!h1_equals_folded(name, len, "host", 4)) return 0;
         if (++reader->host_count > 1) return 400;
-        reader->host = value_after(colon, reader->block_end);
+        reader->host = h1_value_after(colon, reader->block_end);
         return h1_authority_is_valid(reader->host.data, reader->host.len) ? 0 : 400;
     case 6:
         if (!h1_equals_folded(name, len, "expect", 6)) return 0;
-        read_expect(reader, value_after(colon, reader->block_end));
+        read_expect(reader, h1_value_after(colon, reader->block_end));
         return 0;
     case 7:
         if (h1_equals_folded(name, len, "upgrade", 7)) {
-            reader->has_upgrade |= value_after(colon, reader->block_end).len > 0;
+            reader->has_upgrade |= h1_value_after(colon, reader->block_end).len > 0;
         }
         return 0;
     case 10:
         if (h1_equals_folded(name, len, "connection", 10)) {
-            read_connection(reader, value_after(colon, reader->block_end));
+            h1_read_connection(h1_value_after(colon, reader->block_end), &reader->connection);
         }
         return 0;
     case 14:
         if (!h1_equals_folded(name, len, "content-length", 14)) return 0;
-        return read_content_length(reader, value_after(colon, reader->block_end));
+        /* One field: a list of equal lengths is allowed by RFC 9112 section 6.3 to be taken, and
+         * refusing it is the safer of the two choices given there. */
+        if (++reader->content_length_count > 1) return 400;
+        return h1_read_content_length(h1_value_after(colon, reader->block_end),
+                                      &reader->head->content_length);
     case 17:
         if (!h1_equals_folded(name, len, "transfer-encoding", 17)) return 0;
-        return read_transfer_encoding(reader, value_after(colon, reader->block_end));
+        if (++reader->transfer_encoding_count > 1) return 400;
+        return h1_read_transfer_encoding(h1_value_after(colon, reader->block_end));
     default: return 0;
     }
 }
@@ -368,8 +294,8 @@ static int settle_head(h1_head_t *head, const head_reader_t *reader) {
     if (is_http11 && reader->expects_other) return 417;
     int has_body = head->is_chunked || head->content_length > 0;
     head->expects_continue = is_http11 && has_body && reader->expects_continue;
-    head->is_upgrade = is_http11 && reader->connection_upgrade && reader->has_upgrade;
-    head->keep_alive = !reader->connection_close && (is_http11 || reader->connection_keep_alive);
+    head->is_upgrade = is_http11 && reader->connection.upgrade && reader->has_upgrade;
+    head->keep_alive = !reader->connection.close && (is_http11 || reader->connection.keep_alive);
     return 0;
 }
 
@@ -417,7 +343,7 @@ int h1_next_header(hhttp_slice_t headers, size_t *cursor, hhttp_header_t *header
     const char *line_end = memchr(colon, '\n', (size_t)(end - colon));
     HV_ASSERT(line_end != NULL);
     header->name = (hhttp_slice_t){line, (size_t)(colon - line)};
-    header->value = value_after(colon, end);
+    header->value = h1_value_after(colon, end);
     *cursor = (size_t)(line_end + 1 - headers.data);
     return 1;
 }
@@ -429,7 +355,7 @@ hhttp_slice_t h1_find_header(hhttp_slice_t headers, const char *name, size_t nam
         /* The colon is looked for where it would have to be: most lines fail at that one byte. */
         if ((size_t)(end - line) > name_len && line[name_len] == ':' &&
             h1_names_equal(line, name, name_len)) {
-            return value_after(line + name_len, end);
+            return h1_value_after(line + name_len, end);
         }
         const char *line_end = memchr(line, '\n', (size_t)(end - line));
         HV_ASSERT(line_end != NULL);

@@ -30,7 +30,7 @@ local doors = {
   { "^zlib%.h$", { "^runtime/codec/hcodec_zlib%.c$" } },
   { "^brotli/", { "^runtime/codec/hcodec_brotli%.c$" } },
   { "^nghttp2/", { "^runtime/http2/" } },
-  { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$" } },
+  { "^llhttp%.h$", { "^runtime/http/h1_parse%.c$", "^runtime/http/h1_reply%.c$" } },
   { "^ini%.h$", { "^runtime/proc/hini%.c$" } },
   { "^liburing%.h$", { "^runtime/poll/hpoll_uring%.c$" } },
   { "^sys/epoll%.h$", { "^runtime/poll/hpoll_epoll%.c$" } },

@@ -1,0 +1,349 @@
+/* http_client.c - the pool: which call uses which connection.
+ *
+ * Connections are grouped by where they lead: scheme, host, port, TLS settings and proxy, written
+ * one behind the other as the key. A call takes the connection of its group that was used last (it
+ * is the least likely to have been closed by the server), or opens one, or waits in line where the
+ * group has as many as it may. A connection that ends serves the line.
+ *
+ * Connections that rest are in two lists: of their group, and of the client, oldest first, for the
+ * limit over all hosts. They do not keep the loop running. */
+#include "http_client_int.h"
+
+#include "hloop_int.h"
+
+/* ---- The clients of a loop ---- */
+
+typedef struct clients_s {
+    hv__guest_t guest;
+    hloop_t *loop;
+    hhttp_client_t *first;
+} clients_t;
+
+static void end_client(hhttp_client_t *client);
+
+static void close_clients(hv__guest_t *guest) {
+    clients_t *clients = HV_CONTAINER_OF(guest, clients_t, guest);
+    hhttp_client_t *next;
+    for (hhttp_client_t *client = clients->first; client != NULL; client = next) {
+        next = client->next;
+        end_client(client);
+        /* The loop runs no more work that was put off. */
+        for (hhttp_call_t *call; (call = client->calls) != NULL;) {
+            hv__defer_cancel(client->loop, &call->work);
+            hv__http_call_report(call);
+        }
+    }
+}
+
+static void destroy(hhttp_client_t *client);
+
+static void free_clients(hv__guest_t *guest) {
+    clients_t *clients = HV_CONTAINER_OF(guest, clients_t, guest);
+    while (clients->first != NULL) destroy(clients->first);
+    hv__free(clients);
+}
+
+static const hv__guest_kind_t clients_kind = {close_clients, free_clients};
+
+static clients_t *clients_of(hloop_t *loop) {
+    hv__guest_t *guest = hv__guest_find(loop, &clients_kind);
+    if (guest != NULL) return HV_CONTAINER_OF(guest, clients_t, guest);
+    clients_t *clients = hv__calloc(1, sizeof *clients);
+    if (clients == NULL) return NULL;
+    clients->loop = loop;
+    hv__guest_add(loop, &clients->guest, &clients_kind);
+    return clients;
+}
+
+/* ---- Making and closing ---- */
+
+static void set_default(uint32_t *field, uint32_t value) {
+    if (*field == 0) *field = value;
+}
+
+hhttp_client_t *hhttp_client_new(hloop_t *loop, const hhttp_client_options_t *options) {
+    clients_t *clients = hv__loop_is_ending(loop) ? NULL : clients_of(loop);
+    hhttp_client_t *client = clients != NULL ? hv__calloc(1, sizeof *client) : NULL;
+    if (client == NULL) {
+        loop->last_error = hv__loop_is_ending(loop) ? HV_ECLOSED : HV_ENOMEM;
+        return NULL;
+    }
+    client->loop = loop;
+    if (options != NULL) client->options = *options;
+    set_default(&client->options.status_line_bytes_max, 8 * 1024);
+    set_default(&client->options.header_bytes_max, 64 * 1024);
+    set_default(&client->options.header_count_max, 200);
+    set_default(&client->options.interim_max, 16);
+    set_default(&client->options.connections_per_host_max, 64);
+    set_default(&client->options.idle_per_host_max, 64);
+    set_default(&client->options.idle_max, 256);
+    set_default(&client->options.waiting_max, 10000);
+    set_default(&client->options.idle_timeout_ms, 30000);
+    client->limits = (h1_limits_t){
+        .request_line_bytes_max = client->options.status_line_bytes_max,
+        .header_bytes_max = client->options.header_bytes_max,
+        .header_count_max = client->options.header_count_max,
+    };
+    client->list = &clients->first;
+    client->next = clients->first;
+    clients->first = client;
+    return client;
+}
+
+static void destroy(hhttp_client_t *client) {
+    HV_ASSERT(client->calls == NULL && client->counts.connections == 0);
+    hhttp_client_t **at = client->list;
+    while (*at != client) at = &(*at)->next;
+    *at = client->next;
+    hv__defer_cancel(client->loop, &client->free_work);
+    hssl_ctx_free(client->default_tls);
+    hv__free(client);
+}
+
+static void run_free(hv__defer_t *work) {
+    hhttp_client_t *client = HV_CONTAINER_OF(work, hhttp_client_t, free_work);
+    if (client->calls == NULL && client->counts.connections == 0) destroy(client);
+}
+
+void hv__http_client_leave(hhttp_client_t *client) {
+    if (!client->is_closing || client->calls != NULL || client->counts.connections > 0) return;
+    /* Whoever has called us may still look at it. */
+    hv__defer(client->loop, &client->free_work, run_free);
+}
+
+static void end_client(hhttp_client_t *client) {
+    client->is_closing = 1;
+    hhttp_client_close_idle(client);
+    for (hhttp_call_t *call = client->calls; call != NULL; call = call->next) {
+        hv__http_call_end(call, HV_ECANCELED, NULL);
+    }
+}
+
+void hhttp_client_close(hhttp_client_t *client) {
+    if (client == NULL || client->is_closing) return;
+    end_client(client);
+    hv__http_client_leave(client);
+}
+
+void hhttp_client_close_idle(hhttp_client_t *client) {
+    while (client->oldest_idle != NULL) hv__http_link_drop(client->oldest_idle);
+}
+
+void hhttp_client_counts(const hhttp_client_t *client, hhttp_client_counts_t *counts) {
+    *counts = client->counts;
+}
+
+hssl_ctx_t hv__http_tls_of(hhttp_client_t *client, const http_place_t *place, int *code) {
+    if (place->tls != NULL) return place->tls;
+    if (client->default_tls == NULL) {
+        hssl_ctx_opt_t options = {.endpoint = HSSL_CLIENT, .alpn = "http/1.1"};
+        client->default_tls = hssl_ctx_new(&options);
+        if (client->default_tls == NULL) *code = HV_ETLS;
+    }
+    return client->default_tls;
+}
+
+/* ---- Groups ---- */
+
+static uint32_t hash_of(const char *key, size_t len) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)key[i]) * 16777619u;
+    return hash;
+}
+
+enum { PLACE_STRINGS = 6 };
+
+static void list_strings(const http_place_t *place, const char *strings[PLACE_STRINGS]) {
+    strings[0] = place->host;
+    strings[1] = place->unix_path;
+    strings[2] = place->server_name;
+    strings[3] = place->proxy_host;
+    strings[4] = place->proxy_user;
+    strings[5] = place->proxy_password;
+}
+
+/* What is compared beside the strings; no padding may differ. */
+typedef struct key_head_s {
+    uint64_t tls;
+    int32_t port;
+    int32_t proxy_port;
+    int32_t proxy;
+    int32_t flags;
+} key_head_t;
+_Static_assert(sizeof(key_head_t) == 24, "a key has no holes");
+
+/* Writes the key into `out`, or only measures it. */
+static size_t write_key(const http_place_t *place, char *out) {
+    const char *strings[PLACE_STRINGS];
+    list_strings(place, strings);
+    key_head_t head = {
+        .tls = (uint64_t)(uintptr_t)place->tls,
+        .port = place->port,
+        .proxy_port = place->proxy_port,
+        .proxy = (int32_t)place->proxy,
+        .flags = place->is_https | place->tunnels << 1,
+    };
+    size_t len = sizeof head;
+    if (out != NULL) memcpy(out, &head, sizeof head);
+    for (int i = 0; i < PLACE_STRINGS; i++) {
+        /* A mark tells a string that is empty from one that is not there. */
+        size_t bytes = strings[i] != NULL ? strlen(strings[i]) + 1 : 0;
+        if (out != NULL) {
+            out[len] = strings[i] != NULL ? 's' : '-';
+            if (bytes > 0) memcpy(out + len + 1, strings[i], bytes);
+        }
+        len += bytes + 1;
+    }
+    return len;
+}
+
+/* Lets the strings of a group's place point into its key. */
+static void point_into_key(http_group_t *group) {
+    const char *strings[PLACE_STRINGS];
+    const char *at = group->key + sizeof(key_head_t);
+    for (int i = 0; i < PLACE_STRINGS; i++) {
+        strings[i] = *at == 's' ? at + 1 : NULL;
+        at += *at == 's' ? strlen(at) + 1 : 1;
+    }
+    http_place_t *place = &group->place;
+    place->host = strings[0];
+    place->unix_path = strings[1];
+    place->server_name = strings[2];
+    place->proxy_host = strings[3];
+    place->proxy_user = strings[4];
+    place->proxy_password = strings[5];
+}
+
+http_group_t *hv__http_group_of(hhttp_client_t *client, const http_place_t *place) {
+    size_t key_len = write_key(place, NULL);
+    http_group_t *made = hv__malloc(sizeof *made + key_len);
+    if (made == NULL) return NULL;
+    memset(made, 0, sizeof *made);
+    write_key(place, made->key);
+    made->hash = hash_of(made->key, key_len);
+    http_group_t **bucket = &client->groups[made->hash % HTTP_GROUP_BUCKETS];
+    for (http_group_t *group = *bucket; group != NULL; group = group->next) {
+        if (group->hash != made->hash || group->key_len != key_len) continue;
+        if (memcmp(group->key, made->key, key_len) != 0) continue;
+        hv__free(made);
+        return group;
+    }
+    made->client = client;
+    made->place = *place;
+    made->key_len = key_len;
+    point_into_key(made);
+    if (place->tls != NULL) hssl_ctx_retain(place->tls);
+    made->next = *bucket;
+    *bucket = made;
+    return made;
+}
+
+void hv__http_group_leave(http_group_t *group) {
+    if (group->count > 0 || group->waiting_count > 0) return;
+    http_group_t **at = &group->client->groups[group->hash % HTTP_GROUP_BUCKETS];
+    while (*at != group) at = &(*at)->next;
+    *at = group->next;
+    hssl_ctx_free(group->place.tls);
+    hv__free(group);
+}
+
+/* ---- Connections that rest ---- */
+
+void hv__http_idle_add(http_link_t *link) {
+    http_group_t *group = link->group;
+    hhttp_client_t *client = group->client;
+    link->state = LINK_IDLE;
+    link->prev_idle = NULL;
+    link->next_idle = group->idle;
+    if (group->idle != NULL) group->idle->prev_idle = link;
+    group->idle = link;
+    group->idle_count++;
+    link->newer = NULL;
+    link->older = client->newest_idle;
+    if (link->older != NULL) {
+        link->older->newer = link;
+    } else {
+        client->oldest_idle = link;
+    }
+    client->newest_idle = link;
+    client->counts.idle++;
+    hevent_unref(link->io);
+    if (client->options.idle_timeout_ms != INFINITE) {
+        hio_set_keepalive_timeout(link->io, (int)client->options.idle_timeout_ms);
+    }
+    if (client->counts.idle > client->options.idle_max) hv__http_link_drop(client->oldest_idle);
+}
+
+void hv__http_idle_remove(http_link_t *link) {
+    http_group_t *group = link->group;
+    hhttp_client_t *client = group->client;
+    HV_ASSERT(link->state == LINK_IDLE);
+    if (link->prev_idle != NULL) {
+        link->prev_idle->next_idle = link->next_idle;
+    } else {
+        group->idle = link->next_idle;
+    }
+    if (link->next_idle != NULL) link->next_idle->prev_idle = link->prev_idle;
+    group->idle_count--;
+    if (link->older != NULL) {
+        link->older->newer = link->newer;
+    } else {
+        client->oldest_idle = link->newer;
+    }
+    if (link->newer != NULL) {
+        link->newer->older = link->older;
+    } else {
+        client->newest_idle = link->older;
+    }
+    client->counts.idle--;
+    hevent_ref(link->io);
+}
+
+/* ---- Who gets what ---- */
+
+int hv__http_assign(hhttp_call_t *call) {
+    http_group_t *group = call->group;
+    hhttp_client_t *client = call->client;
+    /* One whose end has not been reported yet is of no use. */
+    while (group->idle != NULL && !hio_is_opened(group->idle->io)) {
+        hv__http_link_drop(group->idle);
+    }
+    if (!call->options.is_fresh && group->idle != NULL) {
+        http_link_t *link = group->idle;
+        hv__http_idle_remove(link);
+        hio_set_keepalive_timeout(link->io, 0);
+        client->counts.reused++;
+        call->flags |= CALL_REUSED;
+        hv__http_link_use(link, call);
+        return 0;
+    }
+    call->flags &= ~(uint32_t)CALL_REUSED;
+    if (group->count < client->options.connections_per_host_max) {
+        return hv__http_link_open(group, call);
+    }
+    /* A call that wants a new connection takes the place of one that rests. */
+    if (group->idle != NULL) hv__http_link_drop(group->idle);
+    if (client->counts.waiting >= client->options.waiting_max) return HV_ELIMIT;
+    call->state = CALL_WAITING;
+    hlist_push(&group->waiting, &call->wait_link);
+    group->waiting_count++;
+    client->counts.waiting++;
+    return 0;
+}
+
+void hv__http_serve_waiting(http_group_t *group) {
+    hhttp_client_t *client = group->client;
+    while (group->waiting_count > 0 && !client->is_closing) {
+        int may_open = group->count < client->options.connections_per_host_max;
+        if (group->idle == NULL && !may_open) return;
+        hlink_t *first = group->waiting.first;
+        hhttp_call_t *call = HV_CONTAINER_OF(first, hhttp_call_t, wait_link);
+        if (call->options.is_fresh && !may_open) {
+            hv__http_link_drop(group->idle);
+            return;
+        }
+        hv__http_call_unwait(call);
+        int code = hv__http_assign(call);
+        if (code != 0) hv__http_call_end(call, code, NULL);
+    }
+}

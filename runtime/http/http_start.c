@@ -1,0 +1,242 @@
+/* http_start.c - the start of a call: what the program asks for is checked, written as a request
+ * head, and given its place in the pool. */
+#include "http_client_int.h"
+
+#include "hloop_int.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+#define EXPECT_BYTES       (1024 * 1024)
+#define HOST_BYTES_MAX     255
+#define SOCKS_WORD_MAX     255
+
+/* What is put together for one start, on the stack. */
+typedef struct draft_s {
+    const hhttp_call_options_t *options;
+    http_place_t place;
+    h1_request_t request;
+    char host[HOST_BYTES_MAX + 1];
+    char authority[HOST_BYTES_MAX + 16];
+    char *target; /* where it is put together; hv__free it */
+    char *basic;  /* likewise */
+} draft_t;
+
+static int check_proxy(const hhttp_proxy_t *proxy) {
+    if (proxy->kind == HHTTP_PROXY_NONE) return 0;
+    if (proxy->kind != HHTTP_PROXY_HTTP && proxy->kind != HHTTP_PROXY_SOCKS5) return HV_EINVAL;
+    if (proxy->host == NULL || *proxy->host == '\0') return HV_EINVAL;
+    if (proxy->port < 1 || proxy->port > 65535) return HV_EINVAL;
+    if (proxy->user != NULL && strlen(proxy->user) > SOCKS_WORD_MAX) return HV_EINVAL;
+    if (proxy->password != NULL && strlen(proxy->password) > SOCKS_WORD_MAX) return HV_EINVAL;
+    return 0;
+}
+
+/* Where it leads. Returns 0 or HV_EINVAL. */
+static int draft_place(draft_t *draft) {
+    const hhttp_call_options_t *options = draft->options;
+    const hhttp_url_t *url = &options->url;
+    http_place_t *place = &draft->place;
+    if (url->host.len == 0 || url->host.len > HOST_BYTES_MAX) return HV_EINVAL;
+    if (url->port < 1 || url->port > 65535) return HV_EINVAL;
+    if (memchr(url->host.data, '\0', url->host.len) != NULL) return HV_EINVAL;
+    memcpy(draft->host, url->host.data, url->host.len);
+    draft->host[url->host.len] = '\0';
+    place->host = draft->host;
+    place->port = url->port;
+    place->is_https = url->is_https;
+    if (options->unix_path != NULL) {
+        if (options->unix_path[0] != '/' || options->proxy != NULL) return HV_EINVAL;
+        place->unix_path = options->unix_path;
+    }
+    if (place->is_https) {
+        place->tls = options->tls;
+        place->server_name = options->server_name;
+    }
+    const hhttp_proxy_t *proxy = options->proxy;
+    if (proxy == NULL || proxy->kind == HHTTP_PROXY_NONE) return 0;
+    if (check_proxy(proxy) != 0) return HV_EINVAL;
+    place->proxy = proxy->kind;
+    place->proxy_host = proxy->host;
+    place->proxy_port = proxy->port;
+    if (proxy->user != NULL && *proxy->user != '\0') {
+        place->proxy_user = proxy->user;
+        place->proxy_password = proxy->password;
+    }
+    place->tunnels = options->upgrade != NULL;
+    return 0;
+}
+
+/* The target as it stands in the request line. Returns 0 or an error. */
+static int draft_target(draft_t *draft) {
+    const hhttp_url_t *url = &draft->options->url;
+    const http_place_t *place = &draft->place;
+    int is_absolute = place->proxy == HHTTP_PROXY_HTTP && !place->is_https && !place->tunnels;
+    hhttp_slice_t target = url->target.len > 0 ? url->target : (hhttp_slice_t){"/", 1};
+    const char *slash = target.data[0] == '?' ? "/" : ""; /* of "http://host?query" */
+    draft->request.target = target;
+    if (!is_absolute && *slash == '\0') return 0;
+    size_t room = target.len + sizeof draft->authority + sizeof "http:///";
+    draft->target = hv__malloc(room);
+    if (draft->target == NULL) return HV_ENOMEM;
+    int prefix_len = is_absolute ? snprintf(draft->target, room, "http://%s%s", draft->authority,
+                                            slash)
+                                 : snprintf(draft->target, room, "%s", slash);
+    memcpy(draft->target + prefix_len, target.data, target.len);
+    draft->request.target = (hhttp_slice_t){draft->target, (size_t)prefix_len + target.len};
+    return 0;
+}
+
+static int draft_authorization(draft_t *draft) {
+    const http_place_t *place = &draft->place;
+    int is_plain = place->proxy == HHTTP_PROXY_HTTP && !place->is_https && !place->tunnels;
+    if (!is_plain || place->proxy_user == NULL) return 0;
+    draft->basic = hv__http_basic(place->proxy_user, place->proxy_password);
+    draft->request.proxy_authorization = draft->basic;
+    return draft->basic != NULL ? 0 : HV_ENOMEM;
+}
+
+/* A method that usually has a body says so where it has none (RFC 9110 section 8.6). */
+static int means_content(hhttp_slice_t method) {
+    switch (hhttp_method_of(method.data, method.len)) {
+    case HHTTP_POST:
+    case HHTTP_PUT:
+    case HHTTP_PATCH: return 1;
+    default: return 0;
+    }
+}
+
+static void draft_body(draft_t *draft) {
+    const hhttp_call_options_t *options = draft->options;
+    h1_request_t *request = &draft->request;
+    int64_t len = options->body_len;
+    int has_body = options->is_streamed || options->body != NULL;
+    request->content_length = -1;
+    if (!has_body) {
+        if (means_content(request->method)) request->content_length = 0;
+        return;
+    }
+    request->is_chunked = options->is_streamed && len < 0;
+    if (!request->is_chunked) request->content_length = len;
+    int64_t from = options->expect_bytes == 0 ? EXPECT_BYTES : options->expect_bytes;
+    request->expects_continue = from >= 0 && len != 0 && (len < 0 || len >= from);
+}
+
+static int draft_request(draft_t *draft) {
+    const hhttp_call_options_t *options = draft->options;
+    const hhttp_url_t *url = &options->url;
+    h1_request_t *request = &draft->request;
+    const char *method = options->method != NULL ? options->method : "GET";
+    request->method = (hhttp_slice_t){method, strlen(method)};
+    request->headers = options->headers;
+    request->header_count = options->header_count;
+    request->upgrade = options->upgrade;
+    request->closes = options->closes != 0;
+    int is_ipv6 = memchr(url->host.data, ':', url->host.len) != NULL;
+    int is_usual = url->port == (url->is_https ? 443 : 80);
+    char port[8] = "";
+    if (!is_usual) snprintf(port, sizeof port, ":%d", url->port);
+    int len = snprintf(draft->authority, sizeof draft->authority, is_ipv6 ? "[%s]%s" : "%s%s",
+                       draft->host, port);
+    int code = draft_target(draft);
+    if (code != 0) return code;
+    int has_host;
+    code = h1_check_request(request, &has_host);
+    if (code != 0) return code;
+    hhttp_slice_t authority = {draft->authority, (size_t)len};
+    for (int i = 0; i < len; i++) {
+        if ((unsigned char)authority.data[i] <= ' ' || authority.data[i] == 127) return HV_EINVAL;
+    }
+    if (!has_host) request->host = authority;
+    draft_body(draft);
+    return draft_authorization(draft);
+}
+
+/* Makes the call of a draft, not in any list yet. Returns NULL without memory. */
+static hhttp_call_t *make_call(hhttp_client_t *client, const draft_t *draft) {
+    const h1_request_t *request = &draft->request;
+    hhttp_call_t *call = hv__calloc(1, sizeof *call);
+    char *head = hv__malloc(h1_request_bytes_max(request));
+    if (call == NULL || head == NULL) {
+        hv__free(call);
+        hv__free(head);
+        return NULL;
+    }
+    call->refs = 1;
+    call->client = client;
+    call->head = head;
+    call->head_len = h1_write_request(request, head);
+    call->options = *draft->options;
+    call->options.headers = NULL;
+    call->options.method = call->options.upgrade = NULL;
+    call->options.unix_path = call->options.server_name = NULL;
+    call->options.proxy = NULL;
+    memset(&call->options.url, 0, sizeof call->options.url);
+    if (call->options.connect_timeout_ms == 0) {
+        call->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    }
+    if (request->is_chunked) {
+        call->options.body_len = -1;
+    } else if (request->content_length <= 0) {
+        call->options.body_len = 0;
+    }
+    call->body_left = call->options.body_len;
+    if (draft->options->is_streamed) call->flags |= CALL_STREAMED;
+    if (request->is_chunked) call->flags |= CALL_CHUNKED;
+    if (!draft->options->is_streamed && call->body_left == 0) call->flags |= CALL_BODY_SENT;
+    if (request->expects_continue) call->flags |= CALL_EXPECTS;
+    if (request->upgrade != NULL) call->flags |= CALL_WANTS_UPGRADE;
+    switch (hhttp_method_of(request->method.data, request->method.len)) {
+    case HHTTP_HEAD: call->flags |= CALL_TO_HEAD | CALL_IDEMPOTENT; break;
+    case HHTTP_GET:
+    case HHTTP_PUT:
+    case HHTTP_DELETE:
+    case HHTTP_OPTIONS:
+    case HHTTP_TRACE: call->flags |= CALL_IDEMPOTENT; break;
+    default: break;
+    }
+    return call;
+}
+
+static int check_options(const hhttp_client_t *client, const hhttp_call_options_t *options) {
+    if (client->is_closing) return HV_ECLOSED;
+    if (options->on_done == NULL) return HV_EINVAL;
+    if (options->body != NULL && (options->is_streamed || options->body_len < 0)) return HV_EINVAL;
+    return 0;
+}
+
+/* Returns 0 with *made set, or an error. */
+static int start(hhttp_client_t *client, draft_t *draft, hhttp_call_t **made) {
+    int code = check_options(client, draft->options);
+    if (code == 0) code = draft_place(draft);
+    if (code == 0) code = draft_request(draft);
+    if (code != 0) return code;
+    hhttp_call_t *call = make_call(client, draft);
+    if (call == NULL) return HV_ENOMEM;
+    call->group = hv__http_group_of(client, &draft->place);
+    if (call->group == NULL) {
+        hhttp_call_release(call);
+        return HV_ENOMEM;
+    }
+    call->start_ms = hv__http_ms(client);
+    call->timer_due_ms = UINT64_MAX;
+    call->next = client->calls;
+    if (call->next != NULL) call->next->prev = call;
+    client->calls = call;
+    code = hv__http_assign(call);
+    if (code == 0) {
+        hv__http_call_arm(call);
+        *made = call;
+        return 0;
+    }
+    hv__http_call_forget(call);
+    return code;
+}
+
+hhttp_call_t *hhttp_call_start(hhttp_client_t *client, const hhttp_call_options_t *options) {
+    draft_t draft = {.options = options};
+    hhttp_call_t *call = NULL;
+    int code = start(client, &draft, &call);
+    hv__free(draft.target);
+    hv__free(draft.basic);
+    if (code != 0) client->loop->last_error = code;
+    return call;
+}

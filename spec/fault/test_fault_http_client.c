@@ -1,0 +1,116 @@
+/* Every allocation of a client's calls fails in turn: nothing crashes, nothing leaks, and every call
+ * that was started ends once. Kept connections, bodies in memory and in pieces, waiting calls,
+ * proxies, upgrades, against a server of the same loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hhttp_client.h"
+#include "hmem.h"
+
+static int started, ended, failed, taken;
+
+static void on_request(hhttp_request_t *req, void *userdata) {
+    (void)userdata;
+    hhttp_respond(req, 200, "text/plain", "hello\n", 6);
+}
+
+static void on_done(hhttp_call_t *call, int error) {
+    (void)call;
+    ended++;
+    failed += error != 0;
+}
+
+static void on_ready(hhttp_call_t *call) {
+    hhttp_call_write(call, "piece", 5);
+    hhttp_call_finish(call);
+}
+
+static void on_head(hhttp_call_t *call) {
+    hhttp_call_pause(call);
+    hhttp_call_resume(call);
+    hio_t *io = hhttp_call_take_io(call);
+    if (io != NULL) hio_close(io);
+    taken += io != NULL;
+}
+
+/* Starts one call of every kind. */
+static void start_all(hhttp_client_t *client, int port) {
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/?x=1", port);
+    hhttp_header_t header = {{"X-Long", 6}, {url, strlen(url)}};
+    hhttp_proxy_t proxy = {HHTTP_PROXY_HTTP, "127.0.0.1", port, "me", "word"};
+    for (int kind = 0; kind < 8; kind++) {
+        hhttp_call_options_t options = {
+            .on_done = on_done, .on_head = on_head, .headers = &header, .header_count = 1};
+        options.total_timeout_ms = 1000;
+        assert_int_equal(hhttp_url_parse(url, &options.url), 0);
+        if (kind == 2 || kind == 3) options.method = "POST";
+        if (kind == 2) options.body = "in memory", options.body_len = 9;
+        if (kind == 3) options.is_streamed = 1, options.body_len = -1, options.on_ready = on_ready;
+        if (kind == 4) options.proxy = &proxy;
+        if (kind == 5) options.upgrade = "x";
+        if (kind == 6) options.upgrade = "x", options.proxy = &proxy;
+        started += hhttp_call_start(client, &options) != NULL;
+    }
+}
+
+static void scenario(void) {
+    hloop_t *loop = hloop_new(0);
+    if (loop == NULL) return;
+    started = ended = 0;
+    hhttp_server_t *server = hhttp_server_new(loop, NULL);
+    hio_t *listener = NULL;
+    if (server != NULL) {
+        hhttp_server_on_request(server, on_request, NULL);
+        listener = hhttp_server_listen(server, "127.0.0.1", 0, 0);
+    }
+    hhttp_client_options_t limits = {.connections_per_host_max = 2};
+    hhttp_client_t *client = hhttp_client_new(loop, &limits);
+    if (listener != NULL && client != NULL) {
+        struct sockaddr_in *addr = (struct sockaddr_in *)(void *)hio_localaddr(listener);
+        if (addr->sin_family == AF_INET) {
+            for (int round = 0; round < 2; round++) {
+                start_all(client, ntohs(addr->sin_port));
+                for (int pass = 0; pass < 200 && ended < started; pass++) {
+                    hloop_process_events(loop, 5);
+                }
+            }
+        }
+    }
+    hhttp_client_close(client);
+    if (server != NULL) hhttp_server_close(server, 0, NULL, NULL);
+    hloop_free(&loop);
+    assert_int_equal(started, ended);
+}
+
+static void test_every_allocation_failure_is_survived(void **state) {
+    (void)state;
+    scenario(); /* what is made once a process is made */
+    size_t before = hv__mem_live_blocks();
+    uint64_t nth = 1;
+    for (;; nth++) {
+        hv__mem_fail_nth(nth);
+        scenario();
+        int has_failed = hv__mem_has_failed();
+        hv__mem_fail_nth(0);
+        assert_int_equal(hv__mem_live_blocks(), before);
+        if (!has_failed) break;
+        assert_true(nth < 10000);
+    }
+    print_message("%d allocations failed in turn\n", (int)nth - 1);
+    assert_true(nth > 50);
+    assert_true(started >= 16);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_allocation_failure_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
