@@ -63,7 +63,7 @@ int hcodec_reset(hcodec_t *codec) {
     codec->in_len = 0;
     codec->output_bytes = 0;
     codec->is_settled = 1;
-    codec->has_ended = codec->has_failed = 0;
+    codec->has_ended = codec->has_failed = codec->has_trailer = 0;
     int code = codec->kind->reset(codec);
     if (code != 0) codec->has_failed = 1;
     return code;

@@ -27,6 +27,7 @@ struct hcodec_s {
     uint8_t is_settled; /* nothing more comes of this piece */
     uint8_t has_ended;
     uint8_t has_failed;
+    uint8_t has_trailer; /* of gzip: something else than a member stands behind the last one */
 };
 
 extern const hcodec_kind_t hv__codec_deflate;

@@ -128,11 +128,13 @@ static int prepare(hcodec_t *codec) {
     if (codec->format == HCODEC_DEFLATE && stream->total_in == 0 && (codec->in[0] & 0x0f) != 8) {
         return inflateReset2(stream, -codec->options.window_bits);
     }
-    if (codec->has_ended && codec->format == HCODEC_GZIP && codec->in[0] == 0x1f) {
-        codec->has_ended = 0;
-        return inflateReset(stream);
+    if (!codec->has_ended || codec->format != HCODEC_GZIP || codec->has_trailer) return 0;
+    if (codec->in[0] != 0x1f) {
+        codec->has_trailer = 1;
+        return 0;
     }
-    return 0;
+    codec->has_ended = 0;
+    return inflateReset(stream);
 }
 
 static int64_t inflate_step(hcodec_t *codec, char *out, size_t cap) {
