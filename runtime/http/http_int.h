@@ -75,8 +75,8 @@ typedef struct http_conn_s {
 
 enum {
     REQ_OWNS_HEAD    = 0x0002, /* else its slices borrow the bytes being processed */
-    REQ_BODY_ASKED   = 0x0004,
-    REQ_BODY_DONE    = 0x0008,
+    REQ_BODY_WAITS   = 0x0004, /* the program waits for on_body or on_piece */
+    REQ_BODY_DONE    = 0x0008, /* nothing of it is to come */
     REQ_BODY_BORROWS = 0x0010, /* body_slice points into the bytes being processed */
     REQ_BEGUN        = 0x0020, /* the answer's head is written */
     REQ_ENDED        = 0x0040, /* the answer is complete */
@@ -86,6 +86,7 @@ enum {
     REQ_NO_BODY      = 0x0400, /* HEAD, 204, 304: pieces are counted, not sent */
     REQ_CHUNKED      = 0x0800,
     REQ_SAID_100     = 0x1000,
+    REQ_BODY_COLLECTS = 0x2000, /* with REQ_BODY_WAITS: on_body, else on_piece */
 };
 
 struct hhttp_request_s {
@@ -100,7 +101,13 @@ struct hhttp_request_s {
     hbuf_t body;
     hhttp_slice_t body_slice; /* with REQ_BODY_BORROWS */
     uint64_t length_left;     /* promised and not written; UINT64_MAX where nothing was promised */
-    void (*on_body)(hhttp_request_t *req, int error);
+    uint64_t body_bytes;      /* of payload that has come */
+    uint64_t body_bytes_max;
+    uint32_t body_waited_ms; /* for the peer, where a least rate is asked for */
+    union {
+        void (*on_body)(hhttp_request_t *req, int error);
+        hhttp_piece_cb on_piece;
+    };
     hhttp_request_cb on_abort;
     void *abort_userdata;
     hhttp_request_cb on_drain;
@@ -205,13 +212,22 @@ void hv__http_conn_abort(http_conn_t *conn);
 /* Answers with an error of the server's own where no answer has begun, and closes when the peer
  * has had time to read it. Calls nobody and leaves the request where it is. */
 void hv__http_conn_refuse(http_conn_t *conn, int status);
-/* Decodes the body bytes that have arrived already.
- * Returns 1 complete, 0 more is needed, or a negative code: the connection has refused it then. */
-int hv__http_body_take(hhttp_request_t *req);
 /* The write queue has room again: the drain callback of every io that was too full. */
 void hv__http_on_drain(hio_t *io);
 
 void hv__http_free_kept(http_conn_t *conn);
+
+/* ---- http_body.c ---- */
+
+/* Collects the body bytes that have arrived already.
+ * Returns 1 complete, 0 more is needed, or a negative code: the connection has refused it then. */
+int hv__http_body_take(hhttp_request_t *req);
+/* Finds the next piece. Returns 1 with the piece (len 0: the end), 0 or a code as above. */
+int hv__http_body_piece(hhttp_request_t *req, hhttp_slice_t *piece);
+/* Calls back who waits for the body. Only from the dispatcher. */
+void hv__http_body_tell(hhttp_request_t *req, hhttp_slice_t piece, int error);
+/* Counts the time waited for what has come. Returns whether the peer is slower than allowed. */
+int hv__http_body_is_slow(hhttp_request_t *req, uint32_t waited_ms);
 
 /* ---- http_upgrade.c ---- */
 

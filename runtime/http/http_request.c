@@ -20,6 +20,9 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->body = (hbuf_t){0};
     req->body_slice = (hhttp_slice_t){NULL, 0};
     req->length_left = 0;
+    req->body_bytes = 0;
+    req->body_bytes_max = server->options.body_bytes_max;
+    req->body_waited_ms = 0;
     req->on_body = NULL;
     req->on_abort = NULL;
     req->abort_userdata = NULL;
@@ -125,54 +128,7 @@ int hhttp_request_is_over(const hhttp_request_t *req) {
            req->conn->state >= HTTP_LINGER;
 }
 
-/* ---- The body ---- */
-
-static void say_continue(hhttp_request_t *req) {
-    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (!req->parser.head.expects_continue || req->flags & (REQ_SAID_100 | REQ_BEGUN)) return;
-    /* A peer that sends without waiting needs no leave (RFC 9110 section 10.1.1). */
-    if (hbuf_len(&req->body) > 0) return;
-    req->flags |= REQ_SAID_100;
-    hio_write(req->conn->io, line, sizeof line - 1);
-}
-
-int hhttp_request_collect_body(hhttp_request_t *req,
-                               void (*on_body)(hhttp_request_t *req, int error)) {
-    if (hhttp_request_is_over(req)) return HV_ECLOSED;
-    if (req->flags & REQ_BODY_DONE) return 1;
-    if (req->flags & REQ_BODY_ASKED) return HV_EBUSY;
-    http_conn_t *conn = req->conn;
-    if (!h1_body_pending(&req->parser)) {
-        req->flags |= REQ_BODY_ASKED | REQ_BODY_DONE;
-        return 1;
-    }
-    int result = HV_ELIMIT;
-    if (req->parser.head.content_length <= req->server->options.body_bytes_max) {
-        req->flags |= REQ_BODY_ASKED;
-        req->on_body = on_body;
-        result = hv__http_body_take(req);
-    } else {
-        hv__http_conn_refuse(conn, 413);
-    }
-    if (result < 0) {
-        req->flags |= REQ_GONE;
-        hv__http_conn_wake(conn);
-        return result;
-    }
-    if (result == 1) return 1;
-    say_continue(req);
-    if (req->server->processing != conn) {
-        conn->state = HTTP_BODY;
-        hv__http_list_move(conn, HTTP_LIST_BODY);
-        hio_read(conn->io);
-    }
-    return 0;
-}
-
-hhttp_slice_t hhttp_request_body(const hhttp_request_t *req) {
-    if (req->flags & REQ_BODY_BORROWS) return req->body_slice;
-    return (hhttp_slice_t){hbuf_data(&req->body), hbuf_len(&req->body)};
-}
+/* ---- The end ---- */
 
 void hhttp_request_on_abort(hhttp_request_t *req, hhttp_request_cb on_abort, void *userdata) {
     req->on_abort = on_abort;

@@ -97,7 +97,7 @@ static int put_any_head(http_conn_t *conn, const h1_response_t *response,
 static int body_is_in_the_way(const hhttp_request_t *req) {
     if (!h1_body_pending(&req->parser)) return 0;
     if (req->parser.head.expects_continue && !(req->flags & REQ_SAID_100)) return 1;
-    return req->parser.head.content_length > BODY_DRAIN_BYTES_MAX + hbuf_len(&req->body);
+    return req->parser.head.content_length > BODY_DRAIN_BYTES_MAX + req->body_bytes;
 }
 
 /* Sets the flags that say what becomes of the connection after the answer. */

@@ -78,8 +78,7 @@ static void give_up_request(http_conn_t *conn, int code) {
     hhttp_request_t *req = hv__http_request_cut(conn);
     if (!(req->flags & (REQ_ENDED | REQ_GONE))) {
         req->flags |= REQ_GONE;
-        int waits_for_body = (req->flags & (REQ_BODY_ASKED | REQ_BODY_DONE)) == REQ_BODY_ASKED;
-        if (waits_for_body) HV_DISPATCH(loop, req->on_body(req, code));
+        if (req->flags & REQ_BODY_WAITS) hv__http_body_tell(req, (hhttp_slice_t){NULL, 0}, code);
         if (req->on_abort != NULL) HV_DISPATCH(loop, req->on_abort(req, req->abort_userdata));
     }
     hhttp_request_release(req);
@@ -102,7 +101,7 @@ static void await_next_request(http_conn_t *conn) {
 static int has_bytes_behind(const http_conn_t *conn) {
     const hhttp_server_t *server = conn->server;
     if (server->processing == conn) return server->span.used < server->span.len;
-    return conn->kept != NULL;
+    return conn->kept != NULL && hbuf_len(&conn->kept->buf) > 0;
 }
 
 /* The answer is complete. */
@@ -110,9 +109,8 @@ static void finish_request(http_conn_t *conn) {
     hhttp_request_t *req = conn->req;
     uint32_t flags = req->flags;
     HV_DASSERT(flags & REQ_ENDED);
-    if ((flags & (REQ_BODY_ASKED | REQ_BODY_DONE)) == REQ_BODY_ASKED) {
-        req->flags |= REQ_BODY_DONE;
-        HV_DISPATCH(conn->server->loop, req->on_body(req, HV_ECANCELED));
+    if (flags & REQ_BODY_WAITS) {
+        hv__http_body_tell(req, (hhttp_slice_t){NULL, 0}, HV_ECANCELED);
         if (conn->state == HTTP_CLOSED) return;
     }
     int body_is_pending = h1_body_pending(&req->parser);
@@ -132,60 +130,6 @@ static void finish_request(http_conn_t *conn) {
     } else {
         await_next_request(conn);
     }
-}
-
-/* ---- Bodies ---- */
-
-static int status_of_code(int code) {
-    if (code == HV_ELIMIT) return 413;
-    return code == HV_ENOMEM ? 503 : 400;
-}
-
-/* Puts the payload found in `data` where the request has its body. A body that lies there in one
- * piece is not copied before it must be. Returns 0 or the status to refuse with. */
-static int decode_body(hhttp_request_t *req, const char *data, size_t len, size_t *used) {
-    uint64_t max = req->server->options.body_bytes_max;
-    if (max > KEPT_BYTES_MAX) max = KEPT_BYTES_MAX;
-    while (*used < len && h1_body_pending(&req->parser)) {
-        size_t consumed = 0;
-        hhttp_slice_t piece = {NULL, 0};
-        int status = h1_parse_body(&req->parser, data + *used, len - *used, &consumed, &piece);
-        *used += consumed;
-        if (status != 0) return status;
-        if (piece.len == 0) continue;
-        int is_whole = req->parser.head.content_length == piece.len;
-        if (is_whole && req->server->processing == req->conn) {
-            req->body_slice = piece;
-            req->flags |= REQ_BODY_BORROWS;
-            continue;
-        }
-        int code = hbuf_append(&req->body, piece.data, piece.len, (size_t)max);
-        if (code != 0) return status_of_code(code);
-    }
-    return 0;
-}
-
-int hv__http_body_take(hhttp_request_t *req) {
-    http_conn_t *conn = req->conn;
-    http_span_t *span = &req->server->span;
-    int status = 0;
-    if (req->server->processing == conn) {
-        status = decode_body(req, span->data, span->len, &span->used);
-    } else if (conn->kept != NULL) {
-        hbuf_t *buf = &conn->kept->buf;
-        size_t used = 0;
-        status = decode_body(req, hbuf_data(buf), hbuf_len(buf), &used);
-        hbuf_consume(buf, used);
-        if (hbuf_len(buf) == 0) hv__http_free_kept(conn);
-    }
-    if (status != 0) {
-        hv__http_conn_refuse(conn, status);
-        if (status == 413) return HV_ELIMIT;
-        return status == 503 ? HV_ENOMEM : HV_EPROTO;
-    }
-    if (h1_body_pending(&req->parser)) return 0;
-    req->flags |= REQ_BODY_DONE;
-    return 1;
 }
 
 /* ---- Steps: each returns whether the next one is worth a try ---- */
@@ -208,7 +152,7 @@ static int after_callback(http_conn_t *conn) {
         return 1;
     }
     if (conn->state != HTTP_BUSY) return 0;
-    if ((req->flags & (REQ_BODY_ASKED | REQ_BODY_DONE)) != REQ_BODY_ASKED) return 0;
+    if (!(req->flags & REQ_BODY_WAITS)) return 0;
     conn->state = HTTP_BODY;
     hv__http_list_move(conn, HTTP_LIST_BODY);
     return 1;
@@ -296,15 +240,25 @@ static int step_body(http_conn_t *conn) {
         return 1;
     }
     size_t used_before = server->span.used;
-    int result = hv__http_body_take(req);
+    hhttp_slice_t piece = {NULL, 0};
+    int result = req->flags & REQ_BODY_COLLECTS ? hv__http_body_take(req)
+                                                : hv__http_body_piece(req, &piece);
     if (result < 0) {
         give_up_request(conn, result);
         return 1;
     }
-    if (server->span.used > used_before) hv__http_list_move(conn, HTTP_LIST_BODY);
+    if (server->span.used > used_before) {
+        uint32_t waited_ms = (uint32_t)hv__http_now_ms(server) - conn->since_ms;
+        if (HV_UNLIKELY(hv__http_body_is_slow(req, waited_ms)) && !(req->flags & REQ_BODY_DONE)) {
+            hv__http_conn_refuse(conn, 408);
+            give_up_request(conn, HV_ETIMEDOUT);
+            return 1;
+        }
+        hv__http_list_move(conn, HTTP_LIST_BODY);
+    }
     if (result == 0) return 0;
     conn->state = HTTP_BUSY;
-    HV_DISPATCH(server->loop, req->on_body(req, 0));
+    hv__http_body_tell(req, piece, 0);
     return after_callback(conn);
 }
 

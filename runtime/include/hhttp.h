@@ -61,6 +61,8 @@ typedef struct hhttp_server_options_s {
     uint64_t body_bytes_max;              /* 8 MiB; beyond: 413 */
     uint32_t header_timeout_ms;           /* 15000 from the first byte to the end of the head; 408 */
     uint32_t body_timeout_ms;             /* 30000 between two pieces of a body; 408 */
+    uint32_t body_rate_min;               /* none; bytes a second, on the whole, of a body that is
+                                             waited for, after 5 seconds; slower: 408 */
     uint32_t idle_timeout_ms;             /* 75000 between two requests; closes silently */
     uint32_t write_timeout_ms;            /* 60000 without a byte taken by the peer; closes */
     uint32_t requests_per_connection_max; /* none */
@@ -69,6 +71,8 @@ typedef struct hhttp_server_options_s {
 } hhttp_server_options_t;
 
 typedef void (*hhttp_request_cb)(hhttp_request_t *req, void *userdata);
+/* A piece of a body, borrowed until the callback returns; len 0 with error 0 is its end. */
+typedef void (*hhttp_piece_cb)(hhttp_request_t *req, hhttp_slice_t piece, int error);
 
 /* ---- Server ---- */
 
@@ -149,6 +153,22 @@ HV_EXPORT int hhttp_request_is_over(const hhttp_request_t *req);
  * too long, malformed or no memory, and the request has been refused. */
 HV_EXPORT int hhttp_request_collect_body(hhttp_request_t *req,
                                          void (*on_body)(hhttp_request_t *req, int error));
+
+/* Asks for the next piece of the body: what has arrived, of any length. Nothing is read from the
+ * peer while nobody asks, so a slow program slows its peer and a body of any length needs the
+ * memory of one piece.
+ *   piece     filled where 1 is returned; borrowed until the next call for this request, or until
+ *             the callback that the program is in returns; len 0: the end of the body
+ *   on_piece  called once later if 0 is returned
+ * Returns 1 where a piece is there already, else as hhttp_request_collect_body, which may be asked
+ * for the rest; HV_EOF: the peer has ended in the middle of it. */
+HV_EXPORT int hhttp_request_read_body(hhttp_request_t *req, hhttp_slice_t *piece,
+                                      hhttp_piece_cb on_piece);
+
+/* The length that the request announces for its body; -1 where it comes in chunks. */
+HV_EXPORT int64_t hhttp_request_body_length(const hhttp_request_t *req);
+/* Sets body_bytes_max for this request alone; before its body is asked for. */
+HV_EXPORT void hhttp_request_set_body_max(hhttp_request_t *req, uint64_t bytes);
 
 /* The body collected so far; complete once hhttp_request_collect_body said so. Borrowed until the
  * request is answered or released; hhttp_request_retain keeps it. */
