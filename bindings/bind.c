@@ -19,6 +19,7 @@ static const struct {
     {"_hv.fs", hvl_open_fs},     {"_hv.process", hvl_open_process}, {"_hv.crypto", hvl_open_crypto},
     {"_hv.worker", hvl_open_worker}, {"_hv.shared", hvl_open_shared},
     {"_hv.dns", hvl_open_dns},   {"_hv.server", hvl_open_server}, {"_hv.tls", hvl_open_tls},
+    {"_hv.redis", hvl_open_redis},
 };
 
 /* ---- The runtime ---- */

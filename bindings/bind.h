@@ -340,5 +340,6 @@ int hvl_open_crypto(lua_State *L);
 int hvl_open_worker(lua_State *L);
 int hvl_open_shared(lua_State *L);
 int hvl_open_server(lua_State *L);
+int hvl_open_redis(lua_State *L);
 
 #endif

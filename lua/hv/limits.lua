@@ -19,4 +19,9 @@ return {
   http_request_timeout = 15000, -- from the first byte of a head to its end; 408
   http_body_timeout = 30000, -- between two pieces of a body; 408
   http_idle_timeout = 75000, -- between two requests; the connection closes
+  redis_timeout = 5000, -- hv.redis: one call, from the sending to its reply
+  redis_keepalive = 60000, -- nothing came for so long: a PING, and no answer is a loss
+  redis_bulk = 536870912, -- one string of a reply; beyond it ELIMIT
+  redis_reply = 1073741824, -- a whole reply as sent
+  redis_depth = 32, -- lists in lists
 }

@@ -69,6 +69,7 @@ function Watcher:unref() end
 ---@field log hv.log
 ---@field metrics hv.metrics
 ---@field process hv.process
+---@field redis hv.redis
 ---@field shared hv.shared
 ---@field tcp hv.tcp
 ---@field tls hv.tls

@@ -47,6 +47,7 @@ local nouns = {
   "log",
   "metrics",
   "process",
+  "redis",
   "shared",
   "tcp",
   "tls",
@@ -89,6 +90,12 @@ local places = {
   ["hv.WorkerChannel"] = require("_hv.worker").channel_methods,
   ["hv.TlsContext"] = getmetatable(assert(hv.tls.context {})).__index,
   ["hv.SharedDict"] = require("_hv.shared").methods,
+  ["hv.Redis"] = require "hv.redis_client",
+  ["hv.RedisPipeline"] = require("hv.redis_pipeline").methods,
+  ["hv.RedisSubscription"] = require("hv.redis_pubsub").subscription_methods,
+  ["hv.RedisScript"] = require("hv.redis_client").script_methods,
+  ["hv.RedisLink"] = require("_hv.redis").link_methods,
+  ["hv.RedisPipe"] = require("_hv.redis").pipe_methods,
   ["hv.Hash"] = getmetatable(hv.crypto.hash "md5").__index,
   ["hv.Counter"] = metrics_of "counter",
   ["hv.Gauge"] = metrics_of "gauge",
@@ -97,7 +104,8 @@ local places = {
 
 --- Functions that a module of lua/hv shows and nobody is to call: constructors, the checks of other
 --- modules; and json, which is lua-cjson with a manual of its own.
-local private = { ["hv.TcpClient.new"] = true }
+local private = { ["hv.TcpClient.new"] = true, ["hv.Redis.new"] = true, ["hv.Redis.open"] = true,
+  ["hv.Redis.index_of"] = true }
 
 local function read_stubs()
   local declared = {}

@@ -11,7 +11,7 @@ local root = arg[1] or "."
 -- A room may include private headers of rooms on lower lines only.
 local level = {
   base = 0,
-  log = 1, poll = 1, frame = 1, crypto = 1, codec = 1, shm = 1,
+  log = 1, poll = 1, frame = 1, crypto = 1, codec = 1, shm = 1, redis = 1,
   loop = 2,
   net = 3,
   http = 4, http2 = 4, ws = 4, mqtt = 4, proc = 4, fs = 4,
@@ -78,7 +78,7 @@ local pure = {
   "^runtime/http/http_router",
   "^runtime/ws/ws_frame", "^runtime/ws/ws_utf8", "^runtime/ws/ws_handshake",
   "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
-  "^runtime/net/hdns_packet", "^runtime/crypto/", "^runtime/codec/",
+  "^runtime/net/hdns_packet", "^runtime/crypto/", "^runtime/codec/", "^runtime/redis/",
 }
 local impure_headers = {
   "^sys/socket%.h$", "^sys/epoll%.h$", "^sys/uio%.h$", "^poll%.h$", "^unistd%.h$", "^netdb%.h$",
