@@ -114,7 +114,7 @@ if(HV_TSAN)
     return()
 endif()
 
-set(spec_rooms hv bindings e2e proc regress pairs)
+set(spec_rooms hv bindings e2e proc docs regress pairs)
 if(HV_FAULT_INJECTION)
     list(APPEND spec_rooms fault)
     file(GLOB fault_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/spec/fault/test_*.c)

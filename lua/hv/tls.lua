@@ -67,6 +67,7 @@ local client_auth = { none = VERIFY_NONE, require = 1, request = 2 }
 
 -- ---- Contexts ----
 
+---@class hv.TlsContext
 local Context = {}
 local meta = { __name = "hv.tls", __index = Context }
 

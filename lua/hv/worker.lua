@@ -74,6 +74,7 @@ add_methods(raw.channel_methods)
 
 -- ---- Workers ----
 
+---@class hv.Worker
 local Worker = raw.worker_methods
 local raw_join = Worker.join
 
