@@ -69,6 +69,19 @@ HV_EXPORT int hloop_backend_fd(const hloop_t *loop);
  * next timer, never later. */
 HV_EXPORT int hloop_next_timeout(hloop_t *loop);
 
+/* ---- Loops within loops ---- */
+
+/* Has `outer` run `inner` as a part of itself: an inner loop gets a pass in each of the outer one's
+ * passes where it has something to do, and its handles keep the outer loop running. So parts of a
+ * program that know their own loop only, and can be taken down with it, live in one thread.
+ *   inner  is not run otherwise from here on; both stay the caller's. It leaves by hloop_unnest,
+ *          hloop_stop(inner), or with the end of either loop.
+ * Returns 0; HV_EINVAL where `inner` is nested already, runs, holds `outer`, or its backend has no
+ * descriptor; HV_ENOMEM. The thread of `outer`, as for hloop_unnest. */
+HV_EXPORT int hloop_nest(hloop_t *outer, hloop_t *inner);
+/* Takes it out again. Nothing where it is in none. */
+HV_EXPORT void hloop_unnest(hloop_t *inner);
+
 /* ---- Time: cached once a pass ---- */
 
 /* Reads the clock now, after a callback that took long. */

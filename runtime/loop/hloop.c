@@ -28,6 +28,9 @@ static void ignore_sigpipe(void) {
 static void adopt_thread(hloop_t *loop) {
     atomic_store(&loop->thread, &thread_mark);
     atomic_store_explicit(&loop->tid, (long)syscall(SYS_gettid), memory_order_relaxed);
+    for (hloop_t *inner = loop->nested; inner != NULL; inner = inner->next_nested) {
+        adopt_thread(inner);
+    }
 }
 
 hloop_t *hloop_new(int flags) { return hloop_new_with_backend(flags, NULL); }
@@ -87,6 +90,7 @@ void hloop_free(hloop_t **loop_ptr) {
     HV_ASSERT(!loop->is_running);
     HV_ASSERT(atomic_load(&loop->status) != HLOOP_STATUS_DESTROY); /* not in its own callbacks */
     atomic_store(&loop->status, HLOOP_STATUS_DESTROY);
+    hv__nested_close(loop);
     adopt_thread(loop);
     close_guests(loop);
     if (loop->net_hooks != NULL) loop->net_hooks->close_all(loop);
@@ -200,12 +204,16 @@ int hv__loop_is_mine(const hloop_t *loop) {
     return atomic_load(&loop->thread) == &thread_mark;
 }
 
-/* Microseconds the wait may last: 0 none, negative for ever. */
-static int64_t wait_us(hloop_t *loop) {
+int64_t hv__loop_wait_us(hloop_t *loop) {
     if (loop->deferred.first != NULL || loop->idles != NULL) return 0;
     if (atomic_load(&loop->posted_count) > 0) return 0;
     if (loop->net_hooks != NULL && loop->net_hooks->has_work(loop)) return 0;
-    return hv__timers_wait_us(loop);
+    int64_t us = hv__timers_wait_us(loop);
+    for (hloop_t *inner = loop->nested; inner != NULL; inner = inner->next_nested) {
+        int64_t inner_us = inner->nest_is_ready ? 0 : hv__loop_wait_us(inner);
+        if (inner_us >= 0 && (us < 0 || inner_us < us)) us = inner_us;
+    }
+    return us;
 }
 
 static void collect_ready(hloop_t *loop, int count) {
@@ -223,7 +231,7 @@ static void collect_ready(hloop_t *loop, int count) {
 
 /* One pass that waits at most `timeout_us`. Returns the number of callbacks, or a negative code. */
 static int run_pass(hloop_t *loop, int64_t timeout_us) {
-    int64_t own_us = wait_us(loop);
+    int64_t own_us = hv__loop_wait_us(loop);
     if (own_us >= 0 && (timeout_us < 0 || own_us < timeout_us)) timeout_us = own_us;
     int count = loop->backend->wait(loop->poll, loop->events, EVENTS_PER_PASS, timeout_us);
     hloop_update_time(loop);
@@ -236,6 +244,7 @@ static int run_pass(hloop_t *loop, int64_t timeout_us) {
     hv__posted_collect(loop);
     int called = hv__dispatch_pending(loop);
     called += hv__dispatch_deferred(loop);
+    if (loop->nested != NULL) called += hv__nested_run(loop);
     if (called == 0 && loop->idles != NULL) called = hv__dispatch_idles(loop);
     if (loop->net_hooks != NULL) called += loop->net_hooks->end_of_pass(loop);
     if (loop->must_reset) start_over(loop);
@@ -263,8 +272,11 @@ static void sleep_while_paused(hloop_t *loop) {
 }
 
 static int has_nothing_to_do(const hloop_t *loop) {
-    return loop->flags & HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS && loop->active_count == 0 &&
-           loop->deferred.first == NULL && atomic_load(&loop->posted_count) == 0 &&
+    for (const hloop_t *inner = loop->nested; inner != NULL; inner = inner->next_nested) {
+        if (!has_nothing_to_do(inner)) return 0;
+    }
+    return loop->active_count == 0 && loop->deferred.first == NULL &&
+           atomic_load(&loop->posted_count) == 0 &&
            (loop->net_hooks == NULL || !loop->net_hooks->has_work(loop));
 }
 
@@ -279,7 +291,7 @@ int hloop_run(hloop_t *loop) {
             sleep_while_paused(loop);
             continue;
         }
-        if (has_nothing_to_do(loop)) break;
+        if (loop->flags & HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS && has_nothing_to_do(loop)) break;
         if (run_pass(loop, -1) < 0) {
             code = -1;
             break;
@@ -325,7 +337,7 @@ int hloop_last_error(const hloop_t *loop) { return loop->last_error; }
 int hloop_backend_fd(const hloop_t *loop) { return loop->backend->backend_fd(loop->poll); }
 
 int hloop_next_timeout(hloop_t *loop) {
-    int64_t us = wait_us(loop);
+    int64_t us = hv__loop_wait_us(loop);
     if (us < 0) return -1;
     int64_t ms = (us + 999) / 1000;
     return ms > INT32_MAX ? INT32_MAX : (int)ms;

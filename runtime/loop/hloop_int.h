@@ -135,6 +135,13 @@ struct hloop_s {
     uint32_t active_count; /* handles that keep the loop running */
     uint32_t io_count;
 
+    hloop_t *outer;        /* the loop that this one is nested in, or NULL */
+    hloop_t *nested;       /* those nested in this one, in order */
+    hloop_t *next_nested;  /* beside this one, in `outer` */
+    hloop_t *nested_cursor; /* the next one to run, kept while one runs */
+    hv__watcher_t nest_watcher; /* of our own descriptor, in `outer` */
+    int nest_is_ready;
+
     hv__guest_t *guests; /* what other rooms keep */
     void *net; /* the net room's own */
     const hv__net_hooks_t *net_hooks;
@@ -169,6 +176,8 @@ int hv__watcher_set(hv__watcher_t *watcher, unsigned interest);
 void hv__watcher_remove(hv__watcher_t *watcher, int descriptor_stays_open);
 /* The watcher of a descriptor, or NULL. */
 hv__watcher_t *hv__watcher_find(const hloop_t *loop, int fd);
+/* Microseconds the loop, with those nested in it, may sleep: 0 none, negative for ever. */
+int64_t hv__loop_wait_us(hloop_t *loop);
 /* Milliseconds since hloop_new, as 32 bits: the stamp of last reads and writes. */
 uint32_t hv__loop_stamp_ms(const hloop_t *loop);
 
@@ -209,6 +218,13 @@ void hv__wake_close(hloop_t *loop);
 int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned);
 /* Moves what was posted to what is pending. */
 void hv__posted_collect(hloop_t *loop);
+
+/* ---- hnest.c ---- */
+
+/* Takes the loop out of its outer one, and its inner ones out of it. */
+void hv__nested_close(hloop_t *loop);
+/* A pass for each inner loop that has something to do. Returns the number of callbacks. */
+int hv__nested_run(hloop_t *loop);
 
 /* ---- hsignal.c, hidle.c ---- */
 
