@@ -23,6 +23,7 @@ typedef struct hvl_s hvl_t;
 typedef struct hvl_task_s hvl_task_t;
 typedef struct hvl_place_s hvl_place_t;
 typedef struct hvl_places_s hvl_places_t;
+typedef struct hvl_memory_s hvl_memory_t;
 
 /* ---- The runtime of a Lua state ---- */
 
@@ -52,6 +53,12 @@ struct hvl_s {
     uint32_t slow_ms;         /* a task that runs for longer is warned of; 0: none */
     hvl_places_t *places;     /* place.c */
 
+    hvl_memory_t *memory; /* memory.c: the state's limit, or NULL */
+    lua_State *calling;   /* the state in which a function of the host program's runs, or NULL */
+    void *host;           /* hvlua.c: the hvlua_t, or NULL */
+    /* Gets the errors that nobody else is told of; NULL: stderr. */
+    void (*on_report)(hvl_t *rt, const char *message, const char *traceback);
+
     void *workers; /* worker.c: those that this state has spawned and that run */
     void *worker;  /* worker.c: where this is itself a worker's state */
 };
@@ -61,8 +68,8 @@ struct hvl_s {
 hvl_t *hvl_open(lua_State *L);
 
 /* The same for a state that has nothing yet: also opens the standard libraries, lua-cjson and the
- * modules that the program carries in itself (state.c). */
-hvl_t *hvl_open_state(lua_State *L);
+ * modules that the program carries in itself (state.c). `memory` is of hvl_memory_new_state. */
+hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory);
 
 /* Ends the workers that the state has spawned, and waits for them. hvl_close does it first. */
 void hvl_close_workers(hvl_t *rt);
@@ -302,6 +309,21 @@ void hvl_place_append(lua_State *L, const hvl_place_t *place);
  *   waiting   the coroutine where it waits now, or NULL where it has ended
  *   place     of the task, or NULL */
 void hvl_warn_slow(hvl_t *rt, lua_State *waiting, const hvl_place_t *place, int64_t ms);
+
+/* ---- A state with a memory limit (memory.c) ---- */
+
+/* A new state that holds at most `max` bytes while Lua code runs; 0: as many as there are, and
+ * *memory is NULL. Returns NULL without memory. */
+lua_State *hvl_memory_new_state(hvl_memory_t **memory, size_t max);
+void hvl_memory_close_state(hvl_memory_t *memory, lua_State *L);
+
+/* Has the limit hold from here on, or not. Returns what was before, to be set again. `memory` may be
+ * NULL. */
+int hvl_memory_enter(hvl_memory_t *memory, int is_limited);
+
+#define HVL_MEMORY_TEXT "not enough memory" /* LuaJIT's own words */
+/* Whether an error, by its status and its message, is that memory is out. */
+int hvl_memory_is_out(int status, const char *message);
 
 /* ---- Servers (server.c) ---- */
 

@@ -21,7 +21,7 @@ typedef struct program_s {
 /* In protected mode: everything up to the main task. */
 static int set_up(lua_State *L) {
     program_t *program = lua_touserdata(L, 1);
-    program->rt = hvl_open_state(L);
+    program->rt = hvl_open_state(L, NULL);
     the_loop = program->rt->loop;
     lua_getglobal(L, "require");
     lua_pushliteral(L, "hv.host");

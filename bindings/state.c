@@ -51,9 +51,10 @@ static void add_searcher(lua_State *L) {
     lua_pop(L, 2);
 }
 
-hvl_t *hvl_open_state(lua_State *L) {
+hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory) {
     luaL_openlibs(L);
     hvl_t *rt = hvl_open(L);
+    rt->memory = memory;
     add_searcher(L);
     return rt;
 }

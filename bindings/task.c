@@ -173,13 +173,23 @@ static const char *to_message(lua_State *L) {
     return message;
 }
 
+/* The last resort: the host program's, or the operator's. */
+static void tell(hvl_t *rt, const char *what, const char *message, const char *traceback) {
+    if (rt->on_report != NULL) {
+        rt->on_report(rt, message, traceback);
+    } else {
+        hvl_complain("%s: %s", what, traceback);
+    }
+}
+
 /* What hv.on_error's function has failed to deal with is told all the same. */
 static void on_reporter_finished(hvl_task_t *task, int status) {
     hvl_t *rt = task->rt;
     int ref = (int)(intptr_t)task->userdata[0];
     if (status != HVL_FINISHED) {
         lua_rawgeti(rt->L, LUA_REGISTRYINDEX, ref);
-        hvl_complain("hv.on_error failed to report: %s", lua_tostring(rt->L, -1));
+        const char *traceback = lua_tostring(rt->L, -1);
+        tell(rt, "hv.on_error failed to report", traceback, traceback);
         lua_pop(rt->L, 1);
     }
     hvl_unref(rt, &ref);
@@ -190,7 +200,7 @@ void hvl_report(hvl_t *rt, const char *message, const char *traceback, hvl_task_
     hvl_task_t *reporter = NULL;
     if (task == NULL || !task->is_reporter) reporter = hvl_task_begin_ref(rt, rt->on_error_ref);
     if (reporter == NULL) {
-        hvl_complain("error in a task: %s", traceback);
+        tell(rt, "error in a task", message, traceback);
         return;
     }
     lua_pushstring(reporter->co, message);
@@ -410,9 +420,13 @@ static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
 static int step(hvl_task_t *task, int nargs) {
     hvl_t *rt = task->rt;
     hvl_task_t *before = rt->current;
+    lua_State *calling = rt->calling;
+    int was_limited = hvl_memory_enter(rt->memory, 1);
     int is_fresh = lua_status(task->co) == 0;
     task->state = RUNNING;
     int status = watched_resume(task, nargs, is_fresh);
+    hvl_memory_enter(rt->memory, was_limited);
+    rt->calling = calling;
     rt->current = before;
     if (status != LUA_YIELD) return status;
     if (task->state == WAITING) {

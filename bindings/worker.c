@@ -303,7 +303,7 @@ static int set_up_inside(lua_State *L) {
     if (hchannel_recv(inside->control, &spec, &len) != 0) return luaL_error(L, "nothing to run");
     lua_pushlstring(L, spec, len);
     hchannel_free(spec);
-    hvl_t *rt = inside->rt = hvl_open_state(L);
+    hvl_t *rt = inside->rt = hvl_open_state(L, NULL);
     rt->worker = inside;
     hevent_set_userdata(inside->control, inside);
     int code = hchannel_attach(inside->control, rt->loop, on_control_inside);

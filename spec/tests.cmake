@@ -39,6 +39,9 @@ function(hv_add_unit_test source label)
     target_include_directories(${name} SYSTEM PRIVATE ${CMOCKA_INCLUDE_DIRS}
         ${HV_LLHTTP_INCLUDE_DIR})
     target_link_libraries(${name} PRIVATE hv_own ${support} hv_static ${CMOCKA_LINK_LIBRARIES} m)
+    if(name MATCHES "^test_hvlua")
+        target_link_libraries(${name} PRIVATE hvlua_static hv_luajit_headers)
+    endif()
     add_test(NAME ${prefix}${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${prefix}${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
         ENVIRONMENT "${sanitizer_env}")
@@ -105,7 +108,7 @@ endif()
 if(HV_TSAN)
     # Only what has threads has races; everything else would only be slow.
     list(FILTER unit_sources INCLUDE REGEX
-        "test_(hio_threads|hio_write|hloop|hwake|hlog|nlog|hpool|hfs|hloop_group|hdict|hchannel)\\.c$")
+        "test_(hio_threads|hio_write|hloop|hnest|hvlua_threads|hwake|hlog|nlog|hpool|hfs|hloop_group|hdict|hchannel)\\.c$")
 endif()
 foreach(source IN LISTS unit_sources)
     hv_add_unit_test(${source} unit)

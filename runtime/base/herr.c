@@ -159,6 +159,7 @@ static const entry_t of_our_own[] = {
     OWN_ENTRY(ELIMIT, "limit exceeded"),
     OWN_ENTRY(ETLS, "tls failure"),
     OWN_ENTRY(ENOTFOUND, "not found"),
+    OWN_ENTRY(EFAILED, "failed"),
 };
 
 _Static_assert(HV_OWN_FIRST == -HV_EOF, "our own codes are counted from HV_EOF");

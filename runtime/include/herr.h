@@ -28,6 +28,7 @@ enum {
     HV_ELIMIT       = -10003, /* a length, count or queue passed its limit */
     HV_ETLS         = -10004, /* TLS handshake, record or certificate */
     HV_ENOTFOUND    = -10005, /* no such host, route or entry */
+    HV_EFAILED      = -10006, /* a function of the user's has failed: an error in a script */
 };
 
 /* The constant name of a code: "ECONNREFUSED", "EOF", "ELIMIT" ...

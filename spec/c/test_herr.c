@@ -30,6 +30,7 @@ static void test_err_own_codes_have_names(void **state) {
     assert_string_equal(herr_name(HV_ELIMIT), "ELIMIT");
     assert_string_equal(herr_name(HV_ETLS), "ETLS");
     assert_string_equal(herr_name(-HV_ENOTFOUND), "ENOTFOUND");
+    assert_string_equal(herr_name(HV_EFAILED), "EFAILED");
     assert_string_equal(herr_text(HV_EOF), "end of stream");
     assert_string_equal(herr_text(HV_ECONNREFUSED), "connection refused");
     assert_string_equal(herr_name(0), "OK");
@@ -37,7 +38,7 @@ static void test_err_own_codes_have_names(void **state) {
 
 static void test_err_unknown_codes_are_said_to_be_unknown(void **state) {
     (void)state;
-    static const int codes[] = {41, 58, 134, 9999, 10000, 10006, -10006, INT32_MAX, INT32_MIN};
+    static const int codes[] = {41, 58, 134, 9999, 10000, 10007, -10007, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
         assert_string_equal(herr_name(codes[i]), "EUNKNOWN");
         assert_string_equal(herr_text(codes[i]), "unknown error");

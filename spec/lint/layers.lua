@@ -166,7 +166,9 @@ local headers = {}
 for _, path in ipairs(list({ "runtime", "bindings" }, { "%.h$" })) do
   headers[path:match("[^/]+$")] = {
     path = path,
-    room = path:match("^runtime/([^/]+)/") or "bindings",
+    -- The header of the embedding API is public, but not for the runtime, which does not know Lua.
+    room = path:match("^runtime/([^/]+)/") or path:find("^bindings/include/") and "embedding"
+      or "bindings",
   }
 end
 
@@ -175,7 +177,7 @@ local function check_room_include(path, line, room, name)
   if not target or target.room == "include" or target.room == room then return end
   if room == "include" then
     report(path, line, "a public header includes the private %s", target.path)
-  elseif target.room == "bindings" then
+  elseif target.room == "bindings" or target.room == "embedding" then
     report(path, line, "the runtime does not know Lua, but includes %s", target.path)
   elseif not level[room] then
     report(path, line, "room %s has no level in layers.lua", room)
@@ -190,7 +192,7 @@ local function check_c_include(path, line, name)
   local target = headers[name] or headers[name:match("^hv/(.+)$") or ""]
   if room then
     check_room_include(path, line, room, name)
-  elseif target and target.room ~= "include" then
+  elseif target and target.room ~= "include" and target.room ~= "embedding" then
     if path:find("^bindings/") then
       if target.room ~= "bindings" then
         report(path, line, "bindings use public headers only, not %s", target.path)

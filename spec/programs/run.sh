@@ -8,9 +8,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../tools/lib.sh" "$prefix"
 
 export LD_LIBRARY_PATH=$prefix/$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-# shellcheck disable=SC2086 # a list of words
-"$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" -I "$prefix/include" \
-  -I "$prefix/include/hv" -L "$prefix/$libdir" -lhv
+# shellcheck disable=SC2086,SC2046 # lists of words
+if [ "$program" = embed ]; then # what pkg-config says is all that is needed
+  export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
+  "$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" $(pkg-config --cflags --libs hvlua)
+else
+  "$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" -I "$prefix/include" \
+    -I "$prefix/include/hv" -L "$prefix/$libdir" -lhv
+fi
 cd "$work"
 
 # The programs take a port and do not tell one: a free one is looked for, and where somebody else was
@@ -62,6 +67,12 @@ version_log)
   version=$(sed -n 's/^version=//p' out)
   set -- libhv*.log
   has_line "$1" "^[0-9-]{10} [0-9:]{8}\.[0-9]{3} INFO  linked with $version \[version_log.c:[0-9]+:main\]\$"
+  ;;
+embed)
+  ./embed >out
+  has_line out '^sum=7.5$'
+  has_line out '^ERROR embed.lua:2: deliberate$'
+  has_line out '^late=43$'
   ;;
 timer)
   start timer ./timer
