@@ -317,7 +317,12 @@ HV_EXPORT int hio_handle_close(hio_handle_t handle);
 /* ---- Closing ---- */
 
 /* Closes after the queue has drained, within the close timeout; then the close callback. May be
- * called again and again, inside any callback, and from another thread. Returns 0. */
+ * called again and again, inside any callback, and from another thread. An io that is not connected
+ * yet, or whose TLS handshake is not over, is closed at once, and what was written to it is lost: it
+ * has no queue that could drain.
+ * A TCP peer that has sent more than was read gets what was sent to it all the same: behind the close
+ * callback its bytes are still taken and dropped, for two seconds or a MiB at most.
+ * Returns 0. */
 HV_EXPORT int hio_close(hio_t *io);
 #define hio_close_async(io) hio_close(io)
 /* Closes without draining; the peer of a TCP connection sees a reset where data was queued. */

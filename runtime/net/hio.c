@@ -1,5 +1,6 @@
 /* hio.c - the life of an io: made, registered, closed; and the end of a pass, where queues are flushed
  * and closed ios reported. Moving to another loop is in hio_move.c. */
+#include "hlinger.h"
 #include "hnet_int.h"
 
 /* ---- What a loop keeps ---- */
@@ -302,6 +303,7 @@ int hio_close(hio_t *io) {
     }
     if (!hv__loop_is_mine(io_loop(io))) return hv__io_post(io, NULL, 0, 1);
     if (io->state >= HIO_CLOSING) return 0;
+    io->flags |= HIO_FLAG_GENTLE;
     if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) {
         io->ext->layer->farewell(io);
         if (io->state == HIO_DEAD) return 0;
@@ -322,6 +324,7 @@ int hio_abort(hio_t *io) {
     if (io->kind == HSOCK_KIND_STREAM && hio_write_bufsize(io) > 0) {
         hsock_set_reset_on_close(io_fd(io));
     }
+    io->flags &= ~(uint32_t)HIO_FLAG_GENTLE;
     become_dead(io);
     return 0;
 }
@@ -330,10 +333,15 @@ int hio_abort(hio_t *io) {
 static void finish_close(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hv__defer_cancel(loop, &io->work);
+    int lingers = hv__linger_is_due(io);
     if (hv__watcher_find(loop, io_fd(io)) == &io->watcher) {
-        hv__watcher_remove(&io->watcher, io->flags & HIO_FLAG_STAYS_OPEN);
+        hv__watcher_remove(&io->watcher, lingers || io->flags & HIO_FLAG_STAYS_OPEN);
     }
-    if (io_fd(io) >= 0 && !(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
+    if (lingers) {
+        hv__linger_begin(loop, io_fd(io));
+    } else if (io_fd(io) >= 0 && !(io->flags & HIO_FLAG_STAYS_OPEN)) {
+        hsock_close(io_fd(io));
+    }
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
@@ -418,6 +426,7 @@ static void close_all(hloop_t *loop) {
         if (found) report_closed(net);
         if (hv__dns_cancel_all(loop) > 0) found = 1;
     }
+    hv__linger_end_all(loop);
     hv__dns_close(loop);
     hv__free(net->tls_room);
     hv__free(net);

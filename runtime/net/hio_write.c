@@ -32,7 +32,10 @@ static size_t corked_len(const hio_t *io) {
     return net != NULL && net->current == io ? net->cork_len : 0;
 }
 
-static void stamp_write(hio_t *io) { io->last_write_ms = hv__loop_stamp_ms(io_loop(io)); }
+static void stamp_write(hio_t *io) {
+    io->flags |= HIO_FLAG_WROTE;
+    io->last_write_ms = hv__loop_stamp_ms(io_loop(io));
+}
 
 void hv__io_mark_dirty(hio_t *io) {
     if (io->flags & HIO_FLAG_DIRTY) return;

@@ -47,6 +47,8 @@ enum {
     HIO_FLAG_SHUT_WANTED    = 1 << 9, /* the write side ends when the queue is empty */
     HIO_FLAG_SHUT           = 1 << 10,
     HIO_FLAG_DRAINING       = 1 << 11, /* closing, and the close timeout runs */
+    HIO_FLAG_GENTLE         = 1 << 23, /* closed by hio_close: the peer is to get what was sent */
+    HIO_FLAG_WROTE          = 1 << 24, /* something was */
     /* What it is. */
     HIO_FLAG_IS_SOCKET      = 1 << 12,
     HIO_FLAG_CLIENT         = 1 << 13,
@@ -150,6 +152,8 @@ typedef struct hnet_s {
     hlist_t flushing;  /* what is left of the dirty ones at the end of this pass */
     hlist_t closing;   /* dead ios, whose close callback is owed */
     hlist_t reporting; /* what is left of the closing ones at the end of this pass */
+    hlist_t lingering; /* hlinger.c */
+    uint32_t lingering_count;
     int is_reporting; /* on_write reads the cork: what it writes goes to the queue */
     struct hv__dns_s *dns;          /* NULL until the first query */
     struct hv__connect_s *connects; /* of all ios that connect to a name */
