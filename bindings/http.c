@@ -27,7 +27,7 @@ static void add_exchanges(hvl_t *rt, http_pool_t *pool) {
     memset(chunk, 0, EXCHANGES_PER_CHUNK * sizeof *chunk);
     for (int i = 0; i < EXCHANGES_PER_CHUNK; i++) {
         chunk[i].index = pool->count++;
-        chunk[i].headers_ref = LUA_NOREF;
+        chunk[i].headers_ref = chunk[i].piece_ref = LUA_NOREF;
         chunk[i].next = pool->free;
         pool->free = &chunk[i];
     }
@@ -91,6 +91,8 @@ static void exchange_end(lua_State *L, http_exchange_t *exchange) {
     if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
     hvl_http_wake_waiters(exchange, HV_ECLOSED);
     if (exchange->headers_ref != LUA_NOREF) hvl_unref(rt, &exchange->headers_ref);
+    if (exchange->piece_ref != LUA_NOREF) hvl_unref(rt, &exchange->piece_ref);
+    exchange->awaits_piece = 0;
     if (exchange->is_anchored) {
         for (int which = 1; which <= 3; which++) {
             lua_pushnil(L);
@@ -465,11 +467,13 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
         .header_count_max = option(L, index, "max_headers"),
         .header_timeout_ms = option(L, index, "request_timeout"),
         .body_timeout_ms = option(L, index, "body_timeout"),
+        .body_rate_min = option(L, index, "min_body_rate"),
         .idle_timeout_ms = option(L, index, "idle_timeout"),
         .write_timeout_ms = option(L, index, "write_timeout"),
         .requests_per_connection_max = option(L, index, "max_requests"),
         .connections_max = option(L, index, "max_connections"),
     };
+    if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
     lua_getfield(L, index, "max_body");
     lua_Number body = lua_tonumber(L, -1);
     options.body_bytes_max = body > 0 && body < 9e15 ? (uint64_t)body : UINT64_MAX;
@@ -644,5 +648,6 @@ int hvl_open_http(lua_State *L) {
     hvl_class_new(L, rt, &server_class, server_methods, server_metamethods);
     lua_setfield(L, -2, "server_methods");
     hvl_http_open_messages(L, rt);
+    hvl_http_open_body(L, rt);
     return 1;
 }

@@ -55,6 +55,8 @@ struct http_exchange_s {
     uint32_t number; /* req.id */
     int status;      /* of the answer to come */
     int headers_ref; /* its hv.http.headers, or LUA_NOREF */
+    int piece_ref;   /* a piece of the body that nobody waited for any more, or LUA_NOREF */
+    uint8_t awaits_piece; /* hhttp_request_read_body will call back */
     uint8_t is_anchored;
     uint8_t has_failed; /* app:on_error's function runs */
 };
@@ -72,6 +74,8 @@ void hvl_http_open_messages(lua_State *L, hvl_t *rt);
 /* Pushes a new object for the exchange's request or response. */
 void hvl_http_push_request(lua_State *L, http_exchange_t *exchange);
 void hvl_http_push_response(lua_State *L, http_exchange_t *exchange);
+/* The exchange of a request at a stack index, or NULL where it is over; raises for other types. */
+http_exchange_t *hvl_http_check_request(lua_State *L, int index);
 /* The exchange of a response at a stack index, or NULL where it is over; raises for other types. */
 http_exchange_t *hvl_http_check_response(lua_State *L, int index);
 /* Wakes whoever waits for the body or for room, with an error. */
@@ -81,5 +85,10 @@ void hvl_http_wake_waiters(http_exchange_t *exchange, int code);
  * Returns as hhttp_respond_with. */
 int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, const char *body,
                      size_t len);
+
+/* ---- http_body.c ---- */
+
+/* Adds what concerns bodies to the table on top of the stack, which has request_methods. */
+void hvl_http_open_body(lua_State *L, hvl_t *rt);
 
 #endif

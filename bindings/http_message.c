@@ -43,8 +43,8 @@ static http_exchange_t *exchange_of(const message_t *message) {
     return exchange->generation == message->generation ? exchange : NULL;
 }
 
-static http_exchange_t *check_request(lua_State *L) {
-    return exchange_of(hvl_check(L, 1, &request_class));
+http_exchange_t *hvl_http_check_request(lua_State *L, int index) {
+    return exchange_of(hvl_check(L, index, &request_class));
 }
 
 http_exchange_t *hvl_http_check_response(lua_State *L, int index) {
@@ -106,11 +106,13 @@ static void push_decoded(lua_State *L, const char *data, size_t len, int plus_is
     if (out != small) lua_remove(L, -2);
 }
 
-/* Pushes a table of the pairs of "a=1&b=2"; of several with one name the first counts. */
-static void push_pairs(lua_State *L, const char *text, size_t len) {
+/* Pushes a table of the pairs of "a=1&b=2"; of several with one name the first counts. Returns
+ * whether there are no more than `max`. */
+static int push_pairs(lua_State *L, const char *text, size_t len, size_t max) {
     lua_newtable(L);
     const char *end = text + len;
     while (text < end) {
+        if (max-- == 0) return 0;
         const char *stop = memchr(text, '&', (size_t)(end - text));
         if (stop == NULL) stop = end;
         const char *equals = memchr(text, '=', (size_t)(stop - text));
@@ -131,6 +133,7 @@ static void push_pairs(lua_State *L, const char *text, size_t len) {
         }
         text = stop + 1;
     }
+    return 1;
 }
 
 static void push_params(lua_State *L, const http_exchange_t *exchange) {
@@ -197,7 +200,7 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
     case FACT_QUERY_STRING: push_slice(L, hhttp_request_query(req)); return 0;
     case FACT_QUERY:
         slice = hhttp_request_query(req);
-        push_pairs(L, slice.data != NULL ? slice.data : "", slice.len);
+        push_pairs(L, slice.data != NULL ? slice.data : "", slice.len, SIZE_MAX);
         return 1;
     case FACT_PARAMS: push_params(L, exchange); return 1;
     case FACT_HEADERS:
@@ -304,45 +307,13 @@ static int message_tostring(lua_State *L) {
 
 /* req:header(name) -> the first value, or nil */
 static int request_header(lua_State *L) {
-    http_exchange_t *exchange = check_request(L);
+    http_exchange_t *exchange = hvl_http_check_request(L, 1);
     size_t len;
     const char *name = luaL_checklstring(L, 2, &len);
     if (exchange == NULL) return hvl_push_error(L, "req:header", HV_ECLOSED);
     hhttp_slice_t value = hhttp_request_header(exchange->req, name, len);
     push_slice(L, value);
     return 1;
-}
-
-static void on_body(hhttp_request_t *req, int error) {
-    http_exchange_t *exchange = hhttp_request_userdata(req);
-    hvl_task_t *task = exchange != NULL ? hvl_wake(&exchange->reader) : NULL;
-    if (task == NULL) return;
-    if (error != 0) {
-        hvl_resume_now(task, hvl_push_error(task->co, "req:body", error));
-        return;
-    }
-    hhttp_slice_t body = hhttp_request_body(req);
-    lua_pushlstring(task->co, body.len > 0 ? body.data : "", body.len);
-    hvl_resume_now(task, 1);
-}
-
-/* req:body() -> the whole body, once it has arrived */
-static int request_body(lua_State *L) {
-    if (hvl_is_dual(L)) return hvl_dual(L);
-    http_exchange_t *exchange = check_request(L);
-    if (exchange == NULL) return hvl_push_error(L, "req:body", HV_ECLOSED);
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&exchange->reader)) return hvl_push_error(L, "req:body", HV_EBUSY);
-    int code = hhttp_request_collect_body(exchange->req, on_body);
-    if (code == 1) {
-        hhttp_slice_t body = hhttp_request_body(exchange->req);
-        lua_pushlstring(L, body.len > 0 ? body.data : "", body.len);
-        return 1;
-    }
-    if (code < 0 && code != HV_EBUSY) return hvl_push_error(L, "req:body", code);
-    /* HV_EBUSY: asked for by a task that has given up waiting; the callback is still to come. */
-    exchange->reader = hvl_wait_begin(L, "req:body", -1, NULL, NULL);
-    return hvl_wait(L);
 }
 
 /* ---- Methods of a response ---- */
@@ -513,12 +484,12 @@ static int check_header(lua_State *L) {
     return 0;
 }
 
-/* parse_pairs("a=1&b=2") -> table */
+/* parse_pairs("a=1&b=2", max) -> table; or nil, message, "ELIMIT" where there are more than max */
 static int parse_pairs(lua_State *L) {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
-    push_pairs(L, text, len);
-    return 1;
+    size_t max = (size_t)hvl_check_integer(L, 2, "max", 0, INT32_MAX);
+    return push_pairs(L, text, len, max) ? 1 : hvl_push_error(L, "form", HV_ELIMIT);
 }
 
 /* status_text(404) -> "Not Found" */
@@ -567,7 +538,7 @@ void hvl_http_open_messages(lua_State *L, hvl_t *rt) {
                                          {"set_length", set_length},
                                          {NULL, NULL}};
     static const luaL_Reg request_methods[] = {
-        {"header", request_header}, {"body", request_body}, {NULL, NULL}};
+        {"header", request_header}, {NULL, NULL}};
     static const luaL_Reg request_metamethods[] = {
         {"__newindex", request_newindex}, {"__tostring", message_tostring}, {NULL, NULL}};
     static const luaL_Reg response_methods[] = {{"send", response_send},

@@ -1,13 +1,19 @@
 --- hv.http_request - what a handler asks of its request. The facts (`req.method`, `req.path` ...)
 --- and the body come from C; here is what is made of them.
 local json = require "hv.json"
+local misuse = require("_hv.loop").misuse
 local multipart = require "hv.http_multipart"
+local options = require "hv.options"
 local raw = require "_hv.http"
 local wait = require "hv.wait"
 
 require "hv.http_headers"
 
 local Request = raw.request_methods
+local read_form = options.reader("req:multipart", {
+  max_parts = { "integer", 1000 }, max_part_header = { "size", 8192 },
+  max_field = { "size", 1048576 }, max_form = { "size", 8388608 }, max_file = { "size", 0 },
+})
 local facts = raw.request_facts
 
 --- The cookies that the client sent, by name; percent-encoded values are decoded.
@@ -35,17 +41,21 @@ Request.body = wait.waits(Request.body)
 
 local body_of = Request.body
 
---- The body piece by piece; nil at its end.
+--- The next piece of the body, as it arrives. Nothing more is read from the client until it is asked
+--- for, so a body of any length needs the memory of one piece.
 ---@async
-function Request:read()
-  if self._is_read then return nil, "req:read: end of stream", "EOF" end
-  local body, message, code = body_of(self)
-  if not body then return nil, message, code end
-  self._is_read = true
-  if body == "" then return nil, "req:read: end of stream", "EOF" end
-  return body
+---@return string? piece
+---@return string? message
+---@return hv.ErrCode? code EOF at the end; ECLOSED: cut short; else as req:body
+Request.read = wait.waits(Request.read)
+
+--- Sets max_body for this request alone, before its body is read.
+---@param max integer|string bytes, or "1G"; 0: none
+function Request:set_max_body(max)
+  local bytes = options.size(max)
+  if not bytes then return misuse("req:set_max_body: bytes expected, got " .. tostring(max)) end
+  raw.set_max_body(self, bytes)
 end
-Request.read = wait.both_forms(Request.read)
 
 --- The body decoded from JSON.
 ---@async
@@ -61,27 +71,35 @@ function Request:json()
 end
 Request.json = wait.both_forms(Request.json)
 
---- The fields of a form: urlencoded or multipart. Of several values with one name the first counts;
---- a file is a table { filename, headers, body }.
+--- The parts of a multipart form as a stream; see hv.http_multipart.
+---
+---   for part in assert(req:multipart { max_file = "1G" }) do
+---     if part.filename then part:save("uploads/" .. part.filename) end
+---   end
+---@param opts? hv.HttpFormOptions
+---@return hv.HttpForm? form
+---@return string? message
+---@return hv.ErrCode? code EPROTO where the Content-Type is none of a form
+function Request:multipart(opts)
+  return multipart.new(self, read_form(opts or {}))
+end
+
+--- The fields of a form: urlencoded or multipart, in memory as a whole. Of several values with one
+--- name the first counts; a file is a table { filename, headers, body }.
 ---@async
+---@param opts? hv.HttpFormOptions
 ---@return table<string, string|table>? fields
 ---@return string? message
----@return hv.ErrCode? code EPROTO where the body is malformed; else as req:body
-function Request:form()
-  local body, message, code = body_of(self)
+---@return hv.ErrCode? code EPROTO where the body is malformed, ELIMIT; else as req:body
+function Request:form(opts)
+  local t = read_form(opts or {})
+  local form, message, code = multipart.new(self, t)
+  if form then return form:fields() end
+  if code ~= "ENOTFOUND" then return nil, "req:form: " .. message, "EPROTO" end
+  local body
+  body, message, code = body_of(self)
   if not body then return nil, message, code end
-  local boundary = multipart.boundary(self:header("content-type"))
-  if not boundary then return raw.parse_pairs(body) end
-  local parts
-  parts, message, code = multipart.parse(body, boundary)
-  if not parts then return nil, "req:form: " .. message, code end
-  local fields = {}
-  for _, part in ipairs(parts) do
-    if fields[part.name] == nil then
-      fields[part.name] = part.filename and part or part.body
-    end
-  end
-  return fields
+  return raw.parse_pairs(body, t.max_parts)
 end
 Request.form = wait.both_forms(Request.form)
 

@@ -262,7 +262,7 @@ local read_app = options.reader("hv.http.app", {
   max_request_line = { "size", limits.http_request_line },
   max_requests = { "integer", 0 }, max_connections = { "integer", limits.max_connections },
   request_timeout = { "ms", limits.http_request_timeout },
-  body_timeout = { "ms", limits.http_body_timeout },
+  body_timeout = { "ms", limits.http_body_timeout }, min_body_rate = { "size", 0 },
   idle_timeout = { "ms", limits.http_idle_timeout },
   write_timeout = { "ms", limits.write_timeout },
   server_name = { "string" },

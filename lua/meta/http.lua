@@ -11,9 +11,18 @@
 ---@field max_connections? integer        beyond it connections wait to be accepted; 0: no limit
 ---@field request_timeout? integer        from the first byte of a head to its end; 15000; 408
 ---@field body_timeout? integer           between two pieces of a body; 30000; 408
+---@field min_body_rate? integer|string   bytes a second of a body, on the whole and after 5 seconds;
+---                                       slower: 408; 0: none
 ---@field idle_timeout? integer           between two requests; 75000
 ---@field write_timeout? integer          output waits and the peer takes none; 60000
 ---@field server_name? string             the Server header; none is sent without it
+
+---@class hv.HttpFormOptions
+---@field max_parts? integer               of a form; 1000
+---@field max_part_header? integer|string  header lines of a part; "8K"
+---@field max_field? integer|string        a part without file name; "1M"
+---@field max_form? integer|string         all parts without file name; "8M"
+---@field max_file? integer|string         a part with one; none (max_body is the limit of all)
 
 ---@class hv.HttpListenOptions
 ---@field host? string        address; every IPv4 address if none is given

@@ -209,7 +209,7 @@ static int begin_part(hmultipart_t *form) {
     form->state = DATA;
     form->part_bytes = 0;
     form->name = form->filename = (hhttp_slice_t){NULL, 0};
-    form->headers = (hhttp_slice_t){hbuf_data(&form->head), hbuf_len(&form->head)};
+    form->headers = (hhttp_slice_t){hbuf_data(&form->head), hbuf_len(&form->head) - 2};
     if (++form->part_count > form->limits.part_count_max) return HV_ELIMIT;
     int code = parse_disposition(form);
     /* The CRLF of the blank line may be that of the delimiter: a part without any body. */

@@ -271,6 +271,16 @@ int hhttp_response_has_begun(const hhttp_request_t *req) { return (req->flags & 
 
 /* ---- The server's own ---- */
 
+int hhttp_request_refuse(hhttp_request_t *req, int status) {
+    if (req->flags & REQ_BEGUN) return HV_EBUSY;
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (status < 400 || status > 599) return HV_EINVAL;
+    hv__http_conn_refuse(req->conn, status);
+    req->flags |= REQ_GONE;
+    hv__http_conn_wake(req->conn);
+    return 0;
+}
+
 void hv__http_write_refusal(http_conn_t *conn, int status) {
     hhttp_server_t *server = conn->server;
     const hhttp_request_t *req = conn->req;

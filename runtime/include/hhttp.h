@@ -213,6 +213,11 @@ HV_EXPORT void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on
 HV_EXPORT int hhttp_response_end(hhttp_request_t *req);
 /* Tells whether an answer has begun. */
 HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
+/* Has the server answer, as it does where a request is malformed: with the status and its words; then
+ * the connection closes.
+ *   status  400..599
+ * Returns 0; HV_ECLOSED, HV_EBUSY where an answer has begun, HV_EINVAL. */
+HV_EXPORT int hhttp_request_refuse(hhttp_request_t *req, int status);
 /* Gives the request up: the connection is closed without (the rest of) an answer. */
 HV_EXPORT void hhttp_request_abort(hhttp_request_t *req);
 

@@ -220,6 +220,9 @@ static void test_headers_of_a_part_are_there(void **state) {
     assert_true(hmultipart_next_header(form, &cursor, &header));
     assert_memory_equal(header.name.data, "X-One", 5);
     assert_int_equal(header.value.len, 1);
+    assert_true(hmultipart_next_header(form, &cursor, &header));
+    assert_true(hmultipart_next_header(form, &cursor, &header));
+    assert_false(hmultipart_next_header(form, &cursor, &header));
     hmultipart_free(form);
 }
 

@@ -39,6 +39,9 @@ static seen_t parse(const char *data, size_t size, size_t step) {
                 seen.parts++;
                 seen.hash = seen.hash * 33 + hmultipart_name(form).len;
                 check_name(hmultipart_filename(form));
+                size_t cursor = 0;
+                hhttp_header_t header;
+                while (hmultipart_next_header(form, &cursor, &header)) seen.hash += header.name.len;
             }
             seen.bytes += piece.len;
             for (size_t i = 0; i < piece.len; i++) {
