@@ -41,8 +41,8 @@ Request.body = wait.waits(Request.body)
 
 local body_of = Request.body
 
---- The next piece of the body, as it arrives. Nothing more is read from the client until it is asked
---- for, so a body of any length needs the memory of one piece.
+--- The next piece of the body, as it arrives. Nothing more is read from the client until it is
+--- asked for, so a body of any length needs the memory of one piece.
 ---@async
 ---@return string? piece
 ---@return string? message

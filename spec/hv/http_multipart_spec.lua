@@ -70,9 +70,8 @@ describe("hv.http multipart", function()
   it("saves files as they come", function()
     local data = ("0123456789abcdef"):rep(1024 * 64)
     local results, answer = inside(function(req)
-      for p in assert(req:multipart()) do
-        return p:save(dir .. "/" .. p.filename)
-      end
+      local p = assert(assert(req:multipart()):next())
+      return p:save(dir .. "/" .. p.filename)
     end, part('form-data; name=f; filename="../up.bin"', data) .. "--x--")
     assert.are.equal("ok", answer.body)
     assert.are.same({ #data }, results)
@@ -126,8 +125,8 @@ describe("hv.http multipart", function()
     end)
     local client = raw.connect(server)
     for stop = 1, #whole do
-      client:send(("POST /cut HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s")
-        :format(TYPE["Content-Type"], stop, whole:sub(1, stop)))
+      client:send(("POST /cut HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n"
+        .. "Content-Length: %d\r\n\r\n%s"):format(TYPE["Content-Type"], stop, whole:sub(1, stop)))
       client:receive()
     end
     client.conn:close()
