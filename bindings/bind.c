@@ -8,6 +8,8 @@
 
 /* Bindings that may be left out of a build. */
 #pragma weak hvl_open_http
+#pragma weak hvl_open_line_editor
+#pragma weak hvl_close_editor
 
 static const struct {
     const char *name;
@@ -20,6 +22,8 @@ static const struct {
     {"_hv.worker", hvl_open_worker}, {"_hv.shared", hvl_open_shared},
     {"_hv.dns", hvl_open_dns},   {"_hv.server", hvl_open_server}, {"_hv.tls", hvl_open_tls},
     {"_hv.redis", hvl_open_redis},
+    {"_hv.interrupt", hvl_open_interrupt}, {"_hv.line_editor", hvl_open_line_editor},
+    {"_hv.profile", hvl_open_profile},     {"_hv.private", hvl_open_private},
 };
 
 /* ---- The runtime ---- */
@@ -53,6 +57,8 @@ hvl_t *hvl_open(lua_State *L) {
 
 void hvl_close(hvl_t *rt) {
     hvl_close_workers(rt);
+    if (hvl_close_editor != NULL) hvl_close_editor(rt);
+    hvl_close_aims(rt);
     hloop_t *loop = rt->loop;
     rt->loop = NULL; /* from here on no task begins */
     hloop_free(&loop);
@@ -80,6 +86,8 @@ void hvl_class_new(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const lua
     if (methods != NULL) hvl_setfuncs(L, rt, methods);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, "__index");
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__names"); /* also where Lua puts a function in place of __index */
     lua_insert(L, -2);
     lua_pushlightuserdata(L, class_key(class_));
     lua_insert(L, -2);

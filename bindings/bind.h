@@ -73,6 +73,9 @@ hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory);
 
 /* Ends the workers that the state has spawned, and waits for them. hvl_close does it first. */
 void hvl_close_workers(hvl_t *rt);
+/* End the threads of the line editor and of what waits for interrupts; they post to the loop. */
+void hvl_close_editor(hvl_t *rt);
+void hvl_close_aims(hvl_t *rt);
 
 /* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
 void hvl_close(hvl_t *rt);
@@ -205,6 +208,7 @@ struct hvl_task_s {
     uint8_t is_reporter;     /* runs hv.on_error's function */
     uint8_t is_claimed;      /* somebody deals with its failure: it is not reported */
     uint8_t is_passing;      /* waits for nothing but its next turn */
+    uint8_t is_unwatched;    /* may hold the loop up: no warning */
 };
 
 /* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments
@@ -363,5 +367,9 @@ int hvl_open_worker(lua_State *L);
 int hvl_open_shared(lua_State *L);
 int hvl_open_server(lua_State *L);
 int hvl_open_redis(lua_State *L);
+int hvl_open_interrupt(lua_State *L);
+int hvl_open_line_editor(lua_State *L);
+int hvl_open_profile(lua_State *L);
+int hvl_open_private(lua_State *L);
 
 #endif

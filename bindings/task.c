@@ -87,7 +87,7 @@ static void recycle(hvl_task_t *task, int is_good) {
     task->state = FREE;
     task->wait_id++;
     task->is_canceled = task->is_starting = task->is_reporter = task->is_passing = 0;
-    task->is_claimed = 0;
+    task->is_claimed = task->is_unwatched = 0;
     if (is_good && rt->idle_count < IDLE_TASKS_MAX) {
         lua_settop(task->co, 0);
         task->next = rt->idle_tasks;
@@ -409,7 +409,7 @@ static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
     int status = lua_resume(task->co, nargs);
     rt->clock_ms = coarse_ms();
     int64_t ms = rt->clock_ms - begin_ms;
-    if (ms >= (int64_t)rt->slow_ms && rt->slow_ms != 0) {
+    if (ms >= (int64_t)rt->slow_ms && rt->slow_ms != 0 && !task->is_unwatched) {
         hvl_warn_slow(rt, status == LUA_YIELD ? task->co : NULL, task->place, ms);
     }
     lua_pop(rt->L, 1);
@@ -671,6 +671,13 @@ static int claim(lua_State *L) {
     return 1;
 }
 
+/* unwatch(): the running task is a person's, typed at a prompt, and may hold the loop up. */
+static int unwatch(lua_State *L) {
+    hvl_task_t *task = hvl_self(L)->current;
+    if (task != NULL) task->is_unwatched = 1;
+    return 0;
+}
+
 /* slow_callback([ms]) -> the time that was set before; 0 or false: none */
 static int slow_callback(lua_State *L) {
     hvl_t *rt = hvl_self(L);
@@ -698,6 +705,21 @@ static int others(lua_State *L) {
         }
     }
     lua_pushinteger(L, count);
+    return 1;
+}
+
+/* list() -> the tasks that there are beside the running one */
+static int list(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    int count = 0;
+    lua_newtable(L);
+    for (hvl_task_t *chunk = rt->chunks; chunk != NULL; chunk = chunk->next_chunk) {
+        for (int i = 0; i < TASKS_PER_CHUNK; i++) {
+            if (chunk[i].state == FREE || &chunk[i] == rt->current) continue;
+            hvl_task_push(L, &chunk[i]);
+            lua_rawseti(L, -2, ++count);
+        }
+    }
     return 1;
 }
 
@@ -878,7 +900,8 @@ int hvl_open_task(lua_State *L) {
         {"traceback", task_traceback}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"others", others}, {"claim", claim}, {"slow_callback", slow_callback},
+        {"others", others}, {"list", list}, {"claim", claim}, {"slow_callback", slow_callback},
+        {"unwatch", unwatch},
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
         {"dual", task_dual}, {"set_dual_body", set_dual_body}, {"park", park},

@@ -131,6 +131,9 @@ foreach(room IN LISTS spec_rooms)
         # A byte a call: for what cuts and parses. What moves megabytes would only take long.
         list(FILTER specs INCLUDE REGEX "/(unpack|http|http_router|http_request|http_response)_spec")
     endif()
+    if(NOT HV_LIBEDIT_PC_FOUND)
+        list(FILTER specs EXCLUDE REGEX "/e2e/repl_spec") # there is no editing then
+    endif()
     set(label spec)
     if(room STREQUAL fault)
         set(label fault)

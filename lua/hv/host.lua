@@ -158,7 +158,7 @@ return function(argv)
     chunk(unpack(argv, script + 1))
   end
   if flags.i or not has_work and is_terminal then
-    if not flags.v and is_terminal then print(version()) end
-    return require("hv.repl")(is_terminal)
+    if not flags.v and is_terminal then print(version() .. "; .help helps") end
+    return require("hv.repl").run(is_terminal)
   end
 end

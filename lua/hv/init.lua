@@ -58,6 +58,7 @@ local modules = {
 }
 
 return setmetatable(hv, {
+  __names = modules, -- for completion at the prompt
   __index = function(self, name)
     if not modules[name] then return nil end
     local module = require("hv." .. name)

@@ -1,0 +1,66 @@
+local show = require("hv.show").show
+
+describe("hv.show", function()
+  it("writes plain values as Lua would read them", function()
+    assert.equal("nil", show(nil))
+    assert.equal("true", show(true))
+    assert.equal("42", show(42))
+    assert.equal("1000000000000000", show(1e15))
+    assert.equal("0.5", show(0.5))
+    assert.equal("inf", show(math.huge))
+    assert.equal('"a\\nb\\"c\\\\\\027[0m"', show('a\nb"c\\\27[0m'))
+    assert.equal('"grün"', show("grün"))
+  end)
+
+  it("sorts keys, lists first, odd keys in brackets", function()
+    assert.equal('{ 1, 2, [4] = 4, a = 1, b = { c = 2 }, ["two words"] = 3, [true] = 5 }',
+      show { 1, 2, [4] = 4, b = { c = 2 }, a = 1, ["two words"] = 3, [true] = 5 })
+    assert.equal('{ ["end"] = 1 }', show { ["end"] = 1 })
+    assert.equal("{}", show {})
+  end)
+
+  it("breaks what is too long for a line", function()
+    local text = show { first = ("x"):rep(50), second = ("y"):rep(50) }
+    assert.equal('{\n  first = "' .. ("x"):rep(50) .. '",\n  second = "' .. ("y"):rep(50) ..
+      '"\n}', text)
+  end)
+
+  it("stops at cycles, depth and number", function()
+    local t = { name = "t" }
+    t.self = t
+    assert.equal('{ name = "t", self = <the table around it> }', show(t))
+    assert.equal("{ { { { { {...} } } } } }", show { { { { { { { 1 } } } } } } })
+    local many = {}
+    for i = 1, 150 do many[i] = i end
+    assert.matches("... 50 more\n}$", show(many))
+    local wide = {}
+    for i = 1, 100 do
+      wide[i] = {}
+      for j = 1, 100 do wide[i][j] = j end
+    end
+    assert.is_true(#show(wide) < 30000)
+    assert.matches("%.%.%.%(3000 bytes%)$", show(("z"):rep(3000)))
+  end)
+
+  it("shows objects by __tostring and classes by __name", function()
+    assert.equal("me", show(setmetatable({}, { __tostring = function() return "me" end })))
+    assert.equal("point { x = 1 }", show(setmetatable({ x = 1 }, { __name = "point" })))
+    local broken = setmetatable({}, { __tostring = function() error() end })
+    assert.matches("__tostring fails", show(broken))
+    assert.matches("^hv.timer{", show((function()
+      local timer = require("hv").after(1000, print)
+      timer:stop()
+      return timer
+    end)()))
+  end)
+
+  it("tells where functions stand", function()
+    assert.matches("^function <.*show_spec.lua:%d+>$", show(function() end))
+    assert.matches("^function: builtin", show(print))
+  end)
+
+  it("never calls __index or __pairs", function()
+    local t = setmetatable({ a = 1 }, { __index = function() error("called") end })
+    assert.equal("{ a = 1 }", show(t))
+  end)
+end)
