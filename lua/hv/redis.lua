@@ -76,7 +76,6 @@ local read_connect = options.reader("hv.redis.connect", known)
 
 local cluster_known = {
   nodes = { "table" }, redirects = { positive("redirects", 100), 5 },
-  read_from = { "string", "master" },
 }
 for key, entry in pairs(known) do cluster_known[key] = entry end
 for _, key in ipairs { "host", "port", "path", "url", "db" } do cluster_known[key] = nil end

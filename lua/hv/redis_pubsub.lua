@@ -174,6 +174,31 @@ function Set:add(kind, names, fn, timeout)
   return nil, ("%s: %s"):format(where, why), code_of, kind_of_error
 end
 
+--- Takes a subscription over from another set, whose server is gone or has given the channel away.
+function Set:adopt(sub, timeout)
+  take_out(sub._set[sub._kind], sub)
+  sub._set = self
+  if sub._is_closed then return true end
+  for _, name in ipairs(sub._names) do add(self[sub._kind], name, sub) end
+  local link, message, code = self._link(sub._kind, sub._names[1])
+  -- A link that is not open now restores it later.
+  if not link then return nil, message, code end
+  return link:subscribe(timeout, kinds[sub._kind][1], sub._names)
+end
+
+--- Every subscription, or those of one channel.
+function Set:all(kind, name)
+  local found = {}
+  for each_kind in pairs(kinds) do
+    for each_name, subs in pairs(self[each_kind]) do
+      if kind == nil or kind == each_kind and name == each_name then
+        for _, sub in ipairs(subs) do found[sub] = true end
+      end
+    end
+  end
+  return found
+end
+
 --- Takes a subscription out, and tells the server what nobody listens to any more.
 function Set:remove(sub)
   local unused = take_out(self[sub._kind], sub)

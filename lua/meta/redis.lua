@@ -34,7 +34,6 @@ local M = {}
 ---@class hv.RedisClusterOptions: hv.RedisOptions
 ---@field nodes string[]            "host:port" of some nodes; the others are asked for
 ---@field redirects? integer        how often a call follows MOVED and ASK; 5
----@field read_from? "master"|"any" "any": commands that only read may go to replicas
 
 ---@class hv.RedisError
 ---@field message string "WRONGTYPE Operation against a key holding the wrong kind of value"

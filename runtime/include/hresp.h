@@ -87,7 +87,7 @@ typedef struct hresp_s {
  * as that. */
 HV_EXPORT void hresp_init(hresp_t *parser, const hresp_limits_t *limits);
 
-/* Cuts the next token off `data`.
+/* Cuts the next token off `data`. `token` says something only where bytes were used.
  * Returns the bytes used; 0 where the token is not complete (give these bytes again, with more);
  * HV_EPROTO for what is no reply, HV_ELIMIT beyond a limit: then for ever. */
 HV_EXPORT long hresp_next(hresp_t *parser, const void *data, size_t len, hresp_token_t *token);

@@ -35,7 +35,8 @@ static size_t parse(const hresp_limits_t *limits, const uint8_t *data, size_t si
             seen_t *at = &seen[count];
             memset(at, 0, sizeof *at);
             at->used = hresp_next(&parser, block, len, &at->token);
-            const hresp_token_t *token = &at->token;
+            hresp_token_t *token = &at->token;
+            const char *data_at = token->data;
             if (at->used > (long)len) abort();
             if (at->used > 0) {
                 if (token->data != NULL && token->data + token->len > block + at->used) abort();
@@ -45,10 +46,11 @@ static size_t parse(const hresp_limits_t *limits, const uint8_t *data, size_t si
                 if (open > limits->depth + 1 || token->closes > open) abort();
                 open -= token->closes;
                 if (hresp_is_done(&parser) && open != 0) abort();
-                at->token.data = (const char *)data + begin + (token->data - block);
-                if (token->len == 0) at->token.data = NULL;
+                at->token.data = NULL; /* the block is gone; where it was stands in its place */
+                if (token->len > 0) at->token.integer += (int64_t)(begin + (size_t)(data_at - block));
             }
             free(block);
+            if (at->used < 0) memset(token, 0, sizeof *token); /* says nothing then */
             if (at->used == 0) break;
             count++;
             if (at->used < 0 || count == TOKENS_MAX - 1) return count;

@@ -20,7 +20,8 @@ Server.__index = Server
 --- Starts one, or starts it again on the same port, and waits until it answers.
 function Server:start()
   local command = { "redis-server", "--port", tostring(self.port), "--bind", "127.0.0.1",
-    "--save", "", "--dir", self.dir, "--loglevel", "warning", stdout = "null", stderr = "null",
+    "--save", "", "--dir", self.dir, "--loglevel", "warning", kill = true,
+    stdout = "null", stderr = "null",
     "--unixsocket", self.dir .. "/socket", "--enable-debug-command", "yes" }
   for _, word in ipairs(self.more) do command[#command + 1] = word end
   self.process = assert(hv.process.spawn(command))

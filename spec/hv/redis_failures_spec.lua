@@ -1,0 +1,311 @@
+--- hv.redis where things go wrong: servers that die, hang, talk nonsense or come back; calls that
+--- are cancelled or take too long. No reply may reach another caller than its own.
+local hv = require "hv"
+local helper = require "spec.support.helper"
+local servers = require "spec.support.redis_server"
+
+local quick = { min_delay = 1, max_delay = 20 }
+
+--- Every reply of both protocols, and what it is in Lua.
+local null = hv.redis.null
+local replies = {
+  { "+OK\r\n", "OK" }, { "$5\r\nhe\r\no\r\n", "he\r\no" }, { "$0\r\n\r\n", "" },
+  { ":-12\r\n", -12 },
+  { "$-1\r\n", null }, { "*-1\r\n", null }, { "_\r\n", null }, { "#t\r\n", true },
+  { "#f\r\n", false }, { ",1.25\r\n", 1.25 }, { ",inf\r\n", math.huge },
+  { ",-inf\r\n", -math.huge }, { "(12345678901234567890\r\n", "12345678901234567890" },
+  { "=8\r\ntxt:text\r\n", "text" }, { "*0\r\n", {} },
+  { "*3\r\n:1\r\n*1\r\n+a\r\n$-1\r\n", { 1, { "a" }, null } },
+  { "%2\r\n+a\r\n:1\r\n:2\r\n%1\r\n+b\r\n_\r\n", { a = 1, [2] = { b = null } } },
+  { "~2\r\n+a\r\n+b\r\n", { "a", "b" } },
+  { "|1\r\n+ttl\r\n:3\r\n*1\r\n|1\r\n+x\r\n*0\r\n+v\r\n", { "v" } },
+  { "$?\r\n;2\r\nab\r\n;3\r\ncde\r\n;0\r\n", "abcde" }, { "*?\r\n:1\r\n+x\r\n.\r\n", { 1, "x" } },
+  { "%?\r\n+a\r\n$?\r\n;0\r\n.\r\n", { a = "" } },
+}
+
+describe("hv.redis", function()
+  local function fake(answer, options)
+    local server = servers.fake(answer)
+    options = options or {}
+    options.port = server.port
+    if options.reconnect == nil then options.reconnect = quick end
+    return server, assert(hv.redis.connect(options))
+  end
+
+  it("reads every reply at every split", function()
+    local reply, split
+    local server, r = fake(function(words, conn)
+      if words[1] ~= "GET" then return end
+      local head, rest = reply:sub(1, split), reply:sub(split + 1)
+      conn:write(head)
+      hv.sleep(0)
+      return rest
+    end)
+    for _, case in ipairs(replies) do
+      reply = case[1]
+      for at = 1, #reply do
+        split = at
+        assert.are.same(case[2], (r:get("k")))
+      end
+    end
+    reply = ",nan\r\n"
+    local nan = r:get("k")
+    assert.is_true(nan ~= nan)
+    reply = "-ERR no\r\n"
+    assert.are.same({ nil, "GET: ERR no", "EREDIS", "ERR" }, { r:get("k") })
+    reply = "!6\r\nMINE x\r\n"
+    assert.are.equal("MINE", (select(4, r:get("k"))))
+    r:close()
+    server.close()
+  end)
+
+  it("takes what is no reply for a failure, and connects again", function()
+    local nonsense = true
+    local server, r = fake(function(words)
+      if words[1] ~= "GET" then return end
+      return nonsense and "HTTP/1.1 400 Bad Request\r\n" or "+fine\r\n"
+    end)
+    local reply, message, code = r:get("k")
+    assert.is_nil(reply)
+    assert.are.equal("EPROTO", code)
+    assert.is_truthy(message:find("^GET: "))
+    nonsense = false
+    helper.eventually(function() return r:is_open() end)
+    assert.are.equal("fine", r:get("k"))
+    assert.are.equal(2, server.connections)
+    r:close()
+    server.close()
+  end)
+
+  it("takes a reply that nobody has asked for as the same", function()
+    local lost
+    local server, r = fake(function(words)
+      if words[1] == "GET" then return "+one\r\n+two\r\n" end
+    end, { reconnect = false, on_disconnect = function(_, _, code) lost = code end })
+    assert.are.equal("one", r:get("k"))
+    helper.eventually(function() return lost end)
+    assert.are.equal("EPROTO", lost)
+    r:close()
+    server.close()
+  end)
+
+  it("keeps to its limits", function()
+    local reply
+    local server, r = fake(function(words)
+      if words[1] == "GET" then return reply end
+    end, { max_bulk = 10, max_reply = 100, max_depth = 2 })
+    local function try(text)
+      reply = text
+      helper.eventually(function() return r:is_open() end)
+      local value, _, code = r:get("k")
+      return value or code
+    end
+    assert.are.equal("0123456789", try "$10\r\n0123456789\r\n")
+    assert.are.equal("ELIMIT", try "$11\r\n01234567890\r\n")
+    assert.are.same({ { 1 } }, try "*1\r\n*1\r\n:1\r\n")
+    assert.are.equal("ELIMIT", try "*1\r\n*1\r\n*1\r\n:1\r\n")
+    assert.are.equal("ELIMIT", try("*10\r\n" .. ("$10\r\n0123456789\r\n"):rep(10)))
+    assert.are.equal("ELIMIT", try "*999999999999\r\n")
+    r:close()
+    server.close()
+  end)
+
+  it("falls back to RESP2 where HELLO is not known", function()
+    local server, r = fake(function(words)
+      if words[1] == "HELLO" then return "-ERR unknown command 'HELLO'\r\n" end
+      if words[1] == "HGETALL" then return "*2\r\n+a\r\n+1\r\n" end
+      return "+OK\r\n"
+    end, { password = "x", db = 3, name = "me" })
+    assert.are.equal(2, r:protocol())
+    assert.are.same({ a = "1" }, r:hgetall("h"))
+    assert.are.same({ "AUTH", "x" }, server.commands[2])
+    assert.are.same({ "CLIENT", "SETNAME", "me" }, server.commands[3])
+    assert.are.same({ "SELECT", "3" }, server.commands[4])
+    r:close()
+    server.close()
+  end)
+
+  it("hands what RESP3 pushes otherwise to on_push", function()
+    local note, calls = helper.recorder()
+    local server, r = fake(function(words)
+      if words[1] == "GET" then return ">2\r\n+invalidate\r\n*1\r\n+k\r\n+v\r\n" end
+    end, { on_push = note })
+    assert.are.equal("v", r:get("k"))
+    helper.eventually(function() return #calls == 1 end)
+    assert.are.same({ "invalidate", { "k" } }, calls[1][2])
+    r:close()
+    server.close()
+  end)
+
+  describe("calls in time", function()
+    it("end with ETIMEDOUT, and their late reply reaches nobody", function()
+      local gate = hv.channel()
+      local server, r = fake(function(words)
+        if words[1] ~= "ECHO" then return end
+        if words[2] == "late" then gate:recv() end
+        return "+" .. words[2] .. "\r\n"
+      end, { timeout = 20, reconnect = false })
+      -- Something must come meanwhile, or else the connection is given up.
+      local slow = hv.go(function() return r:echo("late") end)
+      local fast = hv.go(function() return r:call("ECHO", "x") end)
+      local _, message, code = slow:join()
+      assert.are.equal("ETIMEDOUT", code)
+      assert.is_truthy(message:find("^ECHO: timed out"))
+      fast:join()
+      gate:close()
+      r:close()
+      server.close()
+    end)
+
+    it("give a server up that says nothing, and find the new one", function()
+      local hangs = true
+      local server, r = fake(function(words)
+        if words[1] == "HELLO" then return servers.HELLO end
+        if hangs then return nil end
+        return "+PONG\r\n"
+      end, { timeout = 20 })
+      assert.are.equal("ETIMEDOUT", (select(3, r:ping())))
+      hangs = false
+      helper.eventually(function() return r:is_open() end)
+      assert.are.equal("PONG", r:ping())
+      assert.are.equal(2, server.connections)
+      r:close()
+      server.close()
+    end)
+
+    it("that are cancelled leave no reply to others", function()
+      local gate = hv.channel()
+      local server, r = fake(function(words)
+        if words[2] == "first" then gate:recv() end
+        if words[1] == "ECHO" then return "+" .. words[2] .. "\r\n" end
+      end)
+      local first = hv.go(function() return r:echo("first") end)
+      local second = hv.go(function() return r:echo("second") end)
+      local third = hv.go(function() return r:pipeline():echo("3a"):echo("3b"):exec() end)
+      hv.sleep(1)
+      first:cancel()
+      third:cancel()
+      gate:send(true)
+      assert.are.equal("second", second:join())
+      assert.are.equal("fourth", r:echo("fourth"))
+      r:close()
+      server.close()
+    end)
+  end)
+
+  describe("where the server dies", function()
+    it("tells calls in flight ECONNRESET, and calls while it is away ENOTCONN", function()
+      local server = servers.start()
+      local down
+      local r = assert(hv.redis.connect { port = server.port,
+        reconnect = { min_delay = 10000, max_delay = 10000 },
+        on_disconnect = function(_, _, code) down = code end })
+      server:pause()
+      local calls = {}
+      for i = 1, 10 do calls[i] = hv.go(function() return r:incr("n") end) end
+      calls[11] = hv.go(function() return r:pipeline():incr("n"):exec() end)
+      hv.sleep(1)
+      server:kill()
+      for i = 1, 11 do
+        local reply, message, code = calls[i]:join()
+        assert.is_nil(reply)
+        assert.are.equal("ECONNRESET", code)
+        assert.is_truthy(message:find("was lost before the reply", 1, true))
+      end
+      helper.eventually(function() return down end)
+      helper.eventually(function() return tostring(r):find("waiting", 1, true) end)
+      local _, message, code
+      helper.eventually(function()
+        _, message, code = r:ping()
+        return code == "ENOTCONN"
+      end)
+      assert.is_truthy(message:find("connection refused", 1, true))
+      r:close()
+      server:stop()
+    end)
+
+    it("gives up after max_retries", function()
+      local server = servers.start()
+      local r = assert(hv.redis.connect { port = server.port,
+        reconnect = { min_delay = 1, max_delay = 1, max_retries = 2 } })
+      server:kill()
+      helper.eventually(function() return tostring(r):find("closed", 1, true) end)
+      assert.are.equal("ENOTCONN", (select(3, r:ping())))
+      r:close()
+      server:stop()
+    end)
+
+    it("works again after each of several kills under load, and mixes nothing up", function()
+      local server = servers.start()
+      local r = assert(hv.redis.connect { port = server.port, reconnect = quick, size = 2 })
+      local is_over, answered, failed, wrong = false, 0, 0, 0
+      local codes = {}
+      local tasks = {}
+      for t = 1, 50 do
+        tasks[t] = hv.go(function()
+          local i = 0
+          while not is_over do
+            i = i + 1
+            local word = t .. ":" .. i
+            local reply, _, code = r:echo(word)
+            if reply == word then
+              answered = answered + 1
+            elseif reply ~= nil then
+              wrong = wrong + 1
+            else
+              failed = failed + 1
+              codes[code] = true
+              hv.sleep(1)
+            end
+          end
+        end)
+      end
+      for _ = 1, 4 do
+        local before = answered
+        helper.eventually(function() return answered > before + 500 end)
+        local failed_before = failed
+        server:kill()
+        helper.eventually(function() return failed > failed_before end)
+        server:start()
+      end
+      local before = answered
+      helper.eventually(function() return answered > before + 500 end)
+      is_over = true
+      for t = 1, 50 do tasks[t]:join() end
+      assert.are.equal(0, wrong)
+      codes.ECONNRESET, codes.ENOTCONN, codes.EPIPE = nil, nil, nil
+      assert.are.same({}, codes)
+      r:close()
+      server:stop()
+    end)
+  end)
+
+  it("waits with writing where the server takes nothing, and sends all of it later", function()
+    local server = servers.start()
+    local r = assert(hv.redis.connect { port = server.port, timeout = 0 })
+    server:pause()
+    local value = ("x"):rep(100000)
+    local tasks = {}
+    for i = 1, 200 do
+      tasks[i] = hv.go(function() return r:set("k" .. i, value) end)
+    end
+    for _ = 1, 20 do hv.sleep(1) end
+    -- 1 MiB is the high-water mark; the rest waits in its tasks, not in memory.
+    assert.is_true(r:pending() < 150, r:pending())
+    server:resume()
+    for i = 1, 200 do assert.are.equal("OK", (tasks[i]:join())) end
+    assert.are.equal(200, r:dbsize())
+    r:close()
+    server:stop()
+  end)
+
+  it("notices a peer that has gone without a word, by PING", function()
+    local server, r = fake(function() end, { keepalive = 20, timeout = 1000 })
+    helper.eventually(function()
+      local last = server.commands[#server.commands]
+      return last and last[1] == "PING"
+    end)
+    r:close()
+    server.close()
+  end)
+end)
