@@ -1,7 +1,7 @@
 --- hv.redis.cluster against three servers of Debian's in cluster mode, and against scripted ones.
 local hv = require "hv"
-local helper = require "spec.support.helper"
-local servers = require "spec.support.redis_server"
+local helper = require "helper"
+local servers = require "redis_server"
 
 --- Three masters that know of each other, each with a third of the slots.
 local function start_cluster()

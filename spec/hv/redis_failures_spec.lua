@@ -1,8 +1,8 @@
 --- hv.redis where things go wrong: servers that die, hang, talk nonsense or come back; calls that
 --- are cancelled or take too long. No reply may reach another caller than its own.
 local hv = require "hv"
-local helper = require "spec.support.helper"
-local servers = require "spec.support.redis_server"
+local helper = require "helper"
+local servers = require "redis_server"
 
 local quick = { min_delay = 1, max_delay = 20 }
 

@@ -1,7 +1,7 @@
 --- hv.redis: subscriptions, under both protocols.
 local hv = require "hv"
-local helper = require "spec.support.helper"
-local servers = require "spec.support.redis_server"
+local helper = require "helper"
+local servers = require "redis_server"
 
 for version = 2, 3 do
   describe("hv.redis subscriptions, RESP" .. version, function()

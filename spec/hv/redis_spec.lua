@@ -1,7 +1,8 @@
 --- hv.redis against Debian's redis-server: calls, values, pipelines, transactions, scripts.
 local hv = require "hv"
-local helper = require "spec.support.helper"
-local servers = require "spec.support.redis_server"
+local certs_of = require "certs"
+local helper = require "helper"
+local servers = require "redis_server"
 
 local null = hv.redis.null
 
@@ -400,6 +401,28 @@ describe("hv.redis", function()
       assert.is_nil(c)
       assert.is_truthy(message:find("connection refused", 1, true))
       assert.are.equal("ECONNREFUSED", code)
+    end)
+
+    it("speaks TLS, and checks who is there", function()
+      local certs = certs_of.new()
+      local own = certs:issue("localhost", "DNS:localhost,IP:127.0.0.1")
+      local port = servers.free_port()
+      local secure = servers.start("--tls-port", tostring(port), "--tls-cert-file", own.cert,
+        "--tls-key-file", own.key, "--tls-ca-cert-file", certs.ca, "--tls-auth-clients", "no")
+      local c = assert(hv.redis.connect {
+        url = ("rediss://127.0.0.1:%d"):format(port), tls = { ca = certs.ca } })
+      local big = ("x"):rep(300000)
+      assert.are.equal("OK", c:set("k", big))
+      assert.is_true(c:get("k") == big)
+      local note, calls = helper.recorder()
+      c:subscribe("news", note)
+      c:publish("news", "x")
+      helper.eventually(function() return #calls == 1 end)
+      c:close()
+      local _, _, code = hv.redis.connect(("rediss://127.0.0.1:%d"):format(port))
+      assert.are.equal("ETLS", code)
+      secure:stop()
+      certs:remove()
     end)
 
     it("may make several connections, which share the calls", function()
