@@ -436,6 +436,10 @@ function Client:pending()
   return sum
 end
 
+--- Whether somebody waits for a reply, or has borrowed a connection.
+---@return boolean
+function Client:is_busy() return self:pending() > 0 or next(self._borrowed) ~= nil end
+
 --- Milliseconds that a call waits; what connect was given.
 ---@return integer
 function Client:default_timeout() return self._options.timeout end

@@ -107,19 +107,26 @@ local function ask_node(self, address)
   return nil, "the cluster serves no slots", "EREDIS"
 end
 
---- Takes the nodes that are no part of the cluster any more away.
-local function drop_strangers(self)
-  for address, node in pairs(self._nodes) do
-    if not self._known[address] then
-      self._nodes[address] = nil
-      local subs = node._pubsub:all()
-      for sub in pairs(subs) do
-        local other = self:_subscriber(sub._kind, sub._names[1])
-        if other then other._pubsub:adopt(sub, self._options.timeout) end
-      end
-      node:close()
-    end
+local function drop_node(self, address, node)
+  self._nodes[address] = nil
+  for sub in pairs(node._pubsub:all()) do
+    local other = self:_subscriber(sub._kind, sub._names[1])
+    if other then other._pubsub:adopt(sub, self._options.timeout) end
   end
+  node:close()
+end
+
+--- Takes the nodes away that are no part of the cluster any more: two maps in a row must say so,
+--- because a map may be older than the word of the server that has sent us there, and nobody may be
+--- using it.
+local function drop_strangers(self)
+  local strangers = {}
+  for address, node in pairs(self._nodes) do
+    local is_stranger = not self._known[address]
+    if is_stranger and node._is_stranger and not node:is_busy() then strangers[address] = node end
+    node._is_stranger = is_stranger
+  end
+  for address, node in pairs(strangers) do drop_node(self, address, node) end
 end
 
 --- Asks one node after the other for the map; those that are known first.
