@@ -45,7 +45,7 @@ hvl_t *hvl_open(lua_State *L) {
     memset(rt, 0, sizeof *rt);
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
-    rt->drain_ref = LUA_NOREF;
+    rt->drain_ref = rt->at_end_ref = LUA_NOREF;
     rt->slow_ms = HVL_SLOW_MS;
     rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
     preload_modules(L, rt);
@@ -53,6 +53,16 @@ hvl_t *hvl_open(lua_State *L) {
     if (rt->loop == NULL) luaL_error(L, "cannot make an event loop: %s", herr_text(errno));
     hloop_set_userdata(rt->loop, rt);
     return rt;
+}
+
+void hvl_end(hvl_t *rt) {
+    lua_State *L = rt->L;
+    if (rt->at_end_ref == LUA_NOREF) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rt->at_end_ref);
+    hvl_unref(rt, &rt->at_end_ref);
+    if (lua_pcall(L, 0, 0, 0) == 0) return;
+    hvl_complain("%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
 }
 
 void hvl_close(hvl_t *rt) {

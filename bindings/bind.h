@@ -35,6 +35,7 @@ struct hvl_s {
     int exit_status;     /* of hv.stop(status) */
     int is_stopped;      /* hv.stop was called */
     int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
+    int at_end_ref;      /* what hvl_end runs, or LUA_NOREF */
     int drain_ref;       /* what hvl_drain runs, or LUA_NOREF */
 
     /* The rest is task.c's own. */
@@ -76,6 +77,9 @@ void hvl_close_workers(hvl_t *rt);
 /* End the threads of the line editor and of what waits for interrupts; they post to the loop. */
 void hvl_close_editor(hvl_t *rt);
 void hvl_close_aims(hvl_t *rt);
+
+/* Runs what _hv.profile.at_end was given: when the loop has ended, before hvl_close. */
+void hvl_end(hvl_t *rt);
 
 /* Frees the loop (close callbacks then run no Lua any more). Before lua_close. */
 void hvl_close(hvl_t *rt);

@@ -87,6 +87,7 @@ static int run_script(int argc, char **argv) {
         status = run_attached(&program);
     }
     fflush(stdout);
+    if (program.rt != NULL) hvl_end(program.rt);
     if (program.rt != NULL) hvl_close(program.rt);
     the_loop = NULL;
     lua_close(L);

@@ -75,7 +75,7 @@ static void on_sample(void *data, lua_State *L, int samples, int vmstate) {
     (void)data;
     if (!profiler.is_profiling) return;
     size_t len;
-    const char *text = luaJIT_profile_dumpstack(L, "f\tpl\n", FRAMES_MAX, &len);
+    const char *text = luaJIT_profile_dumpstack(L, "pf\tl\n", FRAMES_MAX, &len);
     frames_t *stack = find_stack(text, len);
     const char *state = strchr(states, vmstate);
     if (stack == NULL || state == NULL || *state == '\0') {
@@ -228,8 +228,18 @@ static int stop(lua_State *L) {
     return 1;
 }
 
+/* at_end(fn): is called before the state is taken down, when the loop has ended. */
+static int at_end(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    hvl_unref(rt, &rt->at_end_ref);
+    rt->at_end_ref = hvl_ref(L);
+    return 0;
+}
+
 int hvl_open_profile(lua_State *L) {
-    static const luaL_Reg functions[] = {{"start", start}, {"stop", stop}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"start", start}, {"stop", stop}, {"at_end", at_end}, {NULL, NULL}};
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -18,7 +18,7 @@
 
 static const option_t options[] = {
     {'c', "confile", REQUIRED_ARGUMENT, "Set configure file, default etc/{script}.conf"},
-    {'t', "test", NO_ARGUMENT, "Test configure file and script, and exit"},
+    {'t', "test-config", NO_ARGUMENT, "Test configure file and script, and exit"},
     {'s', "signal", REQUIRED_ARGUMENT,
      "Send <signal> to process,\n<signal>=[start,stop,restart,status,reload]"},
     {'d', "daemon", NO_ARGUMENT, "Daemonize"},
@@ -109,6 +109,7 @@ static int read_options(char *taken) {
             server.script = argument;
             break;
         }
+        if (strcmp(argument, "--test") == 0) break; /* the rest is busted's */
         if (strcmp(argument, "--") == 0) {
             if (i + 1 < server.argc) server.script = server.argv[i + 1];
             break;

@@ -53,7 +53,7 @@ function(hv_add_spec source label)
     string(REGEX REPLACE "^spec/(.*)\\.lua$" "\\1" name ${path})
     string(REPLACE "/" "." name ${name})
     add_test(NAME ${prefix}${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-        COMMAND hvlua spec/support/busted.lua --output=TAP ${path})
+        COMMAND hvlua --test --output=TAP ${path})
     set_tests_properties(${prefix}${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
         ENVIRONMENT "HVLUA=$<TARGET_FILE:hvlua>;HV_BUILD_DIR=${PROJECT_BINARY_DIR};${sanitizer_env}")
 endfunction()

@@ -65,6 +65,11 @@ local function parse(argv)
       end
       if not (value or ""):find("^%d+$") then return nil, "option --slow needs milliseconds" end
       flags.slow = tonumber(value)
+    elseif option == "--test" then
+      flags.test = { unpack(argv, i + 1) }
+      return steps, flags
+    elseif option:find("^%-%-profile%f[=,%z]") then
+      flags.profile = option:sub(10)
     elseif option == "--help" then
       flags.h = true
     elseif option == "--version" then
@@ -124,11 +129,22 @@ local function begin_server(facts, script)
   end
 end
 
+--- `--profile`: from here to the end of the program.
+local function begin_profile(text)
+  local profiler = require "hv.profiler"
+  local file, interval, message = profiler.parse(text)
+  if message then return refuse(message) end
+  assert(profiler.start(file, interval, server.facts().is_worker))
+  require("_hv.profile").at_end(profiler.finish)
+end
+
 --- os.exit must not close the state under the loop's feet: the process just ends.
 local function replace_exit()
   local exit = os.exit
   os.exit = function(status) -- luacheck: ignore 122
     io.stdout:flush()
+    local profiler = package.loaded["hv.profiler"]
+    if profiler then profiler.finish() end
     return exit(status)
   end
 end
@@ -143,7 +159,9 @@ return function(argv)
   if flags.h then return io.write(usage()) end
   if flags.v then print(version()) end
   if flags.slow then raw_task.slow_callback(flags.slow) end
+  if flags.profile then begin_profile(flags.profile) end
   for _, step in ipairs(steps) do take(step) end
+  if flags.test then return require("hv.test_runner")(flags.test) end
   local is_terminal = require("_hv.loop").is_terminal(0)
   local has_work = script or #steps > 0 or flags.v
   if not has_work and not is_terminal and not flags.i then script = #argv + 1 end
