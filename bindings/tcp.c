@@ -59,12 +59,12 @@ static void on_server_close(hio_t *io) {
  * on the same port. Returns NULL with *code set where it fails. */
 static hio_t *open_listener(hloop_t *loop, const char *host, int port, int backlog, int flags,
                             int *code) {
-    if (flags != 0 || !hvl_is_worker()) {
+    if (flags & HIO_LISTEN_REUSE_PORT || !hvl_is_worker()) {
         hio_t *io = hloop_create_tcp_listener(loop, host, port, on_accept, backlog, flags);
         *code = hloop_last_error(loop);
         return io;
     }
-    int fd = hvl_shared_socket(host, port, backlog, 0);
+    int fd = hvl_shared_socket(host, port, backlog, flags);
     hio_t *io = fd >= 0 ? haccept(loop, fd, on_accept) : NULL;
     *code = fd >= 0 ? hloop_last_error(loop) : fd;
     if (io == NULL && fd >= 0) close(fd);
@@ -80,6 +80,9 @@ static int listen_on(lua_State *L) {
     int flags = lua_toboolean(L, 4) ? HIO_LISTEN_REUSE_PORT : 0;
     uint32_t max = (uint32_t)luaL_checkinteger(L, 5);
     luaL_checktype(L, 6, LUA_TTABLE);
+    lua_getfield(L, 6, "mode");
+    if (lua_isnumber(L, -1)) flags |= HIO_LISTEN_MODE((int)lua_tointeger(L, -1));
+    lua_pop(L, 1);
     hssl_ctx_t ctx = hvl_tls_context_field(L, 6, "tls");
     if (rt->loop == NULL) return hvl_push_error(L, "listen", HV_ECLOSED);
     server_t *server = hvl_object_new(L, rt, &server_class, sizeof *server);
@@ -185,9 +188,11 @@ static void on_connect(hio_t *io) {
 /* What a client of checked options is told before it connects. Returns 0 or a code. */
 static int set_up_client(lua_State *L, int index, hio_t *io, const char *host) {
     hssl_ctx_t ctx = hvl_tls_context_field(L, index, "tls");
+    lua_getfield(L, index, "bind_port");
+    int bind_port = (int)lua_tointeger(L, -1);
     lua_getfield(L, index, "bind");
     const char *bind_host = lua_tostring(L, -1);
-    int code = bind_host != NULL ? hio_set_bind(io, bind_host, 0) : 0;
+    int code = bind_host != NULL ? hio_set_bind(io, bind_host, bind_port) : 0;
     if (code == 0 && ctx != NULL) code = hio_set_ssl_ctx(io, ctx);
     if (code == 0 && ctx != NULL) {
         lua_getfield(L, index, "tls_name");
@@ -195,7 +200,7 @@ static int set_up_client(lua_State *L, int index, hio_t *io, const char *host) {
         if (*name != '/') code = hio_set_hostname(io, name);
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     return code;
 }
 

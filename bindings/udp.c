@@ -3,6 +3,7 @@
 #include "bind.h"
 
 #include "hmaster.h"
+#include "hsocket.h"
 
 typedef struct udp_s {
     hvl_object_t object;
@@ -95,19 +96,23 @@ static void on_close(hio_t *io) {
     leave_anchor(self);
 }
 
-/* Returns NULL with *code set where it fails. Workers share the socket of a server. */
-static hio_t *open_io(hloop_t *loop, int is_client, const char *host, int port, int *code) {
-    hio_t *io = NULL;
-    if (!is_client && hvl_is_worker()) {
-        int fd = hvl_shared_socket(host, port, 0, HWORKER_LISTEN_DATAGRAM);
-        *code = fd;
-        if (fd < 0) return NULL;
-        io = hio_get(loop, fd);
-        if (io == NULL) close(fd);
-    } else {
-        io = is_client ? hloop_create_udp_client(loop, host, port)
-                       : hloop_create_udp_server(loop, host, port);
+/* Returns NULL with *code set where it fails. Workers share the socket of a server, unless each is to
+ * have one of its own on the port. */
+static hio_t *open_server(hloop_t *loop, const char *host, int port, int flags, int *code) {
+    if (flags != 0 || !hvl_is_worker()) {
+        hio_t *io = hloop_create_udp_listener(loop, host, port, flags);
+        *code = hloop_last_error(loop);
+        return io;
     }
+    int fd = hvl_shared_socket(host, port, 0, HWORKER_LISTEN_DATAGRAM);
+    hio_t *io = fd >= 0 ? hio_get(loop, fd) : NULL;
+    *code = fd >= 0 ? hloop_last_error(loop) : fd;
+    if (io == NULL && fd >= 0) close(fd);
+    return io;
+}
+
+static hio_t *open_client(hloop_t *loop, const char *host, int port, int *code) {
+    hio_t *io = hloop_create_udp_client(loop, host, port);
     *code = hloop_last_error(loop);
     return io;
 }
@@ -119,11 +124,14 @@ static int open_socket(lua_State *L) {
     const char *host = luaL_checkstring(L, 2);
     int port = (int)luaL_checkinteger(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
+    lua_getfield(L, 4, "reuse_port");
+    int flags = lua_toboolean(L, -1) ? HIO_LISTEN_REUSE_PORT : 0;
     if (rt->loop == NULL) return hvl_push_error(L, "udp", HV_ECLOSED);
     udp_t *self = hvl_object_new(L, rt, &udp_class, sizeof *self);
     self->message_ref = self->close_ref = LUA_NOREF;
     int code;
-    self->io = open_io(rt->loop, is_client, host, port, &code);
+    self->io = is_client ? open_client(rt->loop, host, port, &code)
+                         : open_server(rt->loop, host, port, flags, &code);
     if (self->io == NULL) {
         lua_pushfstring(L, is_client ? "connect %s:%d" : "bind %s:%d", host, port);
         return hvl_push_error(L, lua_tostring(L, -1), code);
@@ -252,49 +260,50 @@ static int udp_port(lua_State *L) {
     return 1;
 }
 
-static int set_socket_option(lua_State *L, udp_t *self, int level, int name, const void *value,
-                             socklen_t bytes, const char *what) {
-    if (self->io == NULL) return hvl_push_error(L, what, HV_ECLOSED);
-    if (setsockopt(hio_fd(self->io), level, name, value, bytes) != 0) {
-        return hvl_push_error(L, what, errno);
-    }
+/* ---- Options of the kernel ---- */
+
+static int push_done(lua_State *L, const char *what, int code) {
+    if (code != 0) return hvl_push_error(L, what, code);
     lua_pushboolean(L, 1);
     return 1;
 }
 
-static int udp_set_broadcast(lua_State *L) {
-    int on = lua_toboolean(L, 2);
-    return set_socket_option(L, check_udp(L), SOL_SOCKET, SO_BROADCAST, &on, sizeof on,
-                             "set_broadcast");
+/* The descriptor, or HV_ECLOSED. */
+static int fd_of(const udp_t *self) {
+    return self->io != NULL && !self->is_closed_here ? hio_fd(self->io) : HV_ECLOSED;
 }
 
-static int change_group(lua_State *L, int name4, int name6, const char *what) {
-    udp_t *self = check_udp(L);
-    struct sockaddr_storage addr;
+static int udp_set_broadcast(lua_State *L) {
+    int fd = fd_of(check_udp(L));
+    int code = fd < 0 ? fd : udp_broadcast(fd, lua_toboolean(L, 2));
+    return push_done(L, "set_broadcast", code);
+}
+
+/* join_group(group[, interface]) and leave_group: what is no address is misuse. */
+static int change_group(lua_State *L, int (*change)(int, const char *, const char *),
+                        const char *what) {
+    const udp_t *self = check_udp(L);
     const char *group = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
-    if (group == NULL || parse_address(group, 0, &addr) != 0) {
+    if (group == NULL || !(is_ipv4(group) || is_ipv6(group))) {
         return hvl_misuse(L, "sock:%s: address of a group expected, got %s", what,
                           group ? group : luaL_typename(L, 2));
     }
-    if (addr.ss_family == AF_INET6) {
-        struct ipv6_mreq request = {.ipv6mr_interface = 0};
-        struct sockaddr_in6 in6;
-        memcpy(&in6, &addr, sizeof in6);
-        request.ipv6mr_multiaddr = in6.sin6_addr;
-        return set_socket_option(L, self, IPPROTO_IPV6, name6, &request, sizeof request, what);
-    }
-    struct sockaddr_in in;
-    memcpy(&in, &addr, sizeof in);
-    struct ip_mreq request = {.imr_multiaddr = in.sin_addr};
-    return set_socket_option(L, self, IPPROTO_IP, name4, &request, sizeof request, what);
+    const char *interface = luaL_optstring(L, 3, NULL);
+    int fd = fd_of(self);
+    return push_done(L, what, fd < 0 ? fd : change(fd, group, interface));
 }
 
-static int udp_join_group(lua_State *L) {
-    return change_group(L, IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP, "join_group");
-}
+static int udp_join(lua_State *L) { return change_group(L, udp_join_group, "join_group"); }
+static int udp_leave(lua_State *L) { return change_group(L, udp_leave_group, "leave_group"); }
 
-static int udp_leave_group(lua_State *L) {
-    return change_group(L, IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP, "leave_group");
+/* set_multicast(ttl, loop, interface): each checked, or nil to keep it. */
+static int udp_set_multicast(lua_State *L) {
+    int fd = fd_of(check_udp(L));
+    if (fd < 0) return hvl_push_error(L, "set_multicast", fd);
+    int code = lua_isnil(L, 2) ? 0 : udp_multicast_ttl(fd, (int)lua_tointeger(L, 2));
+    if (code == 0 && !lua_isnil(L, 3)) code = udp_multicast_loop(fd, lua_toboolean(L, 3));
+    if (code == 0 && !lua_isnil(L, 4)) code = udp_multicast_interface(fd, lua_tostring(L, 4));
+    return push_done(L, "set_multicast", code);
 }
 
 static int set_reference(lua_State *L, int is_referenced) {
@@ -330,8 +339,9 @@ int hvl_open_udp(lua_State *L) {
                                        {"port", udp_port},
                                        {"local_address", udp_local_address},
                                        {"set_broadcast", udp_set_broadcast},
-                                       {"join_group", udp_join_group},
-                                       {"leave_group", udp_leave_group},
+                                       {"join_group", udp_join},
+                                       {"leave_group", udp_leave},
+                                       {"set_multicast", udp_set_multicast},
                                        {"ref", udp_ref},
                                        {"unref", udp_unref},
                                        {NULL, NULL}};

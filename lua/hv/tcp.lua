@@ -130,7 +130,16 @@ local function stream_options(more)
   return known
 end
 
+--- Permissions in octal digits, as chmod takes them.
+local function octal(value, where)
+  local number = type(value) == "string" and value:find("^[0-7]+$") and tonumber(value, 8)
+  if number and number <= 511 then return number end
+  return misuse(("%s: mode must be octal digits as in \"660\", got %s"):format(where,
+    type(value) == "string" and ("%q"):format(value) or tostring(value)))
+end
+
 local read_listen = options.reader("hv.tcp.listen", stream_options {
+  mode = { octal },
   backlog = { "integer", limits.backlog }, reuse_port = { "boolean", false },
   max_connections = { "integer", limits.max_connections },
   on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
@@ -154,6 +163,17 @@ local function split_address(where, text)
     return misuse(("%s: \"host:port\" expected, got %q"):format(where, text))
   end
   return { host = host, port = tonumber(port) }
+end
+
+--- The address to connect from, "ip", "ip:port" or "[ip6]:port", in two fields.
+local function read_bind(t)
+  if not t.bind then return end
+  local host, port = t.bind:match("^%[(.-)%]:(%d+)$")
+  if not host then host, port = t.bind:match("^([^:]+):(%d+)$") end
+  if host then t.bind, t.bind_port = host, tonumber(port) end
+  if t.bind_port and t.bind_port > 65535 then
+    misuse(("hv.tcp.connect: bind must be an address, got %q"):format(t.bind))
+  end
 end
 
 --- The address in options: host and port, or path and 0.
@@ -226,6 +246,7 @@ local function connect(opts)
   if type(opts) == "string" then opts = split_address("hv.tcp.connect", opts) end
   local t = read_connect(opts)
   local host, port = address_of("hv.tcp.connect", t)
+  read_bind(t)
   local ok, message, code = read_tls(t)
   if not ok then return nil, message, code end
   return raw_connect(host, port, t.timeout, t)
@@ -247,6 +268,7 @@ M.connect = wait.both_forms(connect)
 function M.client(opts)
   local t = read_client(opts)
   local host, port = address_of("hv.tcp.client", t)
+  read_bind(t)
   local ok, message, code = read_tls(t)
   if not ok then return nil, message, code end
   return require("hv.tcp_client").new(host, port, t, raw_connect)

@@ -1,4 +1,7 @@
 --- hv.tcp_client - a connection that is made again whenever it is lost: `hv.tcp.client`.
+---
+--- on_close is called for each connection that has ended and for each attempt that has failed, with
+--- the milliseconds until the next attempt, or nil where none will follow: the client has closed.
 local loop = require "_hv.loop"
 local options = require "hv.options"
 local task = require "hv.task"
@@ -26,6 +29,13 @@ local function notify(fn, ...)
   if fn then task.go(fn, ...) end
 end
 
+--- Milliseconds until the next attempt; nil where there is none.
+local function delay_before(self, tries)
+  local r = self._reconnect
+  if self._closed or not r or r.max_retries and tries > r.max_retries then return nil end
+  return math.min(policies[r.policy](r, tries), math.max(r.max_delay, r.min_delay))
+end
+
 local function keep_connected(self, host, port, t, connect)
   local tries = 0
   while not self._closed do
@@ -37,18 +47,16 @@ local function keep_connected(self, host, port, t, connect)
     end
     if conn then
       tries = 0
-      self._conn, self._state = conn, "open"
       task.park() -- until on_close
       self._conn = nil
-    else
-      notify(t.on_fail, self, message, code)
+      message, code = self._message, self._code
     end
-    if self._closed or not self._reconnect then break end
     tries = tries + 1
-    local r = self._reconnect
-    if r.max_retries and tries > r.max_retries then break end
-    self._state = "waiting"
-    task.sleep(math.min(policies[r.policy](r, tries), r.max_delay))
+    local delay = delay_before(self, tries)
+    self._state = delay and "waiting" or "closed"
+    notify(t.on_end, self, message, code, delay)
+    if not delay then break end
+    task.sleep(delay)
   end
   self._state = "closed"
 end
@@ -65,15 +73,22 @@ function Client.new(host, port, t, connect)
   local self = setmetatable({
     _state = "connecting", _address = host .. ":" .. port, _reconnect = reconnect }, meta)
   local on_open, on_message, on_drain, on_close = t.on_open, t.on_message, t.on_drain, t.on_close
-  t.on_open = on_open and function() return on_open(self) end
+  t.on_open = function(conn)
+    self._conn, self._state = conn, "open"
+    if on_open then return on_open(self) end
+  end
   t.on_message = function(_, data)
     if on_message then return on_message(self, data) end
   end
   t.on_drain = on_drain and function() return on_drain(self) end
+  t.on_end = on_close
   t.on_close = function(_, message, code)
-    self._conn = nil
-    task.unpark(self._task, message, code)
-    if on_close then return on_close(self, message, code) end
+    self._conn, self._message, self._code = nil, message, code
+    if self._closed then -- by close(), which has ended the task as well
+      if on_close then return on_close(self, message, code) end
+      return
+    end
+    task.unpark(self._task)
   end
   self._task = task.go(keep_connected, self, host, port, t, connect)
   return self
@@ -89,6 +104,10 @@ end
 
 --- Whether it is connected now.
 function Client:is_open() return self._conn ~= nil end
+
+--- The connection of the moment, for what it can do beside writing; nil while there is none.
+---@return hv.Tcp?
+function Client:conn() return self._conn end
 
 --- Closes for good.
 function Client:close()

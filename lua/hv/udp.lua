@@ -14,7 +14,25 @@ local known = {
   host = { "string" }, port = { "port" }, broadcast = { "boolean", false },
   on_message = { "function" }, on_close = { "function" },
 }
-local read_bind = options.reader("hv.udp.bind", known)
+local read_multicast = options.reader("sock:set_multicast", {
+  ttl = { "integer" }, loop = { "boolean" }, interface = { "string" },
+})
+local set_multicast = raw.methods.set_multicast
+
+--- How datagrams to groups are sent: the hops that they may take (1), whether they come back to
+--- this host (true), and the interface that they leave by.
+---@param opts { ttl?: integer, loop?: boolean, interface?: string }
+function raw.methods:set_multicast(opts)
+  local t = read_multicast(opts)
+  if t.ttl and t.ttl > 255 then
+    return misuse("sock:set_multicast: ttl must be 0..255, got " .. t.ttl)
+  end
+  return set_multicast(self, t.ttl, t.loop, t.interface)
+end
+
+local known_bind = { reuse_port = { "boolean", false } }
+for key, entry in pairs(known) do known_bind[key] = entry end
+local read_bind = options.reader("hv.udp.bind", known_bind)
 local read_connect = options.reader("hv.udp.connect", known)
 
 local function open(is_client, host, port, t)
@@ -32,7 +50,7 @@ end
 
 --- Binds a socket that gets datagrams from everybody. With on_message each begins a task;
 --- otherwise `recv` waits for the next one.
----@param opts hv.UdpOptions
+---@param opts hv.UdpBindOptions
 ---@return hv.Udp? sock
 ---@return string? message
 ---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND

@@ -28,6 +28,7 @@
 ---@class hv.TcpListenOptions: hv.TcpStreamOptions
 ---@field backlog? integer             0: the kernel's maximum
 ---@field reuse_port? boolean
+---@field mode? string                 of a unix socket's file, octal: "660"; a file that nobody listens on is replaced
 ---@field max_connections? integer     accepting rests above it; 0: no limit
 ---@field on_open? fun(conn: hv.Tcp)
 ---@field on_message? fun(conn: hv.Tcp, data: string) a piece, or a packet where unpack is set
@@ -36,11 +37,15 @@
 
 ---@class hv.TcpConnectOptions: hv.TcpStreamOptions
 ---@field timeout? integer             10000, for TLS as well
----@field bind? string                 the address to connect from
+---@field bind? string                 the address to connect from: "192.0.2.1", "192.0.2.1:4000"
 
----@class hv.TcpClientOptions: hv.TcpListenOptions
+---@class hv.TcpClientOptions: hv.TcpStreamOptions
+---@field on_open? fun(client: hv.TcpClient)
+---@field on_message? fun(client: hv.TcpClient, data: string)
+---@field on_drain? fun(client: hv.TcpClient)
+---@field on_close? fun(client: hv.TcpClient, message?: string, code?: hv.ErrCode, retry_in?: integer) of a connection that has ended or an attempt that has failed; retry_in: milliseconds, nil: it was the last
 ---@field timeout? integer             of each attempt; 10000
----@field bind? string                 the address to connect from
+---@field bind? string                 the address to connect from: "192.0.2.1", "192.0.2.1:4000"
 ---@field reconnect? boolean|{ min_delay?: integer, max_delay?: integer, policy?: "exponential"|"linear"|"fixed", max_retries?: integer }
 
 ---@class hv.TcpServer
@@ -172,6 +177,8 @@ local Client = {}
 function Client:write(data) end
 ---@return boolean
 function Client:is_open() end
+---@return hv.Tcp? conn the connection of the moment
+function Client:conn() end
 ---@return true
 function Client:close() end
 

@@ -8,6 +8,9 @@
 ---@field on_message? fun(sock: hv.Udp, data: string, peer: { ip: string, port: integer })
 ---@field on_close? fun(sock: hv.Udp, message?: string, code?: hv.ErrCode)
 
+---@class hv.UdpBindOptions: hv.UdpOptions
+---@field reuse_port? boolean several sockets have the port: one gets a datagram to this host, all get one to their group
+
 ---@class hv.Udp
 local Udp = {}
 
@@ -35,9 +38,24 @@ function Udp:local_address() end
 ---@param on boolean
 function Udp:set_broadcast(on) end
 ---@param group string an IPv4 or IPv6 multicast address
-function Udp:join_group(group) end
+---@param interface? string an address of the interface, for IPv6 its name; none: the kernel chooses
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENODEV, EADDRNOTAVAIL (not joined) ...
+function Udp:join_group(group, interface) end
 ---@param group string
-function Udp:leave_group(group) end
+---@param interface? string
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code
+function Udp:leave_group(group, interface) end
+--- How datagrams to groups are sent: hops (1), whether they come back to this host (true), and the
+--- interface that they leave by.
+---@param opts { ttl?: integer, loop?: boolean, interface?: string }
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code
+function Udp:set_multicast(opts) end
 --- May be called twice; whoever waits gets ECLOSED.
 ---@return true
 function Udp:close() end

@@ -198,6 +198,8 @@ static int change_group(int fd, const char *group, const char *interface, bool j
 }
 
 int udp_join_group(int fd, const char *group, const char *interface) {
+    /* By default a socket gets what others on this host have joined for. */
+    set_ip_option(fd, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, 0);
     return change_group(fd, group, interface, true);
 }
 
@@ -211,6 +213,21 @@ int udp_multicast_ttl(int fd, int hops) {
 
 int udp_multicast_loop(int fd, int on) {
     return set_ip_option(fd, IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP, on);
+}
+
+int udp_multicast_interface(int fd, const char *interface) {
+    bool is_any = interface == NULL || interface[0] == '\0';
+    int family = family_of(fd);
+    if (family < 0) return family;
+    if (family == AF_INET) {
+        struct in_addr address = {.s_addr = htonl(INADDR_ANY)};
+        if (!is_any && inet_pton(AF_INET, interface, &address) != 1) return HV_EINVAL;
+        return result_of(
+            setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &address, sizeof(address)));
+    }
+    unsigned index = is_any ? 0 : if_nametoindex(interface);
+    if (!is_any && index == 0) return -errno;
+    return set_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)index);
 }
 
 int ip_ttl(int fd, int hops) {

@@ -45,6 +45,8 @@ typedef enum { HIO_SERVER_SIDE = 0, HIO_CLIENT_SIDE = 1 } hio_side_e;
 
 #define HIO_LISTEN_REUSE_PORT 0x01 /* SO_REUSEPORT: the kernel spreads connections over listeners */
 #define HIO_LISTEN_IPV6_ONLY  0x02 /* "::" takes no IPv4 */
+/* Permissions of a unix socket's file, in force before anybody can connect: HIO_LISTEN_MODE(0660). */
+#define HIO_LISTEN_MODE(mode) (0x20000 | (((mode) & 0777) << 20))
 
 /* ---- Making one ----
  * Each returns the io, or NULL with hloop_last_error set. Nothing completes inside these calls, so
@@ -76,6 +78,9 @@ HV_EXPORT hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconn
 
 /* Binds a datagram socket; the peer of hio_write is the sender of the last datagram read. */
 HV_EXPORT hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port);
+/* The same with HIO_LISTEN_REUSE_PORT: several sockets have one port. A datagram to one host goes to
+ * one of them, one to a group to all who have joined. */
+HV_EXPORT hio_t *hloop_create_udp_listener(hloop_t *loop, const char *host, int port, int flags);
 /* A datagram socket whose peer is host:port. Of a name, the first address that there is a route to;
  * until it is known, writes return HV_EAGAIN and take nothing, and the connect callback, where one
  * is set, tells the end of it; a failure calls the close callback. */

@@ -105,7 +105,7 @@ HV_EXPORT int hworker_listen_fd(hworker_t *worker, int listener);
  *   host, port  as for hloop_create_tcp_listener; port 0: the n-th that a worker asks for on a host
  *               is the n-th of every worker
  *   backlog     0 for the most that the kernel allows
- *   flags       HIO_LISTEN_IPV6_ONLY, HWORKER_LISTEN_DATAGRAM
+ *   flags       HIO_LISTEN_IPV6_ONLY, HIO_LISTEN_MODE, HWORKER_LISTEN_DATAGRAM
  * Returns a descriptor, the caller's to close; or HV_EADDRINUSE, HV_ENOTFOUND (no literal),
  * HV_ELIMIT (64 of them), HV_ECLOSED (the master has gone), HV_ECANCELED (it stops), or another
  * negative code. */

@@ -104,7 +104,7 @@ HV_EXPORT int tcp_nopush(int fd, int on);
 /* `idle_s` seconds of silence before the first probe, and between probes; 0 keeps the kernel's. */
 HV_EXPORT int tcp_keepalive(int fd, int on, int idle_s);
 HV_EXPORT int udp_broadcast(int fd, int on);
-/* Joins or leaves a group of IPv4 or IPv6.
+/* Joins or leaves a group of IPv4 or IPv6; the socket gets only what it has joined itself.
  *   group      its address
  *   interface  an address of the interface, IPv6: its name; NULL or "": the kernel chooses */
 HV_EXPORT int udp_join_group(int fd, const char *group, const char *interface);
@@ -112,6 +112,8 @@ HV_EXPORT int udp_leave_group(int fd, const char *group, const char *interface);
 /* Hops that a datagram to a group may take, 0..255, and whether it comes back to this host. */
 HV_EXPORT int udp_multicast_ttl(int fd, int hops);
 HV_EXPORT int udp_multicast_loop(int fd, int on);
+/* The interface that datagrams to groups leave by: as for udp_join_group. */
+HV_EXPORT int udp_multicast_interface(int fd, const char *interface);
 /* Hops that a packet may take, 1..255, either family. */
 HV_EXPORT int ip_ttl(int fd, int hops);
 HV_EXPORT int ip_v6only(int fd, int on);

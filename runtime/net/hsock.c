@@ -1,6 +1,8 @@
 /* hsock.c - see hsock.h. EINTR never leaves this file. */
 #include "hsock.h"
 
+#include "hio.h"
+
 #include <sys/stat.h>
 
 #define RESTART(result, call)                       \
@@ -76,8 +78,14 @@ static void remove_stale_socket(const hsock_addr_t *addr, socklen_t addr_len) {
     close(probe);
 }
 
-int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int reuse_port,
-                 int ipv6_only) {
+/* Between bind and listen nobody can connect yet. */
+static int set_mode(const hsock_addr_t *addr, int flags) {
+    if (!(flags & HIO_LISTEN_MODE(0)) || addr->sa.sa_family != AF_UNIX) return 0;
+    if (addr->un.sun_path[0] == '\0') return 0;
+    return chmod(addr->un.sun_path, (mode_t)(flags >> 20 & 0777));
+}
+
+int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int flags) {
     int family = addr->sa.sa_family;
     int fd = hsock_open(family, SOCK_STREAM);
     if (fd < 0) return fd;
@@ -85,11 +93,13 @@ int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int 
         remove_stale_socket(addr, addr_len);
     } else {
         set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        if (reuse_port) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        if (flags & HIO_LISTEN_REUSE_PORT) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        int ipv6_only = (flags & HIO_LISTEN_IPV6_ONLY) != 0;
         if (family == AF_INET6) set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6_only);
         hsock_set_no_delay(fd); /* accepted sockets inherit it */
     }
-    if (bind(fd, &addr->sa, addr_len) != 0 || listen(fd, backlog > 0 ? backlog : SOMAXCONN) != 0) {
+    if (bind(fd, &addr->sa, addr_len) != 0 || set_mode(addr, flags) != 0 ||
+        listen(fd, backlog > 0 ? backlog : SOMAXCONN) != 0) {
         int code = -errno;
         close(fd);
         return code;
@@ -97,10 +107,11 @@ int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int 
     return fd;
 }
 
-int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len) {
+int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len, int flags) {
     int fd = hsock_open(addr->sa.sa_family, SOCK_DGRAM);
     if (fd < 0) return fd;
-    /* No SO_REUSEADDR: two sockets could then take the same port and one would hear nothing. */
+    /* Unasked, no two sockets take the same port: one of them would hear nothing. */
+    if (flags & HIO_LISTEN_REUSE_PORT) set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (bind(fd, &addr->sa, addr_len) != 0) {
         int code = -errno;
         close(fd);

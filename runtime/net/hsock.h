@@ -26,9 +26,9 @@ socklen_t hsock_address_len(const struct sockaddr *addr);
 
 /* Each returns a descriptor or a negative code. `type` is SOCK_STREAM or SOCK_DGRAM. */
 int hsock_open(int family, int type);
-int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int reuse_port,
-                 int ipv6_only);
-int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len);
+/* `flags` are HIO_LISTEN_* of hio.h. */
+int hsock_listen(const hsock_addr_t *addr, socklen_t addr_len, int backlog, int flags);
+int hsock_bind_datagram(const hsock_addr_t *addr, socklen_t addr_len, int flags);
 /* A stream accepted from a listener; HV_EAGAIN where none waits. */
 int hsock_accept(int listen_fd, hsock_addr_t *peer, socklen_t *peer_len);
 int hsock_pair(int fds[2]);

@@ -133,8 +133,7 @@ hio_t *hloop_create_tcp_listener(hloop_t *loop, const char *host, int port, hacc
     hsock_addr_t addr;
     int len = hsock_address(&addr, host, port);
     int fd = len < 0 ? len
-                     : hsock_listen(&addr, (socklen_t)len, backlog,
-                                    flags & HIO_LISTEN_REUSE_PORT, flags & HIO_LISTEN_IPV6_ONLY);
+                     : hsock_listen(&addr, (socklen_t)len, backlog, flags);
     if (fd < 0) {
         loop->last_error = fd;
         return NULL;

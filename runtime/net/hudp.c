@@ -60,10 +60,14 @@ static hio_t *datagram_io(hloop_t *loop, int fd) {
     return io;
 }
 
-hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port) {
+hio_t *hloop_create_udp_listener(hloop_t *loop, const char *host, int port, int flags) {
     hsock_addr_t addr;
     int len = hsock_address(&addr, host, port);
-    return datagram_io(loop, len < 0 ? len : hsock_bind_datagram(&addr, (socklen_t)len));
+    return datagram_io(loop, len < 0 ? len : hsock_bind_datagram(&addr, (socklen_t)len, flags));
+}
+
+hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port) {
+    return hloop_create_udp_listener(loop, host, port, 0);
 }
 
 hio_t *hloop_create_udp_client(hloop_t *loop, const char *host, int port) {

@@ -28,8 +28,8 @@ int hv__worker_open_socket(const hworker_ask_t *ask) {
     hsock_addr_t addr;
     int len = hsock_address(&addr, ask->host, ask->port);
     if (len < 0) return len;
-    if (ask->flags & HWORKER_LISTEN_DATAGRAM) return hsock_bind_datagram(&addr, (socklen_t)len);
-    return hsock_listen(&addr, (socklen_t)len, ask->backlog, 0, ask->flags & HIO_LISTEN_IPV6_ONLY);
+    if (ask->flags & HWORKER_LISTEN_DATAGRAM) return hsock_bind_datagram(&addr, (socklen_t)len, 0);
+    return hsock_listen(&addr, (socklen_t)len, ask->backlog, ask->flags & ~HIO_LISTEN_REUSE_PORT);
 }
 
 /* How many sockets with port 0 were asked for before. */

@@ -61,7 +61,7 @@ static void test_poll_epoll_exclusive_can_come_and_go(void **state) {
     (void)state;
     hsock_addr_t addr;
     socklen_t len = (socklen_t)hsock_address(&addr, "127.0.0.1", 0);
-    int fd = hsock_listen(&addr, len, 1, 0, 0);
+    int fd = hsock_listen(&addr, len, 1, 0);
     unsigned both = HPOLL_READ | HPOLL_EXCLUSIVE;
     assert_int_equal(hpoll_epoll.set(poller, fd, 1, 0, HPOLL_READ), 0);
     assert_int_equal(hpoll_epoll.set(poller, fd, 1, HPOLL_READ, both), 0);

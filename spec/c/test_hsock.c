@@ -43,7 +43,7 @@ static void test_sock_abstract_unix_names_connect(void **state) {
     snprintf(name, sizeof name, "@hv_test_%d", (int)getpid());
     hsock_addr_t addr;
     socklen_t len = (socklen_t)hsock_address(&addr, name, 0);
-    int listen_fd = hsock_listen(&addr, len, 1, 0, 0);
+    int listen_fd = hsock_listen(&addr, len, 1, 0);
     assert_true(listen_fd >= 0);
     assert_true(hsock_is_listening(listen_fd));
     int fd = hsock_open(AF_UNIX, SOCK_STREAM);

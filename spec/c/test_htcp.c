@@ -105,7 +105,7 @@ static void test_tcp_ten_thousand_opened_and_dropped(void **state) {
 static int unused_port(void) {
     hsock_addr_t addr;
     socklen_t len = (socklen_t)hsock_address(&addr, "127.0.0.1", 0);
-    int fd = hsock_listen(&addr, len, 1, 0, 0);
+    int fd = hsock_listen(&addr, len, 1, 0);
     assert_true(fd >= 0);
     hsock_local_address(fd, &addr);
     close(fd);
@@ -268,7 +268,7 @@ static void test_tcp_foreign_listener_and_connecting_descriptor(void **state) {
     (void)state;
     hsock_addr_t addr;
     socklen_t len = (socklen_t)hsock_address(&addr, "127.0.0.1", 0);
-    int listen_fd = hsock_listen(&addr, len, 10, 0, 0);
+    int listen_fd = hsock_listen(&addr, len, 10, 0);
     hio_t *server = haccept(loop, listen_fd, on_accept);
     assert_non_null(server);
     assert_ptr_equal(haccept(loop, listen_fd, on_accept), server); /* again changes nothing */
@@ -298,7 +298,7 @@ static void test_tcp_listener_without_callback_drops_connections(void **state) {
     (void)state;
     hsock_addr_t addr;
     socklen_t len = (socklen_t)hsock_address(&addr, "127.0.0.1", 0);
-    int listen_fd = hsock_listen(&addr, len, 10, 0, 0);
+    int listen_fd = hsock_listen(&addr, len, 10, 0);
     hio_t *server = hio_get(loop, listen_fd);
     hio_read(server);
     hio_t *client = hloop_create_tcp_client(loop, "127.0.0.1", port_of(server), on_connect,

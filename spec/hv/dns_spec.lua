@@ -3,7 +3,7 @@ local bit = require "bit"
 local helper = require "helper"
 local hv = require "hv"
 
-local A, MX, TXT, AAAA, SRV = 1, 15, 16, 28, 33
+local A, NS, CNAME, PTR, MX, TXT, AAAA, SRV = 1, 2, 5, 12, 15, 16, 28, 33
 
 local function u16(n) return string.char(bit.rshift(n, 8), bit.band(n, 255)) end
 
@@ -24,6 +24,10 @@ local zone = {
   ["_x._tcp.test"] = {
     [SRV] = { record(SRV, 9, u16(1) .. u16(2) .. u16(80) .. wire_name("h.test")) },
   },
+  ["zone.test"] = { [NS] = { record(NS, 60, wire_name("ns1.test")),
+                             record(NS, 60, wire_name("ns2.test")) } },
+  ["alias.test"] = { [CNAME] = { record(CNAME, 60, wire_name("two.test")) } },
+  ["5.2.0.192.in-addr.arpa"] = { [PTR] = { record(PTR, 60, wire_name("five.test")) } },
   ["text.test"] = { [TXT] = { record(TXT, 60, "\3a\0b") } },
   ["mute.test"] = { [A] = false, [AAAA] = false },
 }
@@ -80,6 +84,15 @@ describe("hv.dns", function()
     assert.same({ { name = "h.test", priority = 1, weight = 2, port = 80, ttl = 9 }, ttl = 9 },
       hv.dns.resolve("_x._tcp.test", "srv"))
     assert.same({ "a\0b", ttl = 60 }, hv.dns.resolve("text.test", "txt"))
+  end)
+
+  it("gives names for ns, cname and ptr", function()
+    local servers = assert(hv.dns.resolve("zone.test", "ns"))
+    table.sort(servers)
+    assert.same({ "ns1.test", "ns2.test", ttl = 60 }, servers)
+    assert.same({ "two.test", ttl = 60 }, hv.dns.resolve("alias.test", "cname"))
+    assert.same({ "five.test", ttl = 60 }, hv.dns.resolve("5.2.0.192.in-addr.arpa", "ptr"))
+    assert.equal("five.test", hv.dns.resolve("192.0.2.5", "ptr")[1])
   end)
 
   it("answers literals without a question", function()

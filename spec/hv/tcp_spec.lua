@@ -96,6 +96,27 @@ describe("hv.tcp", function()
       second:close()
     end)
 
+    it("gives a unix socket its mode, and replaces one that nobody listens on", function()
+      local path = os.tmpname()
+      os.remove(path)
+      for _, mode in ipairs { "600", "666" } do
+        local server = assert(hv.tcp.listen({ path = path, mode = mode }, echo))
+        assert.equal(tonumber(mode, 8), hv.fs.stat(path).mode % 512)
+        local _, _, code = hv.tcp.listen({ path = path }, echo)
+        assert.equal("EADDRINUSE", code) -- somebody does listen
+        server:close()
+        hv.sleep(1)
+        assert.equal("ECONNREFUSED", select(3, hv.tcp.connect(path)))
+      end
+      assert(hv.fs.write(path .. ".text", "not a socket"))
+      assert.equal("EADDRINUSE", select(3, hv.tcp.listen({ path = path .. ".text" }, echo)))
+      assert.equal("not a socket", hv.fs.read(path .. ".text"))
+      os.remove(path)
+      os.remove(path .. ".text")
+      assert.has_error(function() hv.tcp.listen({ path = path, mode = 438 }, echo) end)
+      assert.has_error(function() hv.tcp.listen({ path = path, mode = "999" }, echo) end)
+    end)
+
     it("serves a unix socket", function()
       local path = os.tmpname()
       os.remove(path)
@@ -143,6 +164,30 @@ describe("hv.tcp", function()
       local good = calls[1][1] and calls[1] or calls[2]
       assert.equal("ECONNREFUSED", failed[3])
       good[1]:close()
+    end)
+
+    it("connects from the address that it is told", function()
+      local from
+      local server = listen({}, function(c)
+        from = c:peer()
+        c:write("x")
+      end)
+      local conn = connect(server, { bind = "127.0.0.7" })
+      assert.equal("x", conn:read())
+      assert.equal("127.0.0.7", from.ip)
+      conn:close()
+      local probe = assert(hv.tcp.listen({ host = "127.0.0.8", port = 0 }, echo))
+      local port = probe:port()
+      probe:close()
+      hv.sleep(1)
+      conn = connect(server, { bind = "127.0.0.8:" .. port })
+      assert.equal("x", conn:read())
+      assert.same({ ip = "127.0.0.8", port = port }, from)
+      conn:close()
+      local _, message, code = hv.tcp.connect { host = "127.0.0.1", port = server:port(),
+        bind = "192.0.2.1" }
+      assert.matches("^connect 127.0.0.1:", message)
+      assert.equal("EADDRNOTAVAIL", code)
     end)
 
     it("can be cancelled", function()
@@ -305,6 +350,67 @@ describe("hv.tcp", function()
       assert.has_error(function() conn.nothing = 1 end)
       assert.matches("^hv.tcp{open 127.0.0.1:%d+ %-> 127.0.0.1:%d+}$", tostring(conn))
       conn:close()
+    end)
+
+    it("changes how it cuts packets in the middle of a stream", function()
+      local conn = pair({}, function(c) c:write("ab\ncd\n\3xyzrest") c:read() end)
+      conn:set_unpack { mode = "delimiter", delimiter = "\n" }
+      assert.equal("ab\n", conn:read())
+      assert.equal("cd\n", conn:read())
+      conn:set_unpack { mode = "length_field", body_offset = 1, length_field_bytes = 1 }
+      assert.equal("\3xyz", conn:read())
+      conn:set_unpack(nil)
+      assert.equal("rest", conn:read())
+      conn:close()
+    end)
+
+    it("closes where the peer takes nothing for too long", function()
+      local closed
+      local server = listen { write_timeout = 20, on_message = function(c)
+        c:write(("x"):rep(32 * 2 ^ 20))
+      end, on_close = function(_, message, code) closed = { message, code } end }
+      local conn = connect(server)
+      conn:write("go")
+      helper.eventually(function() return closed end)
+      assert.same({ "timed out", "ETIMEDOUT" }, closed)
+      conn:close()
+    end)
+
+    it("takes times for writing and idleness while it is open", function()
+      local codes = {}
+      local server = listen({}, function(c)
+        c:set_timeout { idle = 5 }
+        codes[1] = select(3, c:read())
+      end)
+      local conn = connect(server)
+      helper.eventually(function() return codes[1] end)
+      assert.equal("ETIMEDOUT", codes[1])
+      conn:close()
+      server = listen({}, function(c)
+        c:set_timeout { write = 10 }
+        codes[2] = select(3, c:write(("x"):rep(32 * 2 ^ 20)))
+      end)
+      conn = connect(server)
+      helper.eventually(function() return codes[2] end)
+      assert.equal("ETIMEDOUT", codes[2])
+      conn:close()
+    end)
+
+    it("stops beating when it is told to, or closed", function()
+      local beats = 0
+      local conn = pair()
+      conn:heartbeat(1, function() beats = beats + 1 end)
+      helper.eventually(function() return beats >= 2 end)
+      conn:heartbeat(0)
+      local before = beats
+      hv.sleep(10)
+      assert.equal(before, beats)
+      conn:heartbeat(1, function() beats = beats + 1 end)
+      conn:close()
+      before = beats
+      hv.sleep(10)
+      assert.equal(before, beats)
+      assert.equal("ECLOSED", select(3, conn:heartbeat(1, print)))
     end)
 
     it("beats", function()
@@ -493,6 +599,62 @@ describe("hv.tcp", function()
       client:close()
       helper.eventually(function() return closes == 2 end)
       assert.matches("closed", tostring(client))
+    end)
+
+    it("may write as soon as it is open, and shows its connection", function()
+      local got
+      local server = listen({}, function(c) got = c:read() end)
+      local client, peer
+      client = hv.tcp.client { host = "127.0.0.1", port = server:port(), reconnect = false,
+        on_open = function(self)
+          assert.is_true(self:is_open())
+          peer = self:conn():peer()
+          assert(self:write("hello"))
+        end }
+      assert.is_nil(client:conn())
+      helper.eventually(function() return got end)
+      assert.equal("hello", got)
+      assert.equal(server:port(), peer.port)
+      helper.eventually(function() return tostring(client):find("closed", 1, true) end)
+    end)
+
+    it("tells of each failure when it will try again, by its policy, and gives up", function()
+      local port
+      do
+        local server = listen({}, echo) -- a port where nobody listens
+        port = server:port()
+        server:close()
+      end
+      local expected = {
+        fixed = { 2, 2, 2 }, linear = { 2, 4, 6 }, exponential = { 2, 4, 7 },
+      }
+      for policy, delays in pairs(expected) do
+        local note, calls = helper.recorder()
+        local client = hv.tcp.client { host = "127.0.0.1", port = port, on_close = note,
+          reconnect = { min_delay = 2, max_delay = 7, policy = policy, max_retries = 3 } }
+        helper.eventually(function() return #calls == 4 end)
+        for i, call in ipairs(calls) do
+          assert.equal(client, call[1])
+          assert.matches("connection refused", call[2])
+          assert.equal("ECONNREFUSED", call[3])
+          assert.equal(delays[i], call[4])
+        end
+        assert.matches("closed", tostring(client))
+        assert.equal("ENOTCONN", select(3, client:write("x")))
+      end
+    end)
+
+    it("begins its count anew with a connection, and ends in the middle of a wait", function()
+      local server = listen({}, function(c) c:write("x") end) -- and closes
+      local note, calls = helper.recorder()
+      local client = hv.tcp.client { host = "127.0.0.1", port = server:port(), on_close = note,
+        reconnect = { min_delay = 3, policy = "exponential", max_retries = 1 } }
+      helper.eventually(function() return #calls >= 4 end)
+      for i = 1, 4 do assert.same({ client, "end of stream", "EOF", 3, n = 4 }, calls[i]) end
+      client:close()
+      local before = #calls
+      hv.sleep(20)
+      assert.is_true(#calls <= before + 1)
     end)
 
     it("refuses misuse", function()

@@ -62,6 +62,76 @@ describe("hv.udp", function()
     sock:close()
   end)
 
+  it("sends to a group, which all who have joined get", function()
+    local group = "239.255.70.1"
+    local function member(port)
+      local sock = assert(hv.udp.bind { host = group, port = port, reuse_port = true })
+      assert.is_true(sock:join_group(group, "127.0.0.1"))
+      return sock
+    end
+    local first = member(0)
+    local second = member(first:port())
+    local sender = assert(hv.udp.bind { host = "127.0.0.1", port = 0 })
+    assert.is_true(sender:set_multicast { ttl = 0, loop = true, interface = "127.0.0.1" })
+    assert.is_true(sender:send("all", group, first:port()))
+    assert.equal("all", (first:recv(2000)))
+    assert.equal("all", (second:recv(2000)))
+    assert.is_true(second:leave_group(group, "127.0.0.1"))
+    assert.equal("EADDRNOTAVAIL", select(3, second:leave_group(group, "127.0.0.1")))
+    assert.is_true(sender:send("one", group, first:port()))
+    assert.equal("one", (first:recv(2000)))
+    assert.equal("ETIMEDOUT", select(3, second:recv(20)))
+    assert.is_true(sender:set_multicast { loop = false })
+    assert.has_error(function() sender:set_multicast { ttl = 256 } end)
+    assert.has_error(function() sender:set_multicast { hops = 1 } end)
+    assert.equal("EINVAL", select(3, sender:set_multicast { interface = "nonsense" }))
+    first:close()
+    second:close()
+    sender:close()
+    assert.equal("ECLOSED", select(3, first:join_group(group)))
+  end)
+
+  it("joins groups of IPv6 by the interface's name", function()
+    local sock = assert(hv.udp.bind { host = "::", port = 0 })
+    assert.is_true(sock:join_group("ff15::70", "lo"))
+    assert.equal("EADDRINUSE", select(3, sock:join_group("ff15::70", "lo")))
+    assert.is_true(sock:set_multicast { interface = "lo", ttl = 0, loop = true })
+    assert.is_true(sock:leave_group("ff15::70", "lo"))
+    assert.equal("ENODEV", select(3, sock:join_group("ff15::71", "no such")))
+    sock:close()
+  end)
+
+  it("broadcasts only where that is allowed", function()
+    local all = assert(hv.udp.bind { host = "127.255.255.255", port = 0 })
+    local quiet = assert(hv.udp.bind { host = "127.0.0.1", port = 0 })
+    assert.equal("EACCES", select(3, quiet:send("x", "127.255.255.255", all:port())))
+    assert.is_true(quiet:set_broadcast(true))
+    assert.is_true(quiet:send("x", "127.255.255.255", all:port()))
+    assert.equal("x", (all:recv(2000)))
+    local loud = assert(hv.udp.bind { host = "127.0.0.1", port = 0, broadcast = true })
+    assert.is_true(loud:send("y", "127.255.255.255", all:port()))
+    assert.equal("y", (all:recv(2000)))
+    for _, sock in ipairs { all, quiet, loud } do sock:close() end
+  end)
+
+  it("pauses while a handler waits, and loses nothing that the kernel holds", function()
+    local got, running, most = {}, 0, 0
+    local server = assert(hv.udp.bind { host = "127.0.0.1", port = 0, on_message = function(_, data)
+      running = running + 1
+      most = math.max(most, running)
+      hv.sleep(1)
+      got[#got + 1] = data
+      running = running - 1
+    end })
+    local sock = assert(hv.udp.connect { host = "127.0.0.1", port = server:port() })
+    for i = 1, 10 do sock:send("m" .. i) end
+    helper.eventually(function() return #got == 10 end)
+    assert.equal(1, most)
+    assert.equal("m10", got[10])
+    server:close()
+    sock:close()
+  end)
+
   it("fails with a reason", function()
     local first = assert(hv.udp.bind { host = "127.0.0.1", port = 0 })
     local value, message, code = hv.udp.bind { host = "127.0.0.1", port = first:port() }
