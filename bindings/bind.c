@@ -6,24 +6,15 @@
 
 #include <stdarg.h>
 
-/* Bindings that may be left out of a build. */
-#pragma weak hvl_open_http
+/* What the program hvlua has and libhvlua has not. */
 #pragma weak hvl_open_line_editor
 #pragma weak hvl_close_editor
 
-static const struct {
-    const char *name;
-    lua_CFunction open;
-} modules[] = {
-    {"_hv.task", hvl_open_task}, {"_hv.loop", hvl_open_loop}, {"_hv.timer", hvl_open_timer},
-    {"_hv.tcp", hvl_open_tcp},   {"_hv.udp", hvl_open_udp},   {"_hv.log", hvl_open_log},
-    {"_hv.http", hvl_open_http},
-    {"_hv.fs", hvl_open_fs},     {"_hv.process", hvl_open_process}, {"_hv.crypto", hvl_open_crypto},
-    {"_hv.worker", hvl_open_worker}, {"_hv.shared", hvl_open_shared},
-    {"_hv.dns", hvl_open_dns},   {"_hv.server", hvl_open_server}, {"_hv.tls", hvl_open_tls},
-    {"_hv.redis", hvl_open_redis},
-    {"_hv.interrupt", hvl_open_interrupt}, {"_hv.line_editor", hvl_open_line_editor},
-    {"_hv.profile", hvl_open_profile},     {"_hv.private", hvl_open_private},
+static const luaL_Reg modules[] = {
+#define ROW(name) {"_hv." #name, hvl_open_##name},
+    HVL_EACH_MODULE(ROW)
+    ROW(line_editor)
+#undef ROW
 };
 
 /* ---- The runtime ---- */
@@ -32,19 +23,20 @@ static void preload_modules(lua_State *L, hvl_t *rt) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");
     for (size_t i = 0; i < ARRAY_SIZE(modules); i++) {
-        if (modules[i].open == NULL) continue;
+        if (modules[i].func == NULL) continue;
         lua_pushlightuserdata(L, rt);
-        lua_pushcclosure(L, modules[i].open, 1);
+        lua_pushcclosure(L, modules[i].func, 1);
         lua_setfield(L, -2, modules[i].name);
     }
     lua_pop(L, 2);
 }
 
-hvl_t *hvl_open(lua_State *L) {
+hvl_t *hvl_open(lua_State *L, int is_guest) {
     hvl_t *rt = lua_newuserdata(L, sizeof *rt);
     memset(rt, 0, sizeof *rt);
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
+    rt->is_guest = is_guest;
     rt->drain_ref = rt->at_end_ref = LUA_NOREF;
     rt->slow_ms = HVL_SLOW_MS;
     rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
@@ -84,6 +76,26 @@ void hvl_setfuncs(lua_State *L, hvl_t *rt, const luaL_Reg *functions) {
 
 /* ---- Classes and objects ---- */
 
+/* Whoever closes a guest's state does not close the runtime first. The finalizer of an object that is
+ * still anchored is the first sign of it: then everything goes down as it does elsewhere. */
+static int collect_guest_object(lua_State *L) {
+    const hvl_object_t *object = lua_touserdata(L, 1);
+    const lua_CFunction *collect = lua_touserdata(L, lua_upvalueindex(2));
+    if (object->anchor != LUA_NOREF && object->rt->loop != NULL) hvl_close(object->rt);
+    return (*collect)(L);
+}
+
+static void wrap_finalizer(lua_State *L, hvl_t *rt, const luaL_Reg *metamethods) {
+    for (; metamethods->name != NULL; metamethods++) {
+        if (strcmp(metamethods->name, "__gc") != 0) continue;
+        lua_pushlightuserdata(L, rt);
+        lua_CFunction *collect = lua_newuserdata(L, sizeof *collect);
+        *collect = metamethods->func;
+        lua_pushcclosure(L, collect_guest_object, 2);
+        lua_setfield(L, -2, "__gc");
+    }
+}
+
 static void *class_key(const hvl_class_t *class_) { return (void *)(uintptr_t)class_; }
 
 void hvl_class_new(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const luaL_Reg *methods,
@@ -91,7 +103,10 @@ void hvl_class_new(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const lua
     lua_newtable(L);
     lua_pushstring(L, class_->name);
     lua_setfield(L, -2, "__name");
-    if (metamethods != NULL) hvl_setfuncs(L, rt, metamethods);
+    if (metamethods != NULL) {
+        hvl_setfuncs(L, rt, metamethods);
+        if (rt->is_guest) wrap_finalizer(L, rt, metamethods);
+    }
     lua_newtable(L);
     if (methods != NULL) hvl_setfuncs(L, rt, methods);
     lua_pushvalue(L, -1);

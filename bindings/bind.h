@@ -34,6 +34,8 @@ struct hvl_s {
     hvl_task_t *current; /* the task that is running; NULL in the loop itself */
     int exit_status;     /* of hv.stop(status) */
     int is_stopped;      /* hv.stop was called */
+    int is_guest;        /* the state is somebody else's: a stock luajit's */
+    int passes_waits;    /* coroutine.resume hands waits outward: hv.coroutines is installed */
     int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
     int at_end_ref;      /* what hvl_end runs, or LUA_NOREF */
     int drain_ref;       /* what hvl_drain runs, or LUA_NOREF */
@@ -65,8 +67,13 @@ struct hvl_s {
 };
 
 /* Makes the runtime of a state with a loop of its own, and registers every `_hv.*` module in
- * package.preload. Raises where memory is out. Call it once a state. */
-hvl_t *hvl_open(lua_State *L);
+ * package.preload. Raises where memory is out. Call it once a state.
+ *   is_guest  somebody else's state, who closes it without telling: see module.c */
+hvl_t *hvl_open(lua_State *L, int is_guest);
+
+/* Adds the modules that the program carries in itself to package.loaders, at `position`, and cjson
+ * to package.preload where it has none. */
+void hvl_add_embedded(lua_State *L, int position);
 
 /* The same for a state that has nothing yet: also opens the standard libraries, lua-cjson and the
  * modules that the program carries in itself (state.c). `memory` is of hvl_memory_new_state. */
@@ -355,25 +362,13 @@ void hvl_warn(const char *format, ...) HV_PRINTF_LIKE(1, 2);
 
 /* ---- The modules: each leaves its table on the stack ---- */
 
-int hvl_open_task(lua_State *L);
-int hvl_open_loop(lua_State *L);
-int hvl_open_timer(lua_State *L);
-int hvl_open_tcp(lua_State *L);
-int hvl_open_udp(lua_State *L);
-int hvl_open_dns(lua_State *L);
-int hvl_open_tls(lua_State *L);
-int hvl_open_log(lua_State *L);
-int hvl_open_http(lua_State *L);
-int hvl_open_fs(lua_State *L);
-int hvl_open_process(lua_State *L);
-int hvl_open_crypto(lua_State *L);
-int hvl_open_worker(lua_State *L);
-int hvl_open_shared(lua_State *L);
-int hvl_open_server(lua_State *L);
-int hvl_open_redis(lua_State *L);
-int hvl_open_interrupt(lua_State *L);
-int hvl_open_line_editor(lua_State *L);
-int hvl_open_profile(lua_State *L);
-int hvl_open_private(lua_State *L);
+#define HVL_EACH_MODULE(X) \
+    X(task) X(loop) X(timer) X(tcp) X(udp) X(dns) X(tls) X(log) X(http) X(fs) X(process) \
+    X(crypto) X(worker) X(shared) X(server) X(redis) X(interrupt) X(profile) X(private)
+
+#define HVL_DECLARE_OPEN(name) int hvl_open_##name(lua_State *L);
+HVL_EACH_MODULE(HVL_DECLARE_OPEN)
+HVL_DECLARE_OPEN(line_editor) /* the program's own */
+#undef HVL_DECLARE_OPEN
 
 #endif

@@ -34,27 +34,29 @@ static int search_embedded(lua_State *L) {
     return 1;
 }
 
-/* Behind package.preload, before the files. */
-static void add_searcher(lua_State *L) {
+void hvl_add_embedded(lua_State *L, int position) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaders");
-    for (int i = (int)lua_objlen(L, -1); i >= 2; i--) {
+    for (int i = (int)lua_objlen(L, -1); i >= position; i--) {
         lua_rawgeti(L, -1, i);
         lua_rawseti(L, -2, i + 1);
     }
     lua_pushcfunction(L, search_embedded);
-    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, -2, position);
     lua_pop(L, 1);
     lua_getfield(L, -1, "preload");
-    lua_pushcfunction(L, luaopen_cjson);
-    lua_setfield(L, -2, "cjson");
-    lua_pop(L, 2);
+    lua_getfield(L, -1, "cjson");
+    if (lua_isnil(L, -1)) {
+        lua_pushcfunction(L, luaopen_cjson);
+        lua_setfield(L, -3, "cjson");
+    }
+    lua_pop(L, 3);
 }
 
 hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory) {
     luaL_openlibs(L);
-    hvl_t *rt = hvl_open(L);
+    hvl_t *rt = hvl_open(L, 0);
     rt->memory = memory;
-    add_searcher(L);
+    hvl_add_embedded(L, 2); /* behind package.preload, before the files */
     return rt;
 }

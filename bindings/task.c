@@ -465,16 +465,20 @@ void hvl_start_main(hvl_t *rt, int nargs) {
 
 int hvl_may_wait(lua_State *L) {
     hvl_task_t *task = hvl_self(L)->current;
-    return task != NULL && !task->is_canceled && lua_isyieldable(L);
+    if (task == NULL || task->is_canceled || !lua_isyieldable(L)) return 0;
+    return L == task->co || task->rt->passes_waits;
 }
 
 int hvl_refuse(lua_State *L, const char *message) {
     hvl_task_t *task = hvl_self(L)->current;
     if (message == NULL) {
-        message = task == NULL        ? "cannot wait here: only a task may wait, see hv.run"
+        message = task == NULL ? "cannot wait here: only a task may wait, see hv.run"
                   : task->is_canceled ? CANCELED_TEXT
-                                      : "cannot wait inside a function that C has called "
-                                        "(table.sort, string.gsub, a metamethod of C)";
+                  : lua_isyieldable(L)
+                      ? "cannot wait inside a coroutine of the standard library, which would take "
+                        "the wait for a result of its own (the program hvlua has one that does not)"
+                      : "cannot wait inside a function that C has called "
+                        "(table.sort, string.gsub, a metamethod of C)";
     }
     lua_pushlightuserdata(L, &throw_mark);
     lua_pushstring(L, message);
@@ -846,6 +850,48 @@ static int defer(lua_State *L) {
     return 0;
 }
 
+/* ---- A stock luajit: its main script is no task ---- */
+
+static void on_driven_finished(hvl_task_t *task, int status) {
+    (void)status;
+    hloop_stop(task->rt->loop);
+}
+
+/* is_idle() -> whether nobody runs the loop, so that who waits may do so himself */
+static int is_idle(lua_State *L) {
+    const hvl_t *rt = hvl_self(L);
+    lua_pushboolean(L, rt->loop != NULL && rt->current == NULL && !rt->is_stopped &&
+                           hloop_status(rt->loop) != HLOOP_STATUS_RUNNING);
+    return 1;
+}
+
+/* drive(fn, ...) -> true, results: runs fn as a task, and the loop until it has ended; nothing where
+ * it never does. It must not raise (pcall). */
+static int drive(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    hvl_task_t *task = hvl_task_begin(rt);
+    if (task == NULL) return 0;
+    int count = lua_gettop(L);
+    lua_checkstack(task->co, count + LUA_MINSTACK);
+    lua_xmove(L, task->co, count);
+    task->on_finish = on_driven_finished;
+    hvl_task_push(L, task);
+    const handle_t *handle = lua_touserdata(L, 1);
+    hvl_task_start(task, count - 1);
+    hloop_run(rt->loop);
+    if (handle->task != NULL) {
+        handle->task->on_finish = NULL;
+        return 0;
+    }
+    lua_pushboolean(L, 1);
+    return 1 + push_stored_outcome(L, handle);
+}
+
+static int pass_waits(lua_State *L) {
+    hvl_self(L)->passes_waits = 1;
+    return 0;
+}
+
 /* ---- Parking: what channels, groups and the like are built of in Lua ---- */
 
 /* Nothing to undo; its address tells that a task is parked. */
@@ -905,7 +951,8 @@ int hvl_open_task(lua_State *L) {
         {"go", go},         {"next", next_pass},       {"sleep", sleep_ms}, {"current", current},
         {"defer", defer},   {"raise", raise_message},  {"settle", task_settle},
         {"dual", task_dual}, {"set_dual_body", set_dual_body}, {"park", park},
-        {"unpark", unpark}, {NULL, NULL}};
+        {"unpark", unpark}, {"is_idle", is_idle},      {"drive", drive},
+        {"pass_waits", pass_waits}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
@@ -917,5 +964,7 @@ int hvl_open_task(lua_State *L) {
     lua_setfield(L, -2, "wait_mark");
     lua_pushlightuserdata(L, &throw_mark);
     lua_setfield(L, -2, "throw_mark");
+    lua_pushboolean(L, rt->is_guest);
+    lua_setfield(L, -2, "is_guest");
     return 1;
 }

@@ -151,9 +151,20 @@ if(HV_EXAMPLES)
 endif()
 include(spec/proc/proc.cmake)
 
+# `require "hv"` in a stock luajit, which no sanitizer is linked into; and the rock.
+find_program(LUAJIT luajit REQUIRED)
+if(NOT sanitizers AND NOT HV_HOSTILE AND has_hvlua)
+    add_test(NAME ${prefix}rock.stock COMMAND bash ${PROJECT_SOURCE_DIR}/spec/rock/stock.sh ${LUAJIT}
+        WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+    set_tests_properties(${prefix}rock.stock PROPERTIES LABELS rock TIMEOUT ${timeout} ENVIRONMENT
+        "LUA_PATH=${PROJECT_SOURCE_DIR}/lua/?.lua\;${PROJECT_SOURCE_DIR}/lua/?/init.lua\;\;;LUA_CPATH=${PROJECT_BINARY_DIR}/lib/lua/5.1/?.so\;\;")
+    add_test(NAME ${prefix}rock.make COMMAND bash ${PROJECT_SOURCE_DIR}/spec/rock/rock.sh
+        ${PROJECT_SOURCE_DIR} ${LUAJIT})
+    set_tests_properties(${prefix}rock.make PROPERTIES LABELS rock TIMEOUT 600 PROCESSORS 2)
+endif()
+
 # The text of the tree is the same in every lane, so one of them judges it.
 if(NOT sanitizers AND NOT HV_HOSTILE)
-    find_program(LUAJIT luajit REQUIRED)
     find_program(LUACHECK luacheck REQUIRED)
     set(lint ${PROJECT_SOURCE_DIR}/spec/lint)
     add_test(NAME ${prefix}lint_layers COMMAND ${LUAJIT} ${lint}/layers.lua ${PROJECT_SOURCE_DIR})

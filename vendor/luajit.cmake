@@ -5,6 +5,11 @@ pkg_check_modules(HV_LUAJIT REQUIRED luajit>=${HV_LUAJIT_VERSION_MIN})
 find_library(HV_LUAJIT_ARCHIVE libluajit-5.1.a HINTS ${HV_LUAJIT_LIBRARY_DIRS}
     ${HV_LUAJIT_LIBDIR} REQUIRED)
 
+# luarocks names the headers of its Lua 5.1, which are LuaJIT's only where it was told so.
+if(HV_LUA_INCLUDE_DIR AND EXISTS ${HV_LUA_INCLUDE_DIR}/luajit.h)
+    set(HV_LUAJIT_INCLUDE_DIRS ${HV_LUA_INCLUDE_DIR})
+endif()
+
 add_library(hv_luajit_headers INTERFACE)
 target_include_directories(hv_luajit_headers SYSTEM INTERFACE ${HV_LUAJIT_INCLUDE_DIRS})
 

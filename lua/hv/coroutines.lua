@@ -51,6 +51,7 @@ function M.status(co)
 end
 
 function M.install()
+  task.pass_waits()
   local library = getfenv(0).coroutine
   library.resume, library.wrap, library.status = M.resume, M.wrap, M.status
 end

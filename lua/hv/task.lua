@@ -48,7 +48,7 @@ M.unpark = raw.unpark
 
 --- Runs functions as tasks until on_end(i, ok, ...) has returned something, or all have ended. The
 --- calling task is parked meanwhile. Then whatever still runs is cancelled.
-local function run_together(functions, timeout, on_end)
+local run_together = wait.at_top(function(functions, timeout, on_end)
   local me, tasks, left, outcome = raw.current(), {}, #functions, nil
   local function report(i, ...)
     if not me then return end
@@ -63,7 +63,7 @@ local function run_together(functions, timeout, on_end)
   for i = 1, #tasks do tasks[i]:cancel() end
   if not ok then error(_, 0) end
   return outcome, message and code == "ETIMEDOUT"
-end
+end)
 
 --- Runs all functions at once and waits for all of them.
 --- Returns the first result of each, or `nil, message, code` of the first that failed (threw, or

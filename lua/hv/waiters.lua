@@ -3,6 +3,7 @@
 --- An entry leaves its queue in one of two ways: served, by `serve`, which hands it values and
 --- wakes its task; or given up, when its time has passed or its task was cancelled.
 local task = require "hv.task"
+local wait = require "hv.wait"
 
 local park, unpark, current = task.park, task.unpark, task.current
 
@@ -26,13 +27,13 @@ end
 
 --- Waits at the end of the queue. Returns what `serve` hands over; nil, message, code where the
 --- time has passed.
-function M.wait(queue, value, timeout)
+M.wait = wait.at_top(function(queue, value, timeout)
   local entry = { task = current(), value = value, before = queue.last }
   if queue.last then queue.last.after = entry else queue.first = entry end
   queue.last = entry
   queue.count = queue.count + 1
   return give_back(queue, entry, pcall(park, timeout))
-end
+end)
 
 --- Wakes the first and hands it values. Returns whether there was one, and its value. A task that
 --- was cancelled a moment ago, and has not run since, is passed over: nothing handed to it would
