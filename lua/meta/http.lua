@@ -265,4 +265,77 @@ function M.headers(lines) end
 ---@return string phrase "Unknown" where there is none
 function M.status_text(status) end
 
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.get(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.head(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.post(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.put(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.patch(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.delete(url, body, opts) end
+
+---@async
+---@param url string
+---@param body? string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply a status of 400 or more is no failure
+---@return string? message
+---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
+function M.options(url, body, opts) end
+
+---@async
+---@param opts hv.HttpRequestOptions
+---@return hv.HttpReply? reply
+---@return string? message
+---@return hv.ErrCode? code
+function M.request(opts) end
+
+---@return hv.HttpCookies jar
+function M.cookies() end
+
 return M

@@ -43,6 +43,10 @@ typedef struct hhttp_url_s {
  * Returns 0, or HV_EINVAL where it is no such URL or has bytes that may not stand in one. */
 HV_EXPORT int hhttp_url_parse(const char *url, hhttp_url_t *parts);
 
+/* Whether strangers register names below a domain (publicsuffix.org): no cookie may be set for it.
+ *   domain  in lower case, "xn--" where it is not ASCII; no address */
+HV_EXPORT int hhttp_is_public_suffix(const char *domain);
+
 /* ---- The client ---- */
 
 /* Limits and times. A field left 0 takes the default beside it; INFINITE switches a time off. */

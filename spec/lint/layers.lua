@@ -27,6 +27,7 @@ local doors = {
   { "^luajit%.h$", { "^bindings/" } },
   { "^openssl/", { "^runtime/net/htls_%w+%.[ch]$", "^runtime/crypto/hcrypto%.c$" } },
   { "^histedit%.h$", { "^bindings/line_editor%.c$" } },
+  { "^libpsl%.h$", { "^runtime/http/http_psl%.c$" } },
   { "^ares%.h$", { "^runtime/net/hdns_ares%.c$" } },
   { "^zlib%.h$", { "^runtime/codec/hcodec_zlib%.c$" } },
   { "^brotli/", { "^runtime/codec/hcodec_brotli%.c$" } },
