@@ -330,6 +330,15 @@ end
 Client.download = both_forms(function(self, address, path, opts)
   return download(self, address, path, opts)
 end)
+
+--- The same without a session.
+---@async
+---@param address string
+---@param path string
+---@param opts? hv.HttpRequestOptions
+---@return hv.HttpReply? reply
+---@return string? message
+---@return hv.ErrCode? code
 M.download = both_forms(function(address, path, opts)
   return download(shared_client(), address, path, opts)
 end)

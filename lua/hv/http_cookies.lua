@@ -12,6 +12,7 @@ local url = require "hv.url"
 
 local COOKIE_BYTES, PER_DOMAIN, IN_ALL = 4096, 180, 3000
 
+---@class hv.HttpCookies
 local Jar = {}
 local meta = { __name = "hv.http.cookies", __index = Jar }
 

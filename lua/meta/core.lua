@@ -70,6 +70,7 @@ function Watcher:unref() end
 ---@field metrics hv.metrics
 ---@field process hv.process
 ---@field redis hv.redis
+---@field requests hv.requests
 ---@field shared hv.shared
 ---@field tcp hv.tcp
 ---@field tls hv.tls

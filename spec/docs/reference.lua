@@ -27,14 +27,15 @@ local owners = {
 --- Files whose functions stand in another module's section.
 local homes = {
   task = "hv", timer = "hv", shutdown = "hv", scope = "hv", channel = "hv", semaphore = "hv",
-  core = "hv", dashboard = "hv.metrics",
+  core = "hv", http_client = "hv.http", dashboard = "hv.metrics",
 }
 
 --- What an object of a class is called in the text, where that is not the class's own name.
 local nouns = {
   ["hv.Channel"] = "ch", ["hv.HttpApp"] = "app", ["hv.HttpEvents"] = "events",
   ["hv.HttpHeaders"] = "headers", ["hv.HttpRequest"] = "req", ["hv.HttpResponse"] = "res",
-  ["hv.HttpServer"] = "server", ["hv.SharedDict"] = "dict", ["hv.Tcp"] = "conn",
+  ["hv.HttpServer"] = "server", ["hv.HttpClient"] = "client", ["hv.HttpReply"] = "reply",
+  ["hv.HttpCookies"] = "jar", ["hv.SharedDict"] = "dict", ["hv.Tcp"] = "conn",
   ["hv.TcpClient"] = "client", ["hv.TcpServer"] = "server", ["hv.TlsContext"] = "context",
   ["hv.Udp"] = "sock", ["hv.WorkerChannel"] = "ch",
 }

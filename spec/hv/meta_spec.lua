@@ -48,6 +48,7 @@ local nouns = {
   "metrics",
   "process",
   "redis",
+  "requests",
   "shared",
   "tcp",
   "tls",
