@@ -275,6 +275,18 @@ local QUEUE_MAX = 4096
 --- reported and ends nothing.
 local function one_by_one(fn)
   local queue, first, last, is_running = {}, 1, 0, false
+  --- A task an event, so that an error is told with its own traceback and ends no other.
+  local function run_next()
+    if first > last then
+      is_running = false
+      return
+    end
+    local current = queue[first]
+    queue[first] = nil
+    first = first + 1
+    task.defer(function() task.next(run_next) end)
+    return fn(current)
+  end
   return function(event)
     if last - first + 1 >= QUEUE_MAX then
       queue[last] = { kind = "overflow", name = "", is_directory = false }
@@ -284,14 +296,7 @@ local function one_by_one(fn)
     queue[last] = event
     if is_running then return end
     is_running = true
-    while first <= last do
-      local current = queue[first]
-      queue[first] = nil
-      first = first + 1
-      local ok, problem = pcall(fn, current)
-      if not ok then task.next(error, problem, 0) end
-    end
-    is_running = false
+    return run_next()
   end
 end
 

@@ -128,6 +128,49 @@ show(pcall(load, "none"))
   end)
 end)
 
+describe("an error in a worker", function()
+  it("is told once, and to who joins it; one in a callback of its loop ends nothing", function()
+    local output, status = run [[
+local hv = require "hv"
+local first = hv.worker.spawn(function()
+  error("boom")
+end)
+print(first:join())
+local second = hv.worker.spawn(function()
+  local inside = require "hv"
+  inside.after(0, function() error("bang") end)
+  inside.sleep(3)
+  return "fine"
+end)
+print(second:join())
+]]
+    assert.equal(0, status)
+    assert.equal(2, occurrences(output, "stack traceback:"))
+    assert.equal(1, occurrences(output, "error in a task: script.lua:3: boom\nstack traceback:"))
+    assert.equal(1, occurrences(output, "error in a task: script.lua:8: bang\nstack traceback:"))
+    assert.equal(1, occurrences(output, "nil\tscript.lua:3: boom\tEFAILED\n"))
+    assert.equal(1, occurrences(output, "fine\n"))
+  end)
+end)
+
+describe("an error in a function of hv.on_shutdown", function()
+  it("is told once, and the shutdown goes on", function()
+    local output, status = run [[
+local hv = require "hv"
+hv.on_shutdown(function()
+  error("boom")
+end)
+hv.on_shutdown(function() print("other") end)
+hv.shutdown { grace = 100, status = 3 }
+hv.sleep(100000)
+]]
+    assert.equal(3, status)
+    assert.equal(1, occurrences(output, "stack traceback:"))
+    assert.equal(1, occurrences(output, "error in a task: script.lua:3: boom"))
+    assert.equal(1, occurrences(output, "other\n"))
+  end)
+end)
+
 describe("hv.on_error", function()
   it("gets each error once, with its traceback and task, instead of stderr", function()
     local output, status = run [[

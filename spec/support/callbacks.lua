@@ -359,6 +359,107 @@ settle(function() return server:count() == 0 end)
 server:close()
 ]] },
 
+  { name = "on_open of a client that reconnects", normal = "ran\nopen 2\tx", failed = "open 2\tx",
+    source = [[
+local opens, got = 0, nil
+local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+  got = conn:read()
+end))
+local client = hv.tcp.client { host = "127.0.0.1", port = server:port(),
+  reconnect = { min_delay = 1 },
+  on_open = function(client)
+    opens = opens + 1
+    if opens == 2 then return client:write("x") end
+    @
+    print("ran")
+    client:conn():close()
+  end }
+settle(function() return got end)
+print("open " .. opens, got)
+client:close()
+server:close()
+]] },
+
+  { name = "on_message of a client that reconnects", normal = "ran\nx\ty", failed = "x\ty",
+    source = [[
+local got = {}
+local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+  conn:write(#got == 0 and "x" or "y")
+  conn:read()
+end))
+local client = hv.tcp.client { host = "127.0.0.1", port = server:port(),
+  reconnect = { min_delay = 1 },
+  on_message = function(client, data)
+    got[#got + 1] = data
+    if data == "y" then return end
+    @
+    print("ran")
+    client:conn():close()
+  end }
+settle(function() return #got == 2 end)
+print(got[1], got[2])
+client:close()
+server:close()
+]] },
+
+  { name = "on_close of a client that reconnects", normal = "ran\nb\tx", failed = "b\tx",
+    source = [[
+local opens, calls = 0, 0
+local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+  opens = opens + 1
+  if opens > 1 then conn:write(conn:read() or "") end
+end))
+local client = hv.tcp.client { host = "127.0.0.1", port = server:port(),
+  reconnect = { min_delay = 1 },
+  on_close = function()
+    calls = calls + 1
+    if calls > 1 then return end
+    @
+    print("ran")
+  end }
+settle(function() return opens == 2 end)
+local b = connect(server)
+b:write("x")
+print("b", (b:read()))
+b:close()
+client:close()
+server:close()
+]] },
+
+  { name = "the function of conn:pipe", normal = "ran\nother", failed = "other", source = [[
+local called
+local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+  conn:read()
+end))
+local a, b = connect(server), connect(server)
+a:pipe(b, function()
+  called = true
+  @
+  print("ran")
+end)
+a:close()
+settle(function() return called end)
+print("other")
+server:close()
+]] },
+
+  { name = "hv.fs.watch", normal = "ran\nother", failed = "other", source = [[
+local path = os.tmpname()
+local called
+local watch = assert(hv.fs.watch(path, function()
+  if called then return end
+  called = true
+  @
+  print("ran")
+end))
+assert(hv.fs.write(path, "x"))
+settle(function() return called end)
+hv.sleep(1)
+print("other")
+watch:close()
+os.remove(path)
+]] },
+
   { name = "on_message of udp", normal = "x\ny", failed = "y", source = [[
 local function on_message(sock, data, peer)
   if data == "x" then
