@@ -53,9 +53,9 @@ local hv = {
 --- Modules of their own, loaded on first use.
 local modules = {
   crypto = true, dns = true, err = true, fs = true, http = true, json = true, limits = true,
-  log = true, metrics = true, mqtt = true, process = true, redis = true, requests = true,
-  shared = true, tcp = true, tls = true, udp = true, unpack = true, url = true, worker = true,
-  ws = true,
+  log = true, metrics = true, mqtt = true, process = true, protobuf = true, redis = true,
+  requests = true, shared = true, tcp = true, tls = true, udp = true, unpack = true, url = true,
+  worker = true, ws = true,
 }
 
 return setmetatable(hv, {

@@ -69,6 +69,7 @@ function Watcher:unref() end
 ---@field log hv.log
 ---@field metrics hv.metrics
 ---@field process hv.process
+---@field protobuf hv.protobuf
 ---@field redis hv.redis
 ---@field requests hv.requests
 ---@field shared hv.shared
