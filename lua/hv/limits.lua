@@ -28,4 +28,11 @@ return {
   http_client_idle_timeout = 60000, -- between two pieces of a streamed body
   http_client_body = 67108864, -- of a response that is not streamed; beyond it ELIMIT
   http_client_redirects = 10, -- beyond it ELIMIT
+  mqtt_keepalive = 60000, -- hv.mqtt: silence after which the broker is asked for a sign of life
+  mqtt_ping_timeout = 10000, -- and how long it may take to give one; then the connection is dead
+  mqtt_session_expiry = 3600000, -- how long the broker keeps the session of a lost connection
+  mqtt_packet = 2097152, -- of a packet that comes
+  mqtt_queue = 1000, -- messages that wait to be sent; beyond it ELIMIT
+  mqtt_queue_bytes = 67108864, -- and their bytes, those under way included
+  mqtt_inbox = 256, -- messages that wait for messages(); then the broker is slowed
 }

@@ -68,6 +68,7 @@ function Watcher:unref() end
 ---@field worker_count integer
 ---@field log hv.log
 ---@field metrics hv.metrics
+---@field mqtt hv.mqtt
 ---@field process hv.process
 ---@field protobuf hv.protobuf
 ---@field redis hv.redis

@@ -46,6 +46,7 @@ local nouns = {
   "limits",
   "log",
   "metrics",
+  "mqtt",
   "process",
   "protobuf",
   "redis",

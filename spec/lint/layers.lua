@@ -54,7 +54,7 @@ local words = {
     inside = { "^runtime/" },
     only = {
       "^runtime/net/hsock%.c$", "^runtime/poll/", "^runtime/proc/", "^runtime/fs/",
-      "^runtime/shm/hdict_map%.c$",
+      "^runtime/shm/hdict_map%.c$", "^runtime/mqtt/mqtt_log%.c$",
       -- The blocking helpers for programs report as the C library does.
       "^runtime/base/hbase%.c$", "^runtime/base/herr%.c$", "^runtime/base/hmutex%.c$",
       "^runtime/base/hproc%.c$", "^runtime/base/hsocket%.c$", "^runtime/base/hthread%.c$",

@@ -1,0 +1,110 @@
+---@meta hv.mqtt
+--- The types of hv.mqtt. Durations are milliseconds, also in properties.
+
+---@class hv.MqttProperties properties of MQTT 5; which packet may have which: 5 2.2.2
+---@field payload_format? integer 1: the payload is UTF-8
+---@field message_expiry? number
+---@field content_type? string
+---@field response_topic? string
+---@field correlation_data? string
+---@field subscription_ids? integer[] of a message that came: who has asked for it
+---@field session_expiry? number math.huge: for ever
+---@field assigned_client_id? string
+---@field server_keepalive? number
+---@field auth_method? string
+---@field auth_data? string
+---@field request_problem? boolean
+---@field will_delay? number
+---@field request_response? boolean
+---@field response_info? string
+---@field server_reference? string where else to connect
+---@field reason_string? string words of the broker's
+---@field receive_maximum? integer
+---@field topic_alias_maximum? integer
+---@field topic_alias? integer
+---@field maximum_qos? integer
+---@field retain_available? boolean
+---@field maximum_packet_size? integer bytes
+---@field wildcards_available? boolean
+---@field subscription_ids_available? boolean
+---@field shared_available? boolean
+---@field user? table given: { name = value } or { { name, value }, ... }; came: both in one table
+
+---@class hv.MqttMessage
+---@field topic string
+---@field payload string
+---@field qos integer
+---@field retain boolean it was kept by the broker
+---@field dup boolean it may have come before (QoS 1)
+---@field properties? hv.MqttProperties
+
+---@class hv.MqttWill
+---@field topic string
+---@field payload? string
+---@field qos? integer
+---@field retain? boolean
+---@field properties? hv.MqttProperties will_delay, content_type ...
+
+---@class hv.MqttOptions
+---@field url? string "mqtt[s]://[user[:password]@]host[:port]"
+---@field host? string
+---@field port? integer 1883, with TLS 8883
+---@field path? string a unix socket
+---@field version? 4|5 3.1.1 or 5 (default)
+---@field client_id? string one is made up where there is none
+---@field clean_start? boolean true (default): what the broker kept of an earlier run is dropped
+---@field session_expiry? number how long the broker keeps the session of a lost connection (5)
+---@field keep_session? boolean disconnect leaves the session, too (5)
+---@field keepalive? number default 60000; 0: none
+---@field ping_timeout? number
+---@field username? string
+---@field password? string
+---@field will? hv.MqttWill
+---@field properties? hv.MqttProperties of CONNECT: user, request_response ...
+---@field tls? true|hv.TlsOptions|hv.TlsContext
+---@field auth? { method: string, data: string?, on_auth: fun(client: hv.MqttClient, data: string?): string? }
+---@field reconnect? boolean|{ min_delay: number?, max_delay: number?, policy: "exponential"|"linear"|"fixed"?, max_retries: integer? }
+---@field timeout? number from the attempt to CONNACK
+---@field queue? integer messages that wait to be sent; default 1000
+---@field queue_bytes? integer|string
+---@field max_inflight? integer messages of QoS 1 and 2 under way; default 1000
+---@field max_packet? integer|string of a packet that comes
+---@field receive_maximum? integer messages of QoS 1 and 2 under way to us; default 1000
+---@field topic_aliases? integer either side; default 16
+---@field max_subscriptions? integer
+---@field write_high? integer|string publish waits above it
+---@field store? string a file that keeps what is not acknowledged over a restart
+---@field store_sync? "never"|"always" "always": on the disk before it is sent
+---@field on_message? fun(client: hv.MqttClient, message: hv.MqttMessage)
+---@field on_connect? fun(client: hv.MqttClient, session_present: boolean, properties?: hv.MqttProperties)
+---@field on_close? fun(client: hv.MqttClient, message: string, code: hv.ErrCode, reason?: integer, retry?: number)
+
+---@class hv.MqttPublishOptions
+---@field qos? 0|1|2
+---@field retain? boolean
+---@field properties? hv.MqttProperties
+---@field timeout? number|false of the wait; default 60000
+
+---@class hv.MqttSubscribeOptions
+---@field qos? 0|1|2 default 0
+---@field no_local? boolean not what this client publishes (5)
+---@field retain_as_published? boolean (5)
+---@field retain_handling? 0|1|2 retained messages: always, for a new subscription, never (5)
+---@field properties? hv.MqttProperties
+---@field timeout? number default 60000
+
+---@class hv.MqttFacts
+---@field connected boolean
+---@field closed boolean
+---@field version? integer
+---@field client_id? string
+---@field inflight? integer
+---@field queued? integer
+---@field queued_bytes? integer
+---@field received? integer messages that wait for a handler
+---@field store_dropped? integer bytes of a torn end that the store was cut by
+---@field server? hv.MqttProperties
+
+---@class hv.MqttClient
+---@field close_reason? integer the last reason of the broker's to end a connection
+---@field close_properties? hv.MqttProperties server_reference, reason_string ...

@@ -1,0 +1,621 @@
+/* mqtt_session.c - what packets mean: the broker's answer to CONNECT, messages both ways and their
+ * acknowledgements. A handler returns whether the connection goes on. */
+#include "mqtt_int.h"
+
+/* ---- Aliases of topics (5 3.3.2.3.4): each is good for one connection ---- */
+
+static void free_aliases(mqtt_alias_t **aliases, size_t count) {
+    for (size_t i = 0; *aliases != NULL && i < count; i++) hv__free((*aliases)[i].topic);
+    hv__free(*aliases);
+    *aliases = NULL;
+}
+
+static int set_alias(mqtt_alias_t *alias, hmqtt_bytes_t topic) {
+    char *copy = hv__strndup(topic.data, topic.len);
+    if (copy == NULL) return HV_ENOMEM;
+    hv__free(alias->topic);
+    *alias = (mqtt_alias_t){copy, topic.len};
+    return 0;
+}
+
+static uint32_t hash_of(hmqtt_bytes_t text) {
+    uint32_t hash = 2166136261u;
+    for (uint32_t i = 0; i < text.len; i++) hash = (hash ^ (uint8_t)text.data[i]) * 16777619u;
+    return hash;
+}
+
+/* The alias that a topic has, or gets where its place is free: who comes first keeps it, so that no
+ * mixture of topics makes us allocate for each message. Where the broker knows it already, the
+ * topic is left out of the packet. Returns 0 where it has none. */
+static uint16_t alias_for(hmqtt_t *client, mqtt_packet_t *packet, int *is_new) {
+    uint16_t count = client->server.topic_alias_max;
+    if (count > client->options.topic_alias_max) count = client->options.topic_alias_max;
+    if (count == 0 || packet->topic.len < 4) return 0;
+    if (client->aliases_out == NULL) {
+        client->aliases_out = hv__calloc(client->options.topic_alias_max, sizeof(mqtt_alias_t));
+        if (client->aliases_out == NULL) return 0;
+    }
+    uint32_t place = hash_of(packet->topic) % count;
+    mqtt_alias_t *alias = &client->aliases_out[place];
+    if (alias->topic == NULL) {
+        *is_new = set_alias(alias, packet->topic) == 0;
+        return *is_new ? (uint16_t)(place + 1) : 0;
+    }
+    if (alias->len != packet->topic.len || memcmp(alias->topic, packet->topic.data, alias->len)) {
+        return 0;
+    }
+    packet->topic.len = 0;
+    return (uint16_t)(place + 1);
+}
+
+/* Finds the topic of a message that came. Returns 0, or the reason to end the connection. */
+static uint8_t resolve_topic(hmqtt_t *client, mqtt_packet_t *packet) {
+    hmqtt_property_t property;
+    if (!hmqtt_property_find(packet->properties, HMQTT_TOPIC_ALIAS, &property)) return 0;
+    uint32_t count = client->options.topic_alias_max;
+    if (property.number > count) return HMQTT_BAD_TOPIC_ALIAS;
+    if (client->aliases_in == NULL) {
+        client->aliases_in = hv__calloc(count, sizeof(mqtt_alias_t));
+        if (client->aliases_in == NULL) return HMQTT_UNSPECIFIED;
+    }
+    mqtt_alias_t *alias = &client->aliases_in[property.number - 1];
+    if (packet->topic.len > 0) {
+        return set_alias(alias, packet->topic) == 0 ? 0 : HMQTT_UNSPECIFIED;
+    }
+    if (alias->topic == NULL) return HMQTT_PROTOCOL_ERROR;
+    packet->topic = (hmqtt_bytes_t){alias->topic, alias->len};
+    return 0;
+}
+
+/* ---- Subscriptions that are kept ---- */
+
+static mqtt_subscription_t *find_subscription(const hmqtt_t *client, hmqtt_bytes_t filter) {
+    for (uint32_t i = 0; i < client->subscription_count; i++) {
+        mqtt_subscription_t *each = &client->subscriptions[i];
+        if (each->len == filter.len && memcmp(each->filter, filter.data, filter.len) == 0) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
+/* Without memory, or beyond the limit, a subscription is in force but not made again. */
+static void keep_subscription(hmqtt_t *client, hmqtt_bytes_t filter, uint8_t options, uint32_t id) {
+    mqtt_subscription_t *found = find_subscription(client, filter);
+    if (found == NULL && client->subscription_count == client->subscription_cap) {
+        uint32_t cap = client->subscription_cap > 0 ? client->subscription_cap * 2 : 8;
+        if (cap > client->options.subscriptions_max) cap = client->options.subscriptions_max;
+        if (cap <= client->subscription_count) return;
+        mqtt_subscription_t *more = hv__realloc(client->subscriptions, cap * sizeof *more);
+        if (more == NULL) return;
+        client->subscriptions = more;
+        client->subscription_cap = cap;
+    }
+    if (found == NULL) {
+        char *copy = hv__strndup(filter.data, filter.len);
+        if (copy == NULL) return;
+        found = &client->subscriptions[client->subscription_count++];
+        found->filter = copy;
+        found->len = (uint16_t)filter.len;
+    }
+    found->options = options;
+    found->id = id;
+}
+
+static void drop_subscription(hmqtt_t *client, hmqtt_bytes_t filter) {
+    mqtt_subscription_t *found = find_subscription(client, filter);
+    if (found == NULL) return;
+    hv__free(found->filter);
+    *found = client->subscriptions[--client->subscription_count];
+}
+
+/* Asks for one subscription again. What it needs is put together in a small buffer of its own. */
+static int ask_again(hmqtt_t *client, const mqtt_subscription_t *subscription) {
+    hbuf_t list = {0}, block = {0};
+    uint8_t len[2] = {(uint8_t)(subscription->len >> 8), (uint8_t)subscription->len};
+    int code = hbuf_append(&list, len, 2, UINT32_MAX);
+    if (code == 0) code = hbuf_append(&list, subscription->filter, subscription->len, UINT32_MAX);
+    if (code == 0) code = hbuf_append(&list, &subscription->options, 1, UINT32_MAX);
+    if (code == 0 && subscription->id != 0 && client->server.takes_ids) {
+        hmqtt_property_t id = {.id = HMQTT_SUBSCRIPTION_ID, .number = subscription->id};
+        code = mqtt_property_write(&block, UINT32_MAX, &id);
+    }
+    mqtt_packet_t packet = {.type = HMQTT_SUBSCRIBE,
+                            .list = {hbuf_data(&list), (uint32_t)hbuf_len(&list)},
+                            .properties = {hbuf_data(&block), (uint32_t)hbuf_len(&block)}};
+    if (code == 0) mqtt_store_add(&client->store, &packet, &code);
+    hbuf_deinit(&list);
+    hbuf_deinit(&block);
+    return code;
+}
+
+/* ---- Messages that leave ---- */
+
+int mqtt__send_publish(hmqtt_t *client, mqtt_packet_t *packet) {
+    int is_new = 0;
+    uint16_t alias = client->server.topic_alias_max > 0 ? alias_for(client, packet, &is_new) : 0;
+    int code = mqtt_packet_write_publish(&client->out, MQTT_OUT_MAX, client->server.packet_max,
+                                         client->options.version, packet, alias);
+    if (code != 0) {
+        if (is_new) { /* the broker has not heard of it */
+            hv__free(client->aliases_out[alias - 1].topic);
+            client->aliases_out[alias - 1] = (mqtt_alias_t){NULL, 0};
+        }
+        return code;
+    }
+    if (hbuf_len(&client->out) >= MQTT_FLUSH_BYTES) {
+        mqtt__flush(client);
+    } else {
+        mqtt__flush_later(client);
+    }
+    return 0;
+}
+
+/* Sends an entry over the connection of the moment. Returns whether it did. */
+static int send_entry(hmqtt_t *client, mqtt_entry_t *entry) {
+    mqtt_packet_t packet = mqtt_entry_packet(entry);
+    int code;
+    if (entry->state == MQTT_RELEASED) {
+        packet = (mqtt_packet_t){.type = HMQTT_PUBREL, .id = entry->id};
+    }
+    if (packet.type == HMQTT_PUBLISH) {
+        packet.dup = entry->was_out && entry->qos > 0;
+        code = mqtt__send_publish(client, &packet);
+        if (code != 0) mqtt__fail(client, -code, 0);
+    } else {
+        code = mqtt__send(client, &packet);
+    }
+    if (code != 0) return 0;
+    entry->is_out = entry->was_out = 1;
+    return 1;
+}
+
+/* A message that this broker never takes would be tried for ever: it ends. Returns whether the
+ * connection goes on. */
+static int refuse_too_large(hmqtt_t *client, mqtt_entry_t *entry) {
+    hmqtt_event_t event = {.type = entry->qos == 2 ? HMQTT_PUBREC : HMQTT_PUBACK,
+                           .reason = HMQTT_PACKET_TOO_LARGE,
+                           .error = -HV_ELIMIT};
+    return mqtt__finish(client, entry, &event);
+}
+
+static int is_too_large(const hmqtt_t *client, const mqtt_entry_t *entry) {
+    size_t rest = (size_t)entry->topic_len + entry->block_len + entry->payload_len + 16;
+    return rest > client->server.packet_max;
+}
+
+static uint32_t outstanding_max(const hmqtt_t *client) {
+    uint32_t ours = client->options.inflight_max, theirs = client->server.receive_max;
+    return ours < theirs ? ours : theirs;
+}
+
+void mqtt__pump(hmqtt_t *client) {
+    while (client->phase == MQTT_OPEN && !hmqtt_is_high(client)) {
+        mqtt_entry_t *entry = client->cursor;
+        int is_again = entry != NULL;
+        if (!is_again) entry = client->store.waiting.first;
+        if (entry == NULL) return;
+        if (entry->qos > 0 && client->outstanding >= outstanding_max(client)) return;
+        if (is_again) {
+            client->cursor = entry->next;
+        } else if (entry->qos > 0) {
+            mqtt_store_launch(&client->store, entry);
+        }
+        if (!send_entry(client, entry)) return;
+        if (entry->qos > 0) {
+            client->outstanding++;
+        } else {
+            client->waiting_zero--;
+            mqtt_store_remove(&client->store, entry);
+        }
+    }
+}
+
+int mqtt__finish(hmqtt_t *client, mqtt_entry_t *entry, hmqtt_event_t *event) {
+    event->packet_id = entry->id;
+    event->token = entry->token;
+    event->is_done = 1;
+    if (client->cursor == entry) client->cursor = entry->next;
+    if (entry->type == HMQTT_PUBLISH && entry->is_out) client->outstanding--;
+    if (entry->type == HMQTT_PUBLISH && entry->qos == 0) client->waiting_zero--;
+    mqtt_store_remove(&client->store, entry);
+    return mqtt__tell(client, event);
+}
+
+/* ---- CONNACK ---- */
+
+static uint8_t reason_of_v3(uint8_t code) {
+    static const uint8_t reasons[] = {HMQTT_SUCCESS,     HMQTT_BAD_VERSION, HMQTT_BAD_CLIENT_ID,
+                                      HMQTT_UNAVAILABLE, HMQTT_BAD_LOGIN,   HMQTT_NOT_AUTHORIZED};
+    return code < ARRAY_SIZE(reasons) ? reasons[code] : HMQTT_UNSPECIFIED;
+}
+
+/* Returns 0 or a code. */
+static int take_server_properties(hmqtt_t *client, hmqtt_block_t block) {
+    mqtt_server_t *server = &client->server;
+    hmqtt_property_t each;
+    for (uint32_t at = 0; hmqtt_property_next(block, &at, &each);) {
+        switch (each.id) {
+        case HMQTT_RECEIVE_MAX: server->receive_max = (uint16_t)each.number; break;
+        case HMQTT_MAX_PACKET: server->packet_max = each.number; break;
+        case HMQTT_TOPIC_ALIAS_MAX: server->topic_alias_max = (uint16_t)each.number; break;
+        case HMQTT_MAX_QOS: server->qos_max = (uint8_t)each.number; break;
+        case HMQTT_RETAIN_AVAILABLE: server->retains = (uint8_t)each.number; break;
+        case HMQTT_WILDCARDS_AVAILABLE: server->takes_wildcards = (uint8_t)each.number; break;
+        case HMQTT_IDS_AVAILABLE: server->takes_ids = (uint8_t)each.number; break;
+        case HMQTT_SHARED_AVAILABLE: server->takes_shared = (uint8_t)each.number; break;
+        case HMQTT_SERVER_KEEPALIVE: client->keepalive_ms = each.number * 1000; break;
+        case HMQTT_ASSIGNED_CLIENT_ID:
+            hv__free(client->assigned_id);
+            client->assigned_id = hv__strndup(each.value.data, each.value.len);
+            if (client->assigned_id == NULL) return HV_ENOMEM;
+            break;
+        default: break;
+        }
+    }
+    hbuf_deinit(&client->server_block);
+    return hbuf_append(&client->server_block, block.data, block.len, UINT32_MAX);
+}
+
+/* Without a session the broker knows nothing of what was under way: messages begin anew, but for
+ * those that it had taken over already. Returns whether the connection goes on. */
+static int begin_session(hmqtt_t *client) {
+    mqtt_store_forget_all(&client->store);
+    mqtt_entry_t *entry = client->store.flight.first;
+    for (mqtt_entry_t *next; entry != NULL; entry = next) {
+        next = entry->next;
+        entry->was_out = 0;
+        if (entry->state != MQTT_RELEASED) continue;
+        if (!mqtt__finish(client, entry, &(hmqtt_event_t){.type = HMQTT_PUBCOMP})) return 0;
+    }
+    int code = 0;
+    if (!client->options.resubscribes) return 1;
+    for (uint32_t i = 0; i < client->subscription_count && code == 0; i++) {
+        code = ask_again(client, &client->subscriptions[i]);
+    }
+    if (code != 0) mqtt__fail(client, -code, 0);
+    return code == 0;
+}
+
+/* Calls without an answer are asked again in their order, then those of begin_session. */
+static void send_control(hmqtt_t *client) {
+    for (mqtt_entry_t *entry = client->store.control.first; entry != NULL; entry = entry->next) {
+        if (!entry->is_out && !send_entry(client, entry)) return;
+    }
+}
+
+static int is_message_too_large(hmqtt_t *client) {
+    for (mqtt_entry_t *entry = client->store.flight.first, *next; entry != NULL; entry = next) {
+        next = entry->next;
+        if (entry->state == MQTT_SENT && is_too_large(client, entry) &&
+            !refuse_too_large(client, entry)) {
+            return 1;
+        }
+    }
+    for (mqtt_entry_t *entry = client->store.waiting.first, *next; entry != NULL; entry = next) {
+        next = entry->next;
+        if (is_too_large(client, entry) && !refuse_too_large(client, entry)) return 1;
+    }
+    return 0;
+}
+
+static int on_connack(hmqtt_t *client, const mqtt_packet_t *packet) {
+    if (client->phase != MQTT_GREETING) {
+        mqtt__fail(client, EPROTO, HMQTT_PROTOCOL_ERROR);
+        return 0;
+    }
+    uint8_t reason =
+        client->options.version < HMQTT_V5 ? reason_of_v3(packet->reason) : packet->reason;
+    int code = take_server_properties(client, packet->properties);
+    int is_wrong = packet->session_present && mqtt__starts_clean(client);
+    if (code != 0 || is_wrong) {
+        mqtt__fail(client, is_wrong ? EPROTO : -code, 0);
+        return 0;
+    }
+    if (reason >= 0x80) {
+        client->reason = reason;
+        hbuf_append(&client->reason_block, packet->properties.data, packet->properties.len,
+                    UINT32_MAX);
+        mqtt__fail(client, -hmqtt_reason_code(reason), 0);
+        mqtt__tell(client, &(hmqtt_event_t){.type = HMQTT_CONNACK,
+                                            .reason = reason,
+                                            .properties = packet->properties});
+        return 0;
+    }
+    mqtt__opened(client);
+    if (client->phase != MQTT_OPEN) return 0;
+    client->cursor = client->store.flight.first; /* what is published meanwhile comes behind it */
+    if (!packet->session_present && !begin_session(client)) return 0;
+    if (is_message_too_large(client)) return 0;
+    send_control(client);
+    mqtt__pump(client);
+    return mqtt__tell(client, &(hmqtt_event_t){.type = HMQTT_CONNACK,
+                                               .session_present = packet->session_present,
+                                               .properties = packet->properties});
+}
+
+/* ---- Messages that come ---- */
+
+static int deliver(hmqtt_t *client, const mqtt_packet_t *packet) {
+    hmqtt_message_t message = {.topic = packet->topic,
+                               .payload = packet->payload,
+                               .qos = packet->qos,
+                               .retain = packet->retain,
+                               .dup = packet->dup,
+                               .packet_id = packet->id};
+    client->is_ack_held = 0;
+    return mqtt__tell(client, &(hmqtt_event_t){.type = HMQTT_PUBLISH,
+                                               .packet_id = packet->id,
+                                               .properties = packet->properties,
+                                               .message = &message});
+}
+
+static int answer(hmqtt_t *client, uint8_t type, uint16_t id, uint8_t reason) {
+    return mqtt__send(client, &(mqtt_packet_t){.type = type, .id = id, .reason = reason}) == 0;
+}
+
+/* A message of QoS 2 is told once: its id is known from then on, over connections and, with a file,
+ * over restarts, until the broker releases it. */
+static int on_publish_twice(hmqtt_t *client, const mqtt_packet_t *packet) {
+    if (!mqtt_store_has_received(&client->store, packet->id)) {
+        if (client->store.received_count >= client->options.receive_max) {
+            mqtt__fail(client, -HV_ELIMIT, HMQTT_RECEIVE_MAX_EXCEEDED);
+            return 0;
+        }
+        int code = mqtt_store_receive(&client->store, packet->id);
+        if (code != 0) {
+            mqtt__fail(client, -code, HMQTT_UNSPECIFIED);
+            return 0;
+        }
+        if (!deliver(client, packet)) return 0;
+        if (client->phase != MQTT_OPEN) return 0;
+        if (client->is_ack_held) return 1;
+    }
+    return answer(client, HMQTT_PUBREC, packet->id, 0);
+}
+
+static int on_publish(hmqtt_t *client, mqtt_packet_t *packet) {
+    uint8_t reason = resolve_topic(client, packet);
+    if (reason != 0) {
+        mqtt__fail(client, EPROTO, reason);
+        return 0;
+    }
+    if (packet->qos == 2) return on_publish_twice(client, packet);
+    if (!deliver(client, packet) || client->phase != MQTT_OPEN) return 0;
+    int is_owed = packet->qos > 0 && !client->is_ack_held;
+    return !is_owed || answer(client, HMQTT_PUBACK, packet->id, 0);
+}
+
+hmqtt_held_t hmqtt_hold_ack(hmqtt_t *client, const hmqtt_message_t *message) {
+    client->is_ack_held = 1;
+    return (hmqtt_held_t){client->stream, message->packet_id, message->qos};
+}
+
+void hmqtt_ack(hmqtt_t *client, hmqtt_held_t held) {
+    if (held.qos == 0 || client->phase != MQTT_OPEN || client->stream != held.connection) return;
+    answer(client, held.qos == 2 ? HMQTT_PUBREC : HMQTT_PUBACK, held.packet_id, 0);
+}
+
+static int on_pubrel(hmqtt_t *client, const mqtt_packet_t *packet) {
+    int is_known = mqtt_store_has_received(&client->store, packet->id);
+    mqtt_store_forget(&client->store, packet->id);
+    return answer(client, HMQTT_PUBCOMP, packet->id,
+                  is_known || client->options.version < HMQTT_V5 ? 0 : HMQTT_ID_NOT_FOUND);
+}
+
+/* ---- Acknowledgements ---- */
+
+/* The entry that an answer is for, sent over this connection; NULL for an answer to nothing, which
+ * a broker may give after it was restarted. */
+static mqtt_entry_t *find_sent(const hmqtt_t *client, uint16_t id, uint8_t type, int qos) {
+    mqtt_entry_t *entry = mqtt_store_find(&client->store, id);
+    int fits = entry != NULL && entry->is_out && entry->type == type && entry->qos == qos;
+    return fits ? entry : NULL;
+}
+
+static hmqtt_event_t event_of(const mqtt_packet_t *packet) {
+    return (hmqtt_event_t){.type = (hmqtt_type_e)packet->type,
+                           .reason = packet->reason,
+                           .packet_id = packet->id,
+                           .reasons = packet->list,
+                           .properties = packet->properties};
+}
+
+static int on_pubrec(hmqtt_t *client, const mqtt_packet_t *packet) {
+    mqtt_entry_t *entry = find_sent(client, packet->id, HMQTT_PUBLISH, 2);
+    hmqtt_event_t event = event_of(packet);
+    if (packet->reason >= 0x80) return entry == NULL || mqtt__finish(client, entry, &event);
+    if (entry != NULL && entry->state == MQTT_SENT) {
+        int code = mqtt_store_release(&client->store, entry);
+        if (code != 0) {
+            mqtt__fail(client, -code, HMQTT_UNSPECIFIED);
+            return 0;
+        }
+        event.token = entry->token;
+        if (!answer(client, HMQTT_PUBREL, packet->id, 0)) return 0;
+        return mqtt__tell(client, &event);
+    }
+    return answer(client, HMQTT_PUBREL, packet->id,
+                  entry != NULL || client->options.version < HMQTT_V5 ? 0 : HMQTT_ID_NOT_FOUND);
+}
+
+static int on_done(hmqtt_t *client, const mqtt_packet_t *packet, int qos) {
+    mqtt_entry_t *entry = find_sent(client, packet->id, HMQTT_PUBLISH, qos);
+    if (entry == NULL || (qos == 2 && entry->state != MQTT_RELEASED)) return 1;
+    hmqtt_event_t event = event_of(packet);
+    /* "Not found" answers a second PUBREL: the broker has finished it before (5 3.7.2.1). */
+    if (packet->reason == HMQTT_ID_NOT_FOUND) event.reason = 0;
+    return mqtt__finish(client, entry, &event);
+}
+
+static int on_suback(hmqtt_t *client, const mqtt_packet_t *packet) {
+    uint8_t type = packet->type == HMQTT_SUBACK ? HMQTT_SUBSCRIBE : HMQTT_UNSUBSCRIBE;
+    mqtt_entry_t *entry = find_sent(client, packet->id, type, 0);
+    if (entry == NULL) return 1;
+    mqtt_packet_t asked = mqtt_entry_packet(entry);
+    hmqtt_property_t id = {.number = 0};
+    hmqtt_property_find(asked.properties, HMQTT_SUBSCRIPTION_ID, &id);
+    uint32_t at = 0, i = 0;
+    hmqtt_bytes_t filter;
+    uint8_t options = 0;
+    uint8_t *options_at = type == HMQTT_SUBSCRIBE ? &options : NULL;
+    for (; mqtt_packet_filter(asked.list, &at, &filter, options_at); i++) {
+        int is_granted = i < packet->list.len && (uint8_t)packet->list.data[i] < 0x80;
+        if (type == HMQTT_SUBSCRIBE && is_granted) {
+            keep_subscription(client, filter, options, id.number);
+        } else {
+            drop_subscription(client, filter);
+        }
+    }
+    /* A reason for each filter, or the answer is to something else (5 3.9.3). */
+    int is_short = i != packet->list.len &&
+                   (type == HMQTT_SUBSCRIBE || client->options.version >= HMQTT_V5);
+    if (is_short) {
+        mqtt__fail(client, EPROTO, HMQTT_PROTOCOL_ERROR);
+        return 0;
+    }
+    hmqtt_event_t event = event_of(packet);
+    return mqtt__finish(client, entry, &event);
+}
+
+/* ---- The rest ---- */
+
+static int on_disconnect(hmqtt_t *client, const mqtt_packet_t *packet) {
+    if (client->options.version < HMQTT_V5) {
+        mqtt__fail(client, EPROTO, 0); /* 3.1.1 3.14: only clients send it */
+        return 0;
+    }
+    int code = hmqtt_reason_code(packet->reason);
+    client->reason = packet->reason;
+    hbuf_append(&client->reason_block, packet->properties.data, packet->properties.len, UINT32_MAX);
+    mqtt__fail(client, code != 0 ? -code : -HV_EOF, 0);
+    return 0;
+}
+
+static int on_auth(hmqtt_t *client, const mqtt_packet_t *packet) {
+    hmqtt_property_t method;
+    hmqtt_bytes_t wanted = client->auth_method;
+    int fits = wanted.len > 0 &&
+               hmqtt_property_find(packet->properties, HMQTT_AUTH_METHOD, &method) &&
+               method.value.len == wanted.len &&
+               memcmp(method.value.data, wanted.data, wanted.len) == 0;
+    if (!fits) {
+        mqtt__fail(client, EPROTO, HMQTT_PROTOCOL_ERROR);
+        return 0;
+    }
+    hmqtt_event_t event = event_of(packet);
+    return mqtt__tell(client, &event);
+}
+
+static int handle(hmqtt_t *client, mqtt_packet_t *packet) {
+    int is_early = client->phase == MQTT_GREETING && packet->type != HMQTT_CONNACK &&
+                   packet->type != HMQTT_AUTH && packet->type != HMQTT_DISCONNECT;
+    if (!is_early) {
+        switch (packet->type) {
+        case HMQTT_CONNACK: return on_connack(client, packet);
+        case HMQTT_PUBLISH: return on_publish(client, packet);
+        case HMQTT_PUBACK: return on_done(client, packet, 1);
+        case HMQTT_PUBREC: return on_pubrec(client, packet);
+        case HMQTT_PUBREL: return on_pubrel(client, packet);
+        case HMQTT_PUBCOMP: return on_done(client, packet, 2);
+        case HMQTT_SUBACK:
+        case HMQTT_UNSUBACK: return on_suback(client, packet);
+        case HMQTT_PINGRESP: client->ping_ms = 0; return 1;
+        case HMQTT_DISCONNECT: return on_disconnect(client, packet);
+        case HMQTT_AUTH: return on_auth(client, packet);
+        default: break; /* what only clients send */
+        }
+    }
+    mqtt__fail(client, EPROTO, HMQTT_PROTOCOL_ERROR);
+    return 0;
+}
+
+/* ---- Reading ---- */
+
+static int may_read(const hmqtt_t *client) {
+    return (client->phase == MQTT_GREETING || client->phase == MQTT_OPEN) && !client->is_paused &&
+           !client->is_choked && !client->is_freed;
+}
+
+/* Handles whole packets. Returns the bytes of them. */
+static size_t handle_all(hmqtt_t *client, const char *data, size_t len) {
+    size_t used = 0;
+    while (may_read(client)) {
+        long bytes = mqtt_packet_bytes(data + used, len - used);
+        if (bytes < 0 || bytes > (long)client->options.packet_max) {
+            mqtt__fail(client, bytes < 0 ? EPROTO : -HV_ELIMIT,
+                       bytes < 0 ? HMQTT_MALFORMED_PACKET : HMQTT_PACKET_TOO_LARGE);
+            break;
+        }
+        if (bytes == 0 || (size_t)bytes > len - used) break;
+        mqtt_packet_t packet;
+        int code = mqtt_packet_read(client->options.version, data + used, (size_t)bytes, &packet);
+        used += (size_t)bytes;
+        if (code != 0) {
+            mqtt__fail(client, EPROTO, HMQTT_MALFORMED_PACKET);
+            break;
+        }
+        if (!handle(client, &packet)) break;
+    }
+    return used;
+}
+
+/* After packets were handled: acknowledgements have made room for others. */
+static void after_feed(hmqtt_t *client) {
+    if (client->is_freed) {
+        mqtt_store_flush(&client->store);
+        return;
+    }
+    mqtt__pump(client);
+    mqtt__flush(client);
+}
+
+void mqtt__feed(hmqtt_t *client, const char *data, size_t len) {
+    size_t used = hbuf_len(&client->in) == 0 ? handle_all(client, data, len) : 0;
+    if (used < len) {
+        int code = hbuf_append(&client->in, data + used, len - used, UINT32_MAX);
+        if (code != 0) mqtt__fail(client, -code, 0);
+    }
+    if (used == 0) {
+        mqtt__feed_kept(client);
+    } else {
+        after_feed(client);
+    }
+}
+
+void mqtt__feed_kept(hmqtt_t *client) {
+    size_t len = hbuf_len(&client->in);
+    size_t used = len > 0 ? handle_all(client, hbuf_data(&client->in), len) : 0;
+    hbuf_consume(&client->in, used);
+    after_feed(client);
+}
+
+/* ---- Ends ---- */
+
+void mqtt__session_unplug(hmqtt_t *client) {
+    hbuf_deinit(&client->in);
+    hbuf_deinit(&client->out);
+    free_aliases(&client->aliases_in, client->options.topic_alias_max);
+    free_aliases(&client->aliases_out, client->options.topic_alias_max);
+    client->cursor = NULL;
+    client->outstanding = 0;
+    client->is_choked = 0;
+    client->was_high = 0;
+    mqtt_entry_t *entry = client->store.flight.first;
+    for (; entry != NULL; entry = entry->next) entry->is_out = 0;
+    for (entry = client->store.control.first; entry != NULL; entry = entry->next) {
+        entry->is_out = 0;
+    }
+}
+
+void mqtt__session_deinit(hmqtt_t *client) {
+    mqtt__session_unplug(client);
+    for (uint32_t i = 0; i < client->subscription_count; i++) {
+        hv__free(client->subscriptions[i].filter);
+    }
+    hv__free(client->subscriptions);
+    hv__free(client->assigned_id);
+    hbuf_deinit(&client->server_block);
+    hbuf_deinit(&client->reason_block);
+    mqtt_store_deinit(&client->store);
+}

@@ -1,0 +1,88 @@
+--- mosquitto.lua - a broker of a spec's own: Debian's mosquitto on a free port of 127.0.0.1, with
+--- its folder for what it keeps, that can be stopped, killed and started again on the same port.
+---
+---   local broker = require("mosquitto").start { persistence = true }
+---   hv.mqtt.connect { port = broker.port }
+---   broker:restart() broker:stop()
+local hv = require "hv"
+
+local Broker = {}
+Broker.__index = Broker
+
+local M = {}
+
+local function free_port()
+  local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
+  local port = server:port()
+  server:close()
+  return port
+end
+M.free_port = free_port
+
+local function config_of(self, opts)
+  local lines = {
+    "listener " .. self.port .. " 127.0.0.1",
+    "allow_anonymous " .. (opts.password_file and "false" or "true"),
+    "persistence " .. tostring(opts.persistence or false),
+    "persistence_location " .. self.dir .. "/",
+    "max_queued_messages 0", "set_tcp_nodelay true", "log_dest file " .. self.dir .. "/log",
+    -- Without it a root mosquitto becomes a user that cannot write here.
+    "user root",
+  }
+  for _, line in ipairs(opts.lines or {}) do lines[#lines + 1] = (line:gsub("@", self.dir)) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- Waits until it accepts; returns whether it does.
+local function await(self)
+  while true do
+    local conn = hv.tcp.connect { host = "127.0.0.1", port = self.port, timeout = 5000 }
+    if conn then
+      conn:close()
+      return true
+    end
+    if self.process:wait(5) then return false end
+  end
+end
+
+function Broker:run()
+  self.process = assert(hv.process.spawn { "mosquitto", "-c", self.dir .. "/conf",
+    stdout = "null", stderr = "null" })
+  return await(self)
+end
+
+--- Starts one. opts: persistence, lines (of its configuration; "@" is its folder), files (name ->
+--- text, into its folder), password_file.
+function M.start(opts)
+  opts = opts or {}
+  local dir = os.tmpname()
+  os.remove(dir)
+  assert(hv.fs.mkdir(dir))
+  for name, text in pairs(opts.files or {}) do assert(hv.fs.write(dir .. "/" .. name, text)) end
+  -- Between choosing a port and listening somebody else may take it: then another one.
+  for _ = 1, 20 do
+    local self = setmetatable({ dir = dir, port = free_port() }, Broker)
+    assert(hv.fs.write(dir .. "/conf", config_of(self, opts)))
+    if self:run() then return self end
+  end
+  return error("mosquitto does not start: " .. (hv.fs.read(dir .. "/log") or ""))
+end
+
+--- Ends its process by a signal ("term": it saves what it keeps), and waits for the end.
+function Broker:kill(signal)
+  self.process:kill(signal or "term")
+  self.process:wait()
+end
+
+--- The same, and starts it again on the same port.
+function Broker:restart(signal)
+  self:kill(signal)
+  assert(self:run(), "mosquitto does not start again")
+end
+
+function Broker:stop()
+  self:kill("kill")
+  assert(hv.fs.remove(self.dir, { recursive = true }))
+end
+
+return M
