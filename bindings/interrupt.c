@@ -236,6 +236,7 @@ static int aim_watch(lua_State *L) {
     } else {
         hvl_conn_t *conn = hvl_check(L, 2, &hvl_conn_class);
         if (conn->io == NULL) return hvl_push_error(L, "interrupt", HV_ECLOSED);
+        hio_read_stop(conn->io);
         aim->source_fd = fcntl(hio_fd(conn->io), F_DUPFD_CLOEXEC, 3);
         if (aim->source_fd < 0) return hvl_push_error(L, "interrupt", -errno);
     }

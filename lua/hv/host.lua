@@ -1,26 +1,41 @@
 --- hv.host - what the hvlua program does with its command line. Runs as the main task. Private.
+local ending = require "hv.ending"
 local loop = require "_hv.loop"
 local raw_task = require "_hv.task"
 local server = require "_hv.server"
 
 local USAGE = [==[
 usage: hvlua [options] [script [args]]
+       hvlua --test [options of busted] [files]
+       hvlua --attach SOCKET|PID
 
   -e stat   run the statement `stat`
   -l name   require the module `name`
   -i        enter interactive mode after running the script
   -v        show version
   -h        show this help
-  --slow MS warn of functions that hold the loop up for longer (200; 0: never)
   --        stop handling options
   -         run stdin as a script and stop handling options
 
-Without a script, hvlua is interactive on a terminal, and else runs stdin.
+Without a script, hvlua is interactive on a terminal (.help tells more), and else runs stdin.
+
+Looking inside:
+
+  --admin[=SOCKET]     let --attach in, by a socket that only this user may open
+  --attach SOCKET|PID  open a prompt in a program that runs with --admin
+  --profile[=FILE][,MS]
+                       at the end tell where the time went, with a sample each MS (10) of the
+                       processor's time; into FILE, with stacks for flame graphs in FILE.folded
+  --slow MS            warn of functions that hold the loop up for longer (200; 0: never)
+  --test               run busted's specs, which may wait; what follows is for busted
 
 Servers, of a master and workers that each run the script:
 
 %s
 Listeners belong to the master: a reload (-s reload, SIGUSR1, SIGHUP) loses no connection.
+
+Environment: HVLUA_HISTORY is the file of what was typed ("": none), HVLUA_HISTORY_SIZE how many
+lines it keeps (1000).
 ]==]
 
 local function usage() return USAGE:format(server.usage()) end
@@ -70,6 +85,12 @@ local function parse(argv)
       return steps, flags
     elseif option:find("^%-%-profile%f[=,%z]") then
       flags.profile = option:sub(10)
+    elseif option:find("^%-%-admin%f[=%z]") then
+      flags.admin = option:sub(9)
+    elseif option == "--attach" or option:find("^%-%-attach=") then
+      flags.attach = option:match("=(.*)") or argv[i + 1]
+      if not flags.attach then return nil, "option --attach needs a socket or a process" end
+      return steps, flags
     elseif option == "--help" then
       flags.h = true
     elseif option == "--version" then
@@ -135,7 +156,17 @@ local function begin_profile(text)
   local file, interval, message = profiler.parse(text)
   if message then return refuse(message) end
   assert(profiler.start(file, interval, server.facts().is_worker))
-  require("_hv.profile").at_end(profiler.finish)
+  ending.add(profiler.finish)
+end
+
+--- `--admin`: a socket for those who attach themselves.
+local function begin_admin(path)
+  local admin = require "hv.admin"
+  local facts = server.facts()
+  local opened, message = admin.open(path, facts.is_worker and facts.worker_id or nil)
+  if not opened then return refuse("admin socket: " .. message) end
+  ending.add(admin.close)
+  require("hv.log").info("admin socket %s", opened)
 end
 
 --- os.exit must not close the state under the loop's feet: the process just ends.
@@ -143,8 +174,7 @@ local function replace_exit()
   local exit = os.exit
   os.exit = function(status) -- luacheck: ignore 122
     io.stdout:flush()
-    local profiler = package.loaded["hv.profiler"]
-    if profiler then profiler.finish() end
+    ending.run()
     return exit(status)
   end
 end
@@ -160,7 +190,9 @@ return function(argv)
   if flags.v then print(version()) end
   if flags.slow then raw_task.slow_callback(flags.slow) end
   if flags.profile then begin_profile(flags.profile) end
+  if flags.admin then begin_admin(flags.admin) end
   for _, step in ipairs(steps) do take(step) end
+  if flags.attach then return require("hv.attach").run(flags.attach) end
   if flags.test then return require("hv.test_runner")(flags.test) end
   local is_terminal = require("_hv.loop").is_terminal(0)
   local has_work = script or #steps > 0 or flags.v

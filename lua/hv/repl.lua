@@ -63,7 +63,7 @@ function Session:say(format, ...)
 end
 
 function Session:show_values(values)
-  if values.n > 0 then self.env._ = values[1] end
+  if values.n > 0 then rawset(self.env, "_", values[1]) end
   for i = 1, values.n do
     local ok, text = pcall(show, values[i])
     self:say("%s", ok and text or error_text(text))
@@ -78,6 +78,7 @@ local function run_body(session, fn)
   raw_task.claim()
   local aim = session.aim
   session.task = hv.current()
+  if session.on_task then session.on_task(session.task) end
   if aim then aim:take() end
   local results = pack(xpcall(fn, traceback))
   local is_interrupted = aim and aim:release()
