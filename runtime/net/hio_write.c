@@ -189,6 +189,18 @@ static int write_wire(hio_t *io, const char *data, size_t len) {
 
 int hv__io_write_raw(hio_t *io, const void *data, size_t len) { return write_wire(io, data, len); }
 
+char *hv__io_place(hio_t *io, size_t len) {
+    hnet_t *net = io_net(io);
+    uint32_t away = HIO_FLAG_LAYERED | HIO_FLAG_SHUT_WANTED | HIO_FLAG_SHUT;
+    if (io->state != HIO_OPEN || io->flags & away || net->current != io || net->is_reporting) return NULL;
+    if (len >= DIRECT_SEND_BYTES || hbuf_len(&io->queue) > 0) return NULL;
+    size_t after = net->cork_len + len;
+    if (after > CORK_BYTES || after > io->write_high || after > io->write_max) return NULL;
+    char *place = net->cork + net->cork_len;
+    net->cork_len = after;
+    return place;
+}
+
 void hv__io_flush_raw(hio_t *io) {
     if (io->state != HIO_DEAD && corked_len(io) > 0) hv__io_flush_cork(io, 0);
 }

@@ -245,6 +245,9 @@ void hv__io_flush_queue(hio_t *io);
 /* Sends what stands in the cork of `io`, which is net->current; the rest goes to the queue. */
 void hv__io_flush_cork(hio_t *io, int reports);
 void hv__io_mark_dirty(hio_t *io);
+/* For a room above that makes its bytes where they leave from: where the next hio_write of `len` bytes
+ * would only copy them, returns that place, whose bytes count as written; else NULL. */
+char *hv__io_place(hio_t *io, size_t len);
 /* Reports direct sends and a drained queue that could not be reported inside an API call. */
 void hv__io_report_owed(hio_t *io);
 

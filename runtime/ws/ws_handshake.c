@@ -307,7 +307,8 @@ static int choose_protocol(const ws_hello_t *hello, hstr_t ours, hstr_t *chosen)
 
 int ws_check_request(const ws_hello_t *hello, const ws_terms_t *terms, ws_agreement_t *agreement) {
     *agreement = (ws_agreement_t){0};
-    if (!hello->has_upgrade || !hello->has_connection || hello->has_too_many) return 400;
+    if (!hello->has_upgrade) return 426;
+    if (!hello->has_connection || hello->has_too_many) return 400;
     if (hello->version_count != 1) return 400;
     if (!hstr_equals(hello->version, HSTR_LITERAL("13"))) return 426;
     if (hello->key_count != 1 || !key_is_valid(hello->key)) return 400;

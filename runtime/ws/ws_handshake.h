@@ -60,7 +60,8 @@ typedef struct ws_agreement_s {
 } ws_agreement_t;
 
 /* Decides on a request whose method is GET and whose version is 1.1 or more. Returns 101, or the
- * status to refuse with: 400, 403 (origin), 426 (version; answer with Sec-WebSocket-Version: 13). */
+ * status to refuse with: 400, 403 (origin), 426 (no upgrade to WebSocket,
+ * or another version; answer with Upgrade: websocket and Sec-WebSocket-Version: 13). */
 int ws_check_request(const ws_hello_t *hello, const ws_terms_t *terms, ws_agreement_t *agreement);
 
 /* Writes the accept value of a key (section 4.2.2). Returns 0 or a negative code of hcrypto.h. */

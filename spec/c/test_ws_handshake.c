@@ -45,11 +45,11 @@ static const struct {
     {101, GOOD_KEY "Upgrade: h2c\n", NULL, NULL, NULL},
     {101, "Upgrade: h2c, websocket\nConnection: Upgrade\nConnection: keep-alive\n"
           "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {400, "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
+    {426, "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
      NULL, NULL, NULL},
     {400, "Upgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
      NULL, NULL, NULL},
-    {400, "Upgrade: websockets\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
+    {426, "Upgrade: websockets\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
           "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
     {400, "Upgrade: websocket\nConnection: close\nSec-WebSocket-Version: 13\n"
           "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
