@@ -132,13 +132,18 @@ static void keep_message(hws_t *ws, uint8_t kind, const char *data, size_t len) 
     if (code != 0) hv__ws_cut(ws, code);
 }
 
-static void deliver(hws_t *ws, uint8_t kind, const char *data, size_t len) {
+static void call_on_message(hws_t *ws, uint32_t kind, const char *data, size_t len) {
     const hws_endpoint_t *endpoint = ws->endpoint;
+    void (*on_message)(hws_t *, hws_kind_e, const void *, size_t) = endpoint->handlers.on_message;
+    if (HV_UNLIKELY(on_message == NULL)) return;
+    HV_DISPATCH(endpoint->hub->loop, on_message(ws, (hws_kind_e)kind, data, len));
+}
+
+static void deliver(hws_t *ws, uint8_t kind, const char *data, size_t len) {
     if (HV_UNLIKELY(ws->flags & WSF_PAUSED)) {
         keep_message(ws, kind, data, len);
-    } else if (HV_LIKELY(endpoint->handlers.on_message != NULL)) {
-        HV_DISPATCH(endpoint->hub->loop,
-                    endpoint->handlers.on_message(ws, (hws_kind_e)kind, data, len));
+    } else {
+        call_on_message(ws, kind, data, len);
     }
 }
 
@@ -301,7 +306,6 @@ static void on_drain(hio_t *io) {
 
 /* The messages kept, one after the other, for as long as nobody pauses or closes. */
 static void deliver_inbox(hws_t *ws) {
-    const hws_endpoint_t *endpoint = ws->endpoint;
     hbuf_t inbox = ws->work->inbox;
     ws->work->inbox = (hbuf_t){0};
     while (hbuf_len(&inbox) > 0 && !(ws->flags & (WSF_PAUSED | WSF_LOCAL_CLOSE))) {
@@ -309,9 +313,7 @@ static void deliver_inbox(hws_t *ws) {
         memcpy(&head, hbuf_data(&inbox), sizeof head);
         const char *data = hbuf_data(&inbox) + sizeof head;
         hbuf_consume_keep(&inbox, sizeof head + head.len);
-        if (endpoint->handlers.on_message == NULL) continue;
-        HV_DISPATCH(endpoint->hub->loop,
-                    endpoint->handlers.on_message(ws, (hws_kind_e)head.kind, data, head.len));
+        call_on_message(ws, head.kind, data, head.len);
     }
     if (hbuf_len(&inbox) > 0 && !(ws->flags & WSF_LOCAL_CLOSE) && hv__ws_work(ws) != NULL) {
         HV_DASSERT(hbuf_len(&ws->work->inbox) == 0);
