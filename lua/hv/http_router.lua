@@ -211,6 +211,42 @@ function App:not_found(fn)
   return self
 end
 
+--- Adds a route whose requests become WebSockets; middleware runs before, and may refuse.
+---
+--- With a function each socket runs it as a task of its own, and is closed when it returns: code
+--- 1000, or 1011 where it failed. Without one, `on_message(ws, data, kind)` of the options is
+--- called for each message, one after the other for each socket, and no task is parked. A second
+--- parameter of the function, or of `on_open`, gets what is known of the request: path, params,
+--- headers ...
+---@param pattern string
+---@param opts hv.WsOptions|fun(ws: hv.Ws, req: hv.WsRequest)
+---@param fn? fun(ws: hv.Ws, req: hv.WsRequest)
+---@return hv.HttpApp self
+function App:ws(pattern, opts, fn)
+  return self:route("GET", pattern, require("hv.ws_server").handler(self._root, opts, fn))
+end
+
+--- Sends a message to every WebSocket of this app that has subscribed to a topic. The frame is
+--- built once. Never waits: a socket that does not read, and whose queue would pass its
+--- `write_max`, is cut off.
+---@param topic string
+---@param data string
+---@param kind? "text"|"binary" text
+---@param except? hv.Ws who does not get it
+---@return integer? count how many got it
+---@return string? message
+---@return hv.ErrCode? code EINVAL: text that is no UTF-8
+function App:publish(topic, data, kind, except)
+  return require("hv.ws_server").publish(self._root, topic, data, kind, except)
+end
+
+--- How many WebSockets have subscribed to a topic.
+---@param topic string
+---@return integer
+function App:subscribers(topic)
+  return require("hv.ws_server").subscribers(self._root, topic)
+end
+
 --- The patterns of all routes, each once, in order of registration.
 ---@return string[] paths
 function App:paths()

@@ -19,6 +19,13 @@ return {
   http_request_timeout = 15000, -- from the first byte of a head to its end; 408
   http_body_timeout = 30000, -- between two pieces of a body; 408
   http_idle_timeout = 75000, -- between two requests; the connection closes
+  ws_message = 16777216, -- of a WebSocket, inflated; beyond it closed with 1009
+  ws_fragments = 131072, -- frames of one message; the same
+  ws_ping_interval = 30000, -- nothing came for so long: a ping
+  ws_pong_timeout = 20000, -- and for so much longer: it is gone
+  ws_close_timeout = 5000, -- for the peer to answer a close
+  ws_write_max = 16777216, -- queued for one peer; beyond it ELIMIT, and no more publications
+  ws_read_ahead = 65536, -- messages kept while nobody receives; then the peer waits
   redis_timeout = 5000, -- hv.redis: one call, from the sending to its reply
   redis_keepalive = 60000, -- nothing came for so long: a PING, and no answer is a loss
   redis_bulk = 536870912, -- one string of a reply; beyond it ELIMIT

@@ -41,6 +41,14 @@ end
 --- What is listening, or has connections: a set, { [server] = true }. Not to be changed.
 function M.servers() return servers end
 
+--- Has drain(grace) of something that is no listener called when a shutdown begins, and waits for
+--- its count().
+function M.attend(made)
+  servers[made] = true
+  if deadline then made:drain(0) end
+  return made
+end
+
 --- Calls `fn` when a shutdown begins, as a task that is waited for: to say good-bye, to write down
 --- what must not be lost.
 ---@param fn fun()

@@ -80,6 +80,7 @@ function Watcher:unref() end
 ---@field unpack hv.unpack
 ---@field url hv.url
 ---@field worker hv.worker
+---@field ws hv.ws
 local hv = {}
 
 --- Starts fn(...) as a task, in the next pass of the loop, in the order of the calls.

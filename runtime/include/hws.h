@@ -1,22 +1,23 @@
 /* hws.h - WebSocket, both sides: servers that take over HTTP requests, clients that connect, and
  * messages to many. RFC 6455; permessage-deflate, RFC 7692.
  *
- * A hub holds what belongs together: its sockets, their topics, what they share. An endpoint of a hub
- * is one set of rules and functions, for as many sockets as there are.
+ * A hub holds what belongs together: its sockets, their topics, what they share. An endpoint of a
+ * hub is one set of rules and functions, for as many sockets as there are.
  *
  *     static void on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
  *         hws_send(ws, kind, data, len);
  *     }
  *     hws_hub_t *hub = hws_hub_new(loop);
- *     hws_endpoint_t *echo = hws_endpoint_new(hub, NULL, &(hws_handlers_t){.on_message = on_message});
+ *     hws_endpoint_t *echo = hws_endpoint_new(hub, NULL, &(hws_handlers_t){.on_message =
+ *     on_message});
  *
- *     static void on_request(hhttp_request_t *req, void *userdata) { hws_accept(userdata, req, NULL); }
- *     hhttp_server_on_request(server, on_request, echo);
+ *     static void on_request(hhttp_request_t *req, void *userdata) { hws_accept(userdata, req,
+ *     NULL); } hhttp_server_on_request(server, on_request, echo);
  *
- * Life of a socket: connecting (clients), open from on_open on, closing once either side has begun to
- * close, then exactly one on_close, the last call for it; the memory goes when that has returned.
- * Everything here belongs to the loop's own thread. No function calls back: what it causes is reported
- * by the loop. */
+ * Life of a socket: connecting (clients), open from on_open on, closing once either side has begun
+ * to close, then exactly one on_close, the last call for it; the memory goes when that has
+ * returned. Everything here belongs to the loop's own thread. No function calls back: what it
+ * causes is reported by the loop. */
 #ifndef HV_WS_H_
 #define HV_WS_H_
 
@@ -47,9 +48,9 @@ enum {
 
 /* ---- Rules ---- */
 
-/* permessage-deflate. Without context takeover a message is compressed for itself, and a socket holds
- * no memory for it between two messages; with it, up to 300 KiB for what it sends and 44 KiB for what
- * it receives. */
+/* permessage-deflate. Without context takeover a message is compressed for itself, and a socket
+ * holds no memory for it between two messages; with it, up to 300 KiB for what it sends and 44 KiB
+ * for what it receives. */
 typedef struct hws_deflate_s {
     int is_on;            /* servers: agree to it; clients: offer it */
     int server_takeover;  /* the server may keep its window from message to message */
@@ -79,8 +80,8 @@ typedef struct hws_options_s {
 typedef void (*hws_cb)(hws_t *ws);
 typedef void (*hws_data_cb)(hws_t *ws, const void *data, size_t len);
 
-/* Any of them may be NULL. All are called by the loop; `data` is borrowed until the callback returns
- * and is not NUL-terminated. */
+/* Any of them may be NULL. All are called by the loop; `data` is borrowed until the callback
+ * returns and is not NUL-terminated. */
 typedef struct hws_handlers_s {
     hws_cb on_open;
     void (*on_message)(hws_t *ws, hws_kind_e kind, const void *data, size_t len);
@@ -102,7 +103,8 @@ HV_EXPORT hws_endpoint_t *hws_endpoint_new(hws_hub_t *hub, const hws_options_t *
 HV_EXPORT void hws_endpoint_set_userdata(hws_endpoint_t *endpoint, void *userdata);
 HV_EXPORT void *hws_endpoint_userdata(const hws_endpoint_t *endpoint);
 
-/* Closes every socket of the hub with a code, as hws_close does; new ones are refused from now on. */
+/* Closes every socket of the hub with a code, as hws_close does; new ones are refused from now on.
+ * */
 HV_EXPORT void hws_hub_close(hws_hub_t *hub, int code, const char *reason);
 /* Cuts off what is still open and frees the hub after the last on_close. NULL is allowed. */
 HV_EXPORT void hws_hub_free(hws_hub_t *hub);
@@ -140,17 +142,18 @@ HV_EXPORT hws_t *hws_connect(hws_endpoint_t *endpoint, const hws_connect_t *opti
 
 /* Sends a message.
  *   data  copied or sent before return
- * Returns 0; HV_EAGAIN where it was taken and the queue is above write_high: a fair writer waits for
- * on_drain; else nothing was taken: HV_ECLOSED, HV_ENOTCONN before on_open, HV_EINVAL for text that is
- * no UTF-8, HV_ELIMIT beyond write_max, HV_ENOMEM. */
+ * Returns 0; HV_EAGAIN where it was taken and the queue is above write_high: a fair writer waits
+ * for on_drain; else nothing was taken: HV_ECLOSED, HV_ENOTCONN before on_open, HV_EINVAL for text
+ * that is no UTF-8, HV_ELIMIT beyond write_max, HV_ENOMEM. */
 HV_EXPORT int hws_send(hws_t *ws, hws_kind_e kind, const void *data, size_t len);
-/* Up to 125 bytes. Returns as hws_send; HV_EINVAL where they are more. A ping of one's own is needed
- * for measuring only: see ping_interval_ms. */
+/* Up to 125 bytes. Returns as hws_send; HV_EINVAL where they are more. A ping of one's own is
+ * needed for measuring only: see ping_interval_ms. */
 HV_EXPORT int hws_ping(hws_t *ws, const void *data, size_t len);
 HV_EXPORT int hws_pong(hws_t *ws, const void *data, size_t len);
 
 /* Begins to close: a close frame is sent behind what is queued, on_close follows when the peer has
- * answered it or close_timeout_ms is over. Messages that come meanwhile are dropped. Again: nothing.
+ * answered it or close_timeout_ms is over. Messages that come meanwhile are dropped. Again:
+ * nothing.
  *   code    1000..1003, 1007..1014, 3000..4999; 0 or HWS_NO_CODE: none is sent
  *   reason  UTF-8, cut to 123 bytes; NULL: none
  * Returns 0, or HV_EINVAL. A client that is not open yet gives up. */
@@ -158,9 +161,10 @@ HV_EXPORT int hws_close(hws_t *ws, int code, const char *reason);
 /* Closes without a word. */
 HV_EXPORT void hws_abort(hws_t *ws);
 
-/* Keeps messages back from now on (pings are answered, and a close is noticed, all the same); beyond
- * inbox_bytes_max the peer is slowed down. hws_resume goes on, in the loop's next pass. on_close waits
- * until the messages that came before it have been delivered, or hws_close drops them. */
+/* Keeps messages back from now on (pings are answered, and a close is noticed, all the same);
+ * beyond inbox_bytes_max the peer is slowed down. hws_resume goes on, in the loop's next pass.
+ * on_close waits until the messages that came before it have been delivered, or hws_close drops
+ * them. */
 HV_EXPORT void hws_pause(hws_t *ws);
 HV_EXPORT void hws_resume(hws_t *ws);
 
@@ -176,8 +180,8 @@ HV_EXPORT int hws_subscribe(hws_t *ws, const char *topic, size_t topic_len);
 /* Returns 0, or HV_ENOTFOUND. A socket that closes leaves its topics by itself. */
 HV_EXPORT int hws_unsubscribe(hws_t *ws, const char *topic, size_t topic_len);
 /* Sends a message to every subscriber of the hub: the frame is built once, and compressed at most
- * once (for sockets whose server keeps no context). A socket whose queue would pass write_max is cut
- * off, with hws_error HV_ELIMIT, so that one slow reader costs neither memory nor time.
+ * once (for sockets whose server keeps no context). A socket whose queue would pass write_max is
+ * cut off, with hws_error HV_ELIMIT, so that one slow reader costs neither memory nor time.
  *   except  who does not get it; or NULL
  * Returns how many got it, or HV_EINVAL (text that is no UTF-8), HV_ENOMEM. */
 HV_EXPORT int hws_publish(hws_hub_t *hub, const char *topic, size_t topic_len, hws_kind_e kind,
@@ -200,16 +204,17 @@ HV_EXPORT int hws_is_deflated(const hws_t *ws);
  * its own. Never read or write on it. */
 HV_EXPORT hio_t *hws_io(const hws_t *ws);
 
-/* In on_close: the code of the peer's close frame, HWS_NO_CODE where it had none; HWS_ABNORMAL where
- * none came; or the code that we have failed the connection with (1002, 1007, 1009). */
+/* In on_close: the code of the peer's close frame, HWS_NO_CODE where it had none; HWS_ABNORMAL
+ * where none came; or the code that we have failed the connection with (1002, 1007, 1009). */
 HV_EXPORT int hws_close_code(const hws_t *ws);
 /* Its words; "" where there are none. Valid as long as the socket. */
 HV_EXPORT const char *hws_close_reason(const hws_t *ws);
 /* Why it was closed, negative: 0 in good order; HV_EPROTO (1002, 1007, or no WebSocket at the other
- * end), HV_ELIMIT (1009, or a queue), HV_ETIMEDOUT, HV_EOF (without a close frame), HV_ECONNREFUSED and
- * other codes of the io. */
+ * end), HV_ELIMIT (1009, or a queue), HV_ETIMEDOUT, HV_EOF (without a close frame), HV_ECONNREFUSED
+ * and other codes of the io. */
 HV_EXPORT int hws_error(const hws_t *ws);
-/* The same in words where there are more than herr_text has ("the server answered 403"); or NULL. */
+/* The same in words where there are more than herr_text has ("the server answered 403"); or NULL.
+ * */
 HV_EXPORT const char *hws_problem(const hws_t *ws);
 /* The status a server refused a client with; 0: it did not. */
 HV_EXPORT int hws_status(const hws_t *ws);

@@ -1,4 +1,5 @@
-/* ws_client.c - a connection is made, asks for WebSocket, and becomes a socket. RFC 6455 section 4.1.
+/* ws_client.c - a connection is made, asks for WebSocket, and becomes a socket. RFC 6455 section
+ * 4.1.
  *
  * What is needed until then lies in a dial, which goes when the socket is open. */
 #include "ws_int.h"

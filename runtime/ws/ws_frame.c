@@ -6,8 +6,8 @@
  *     +-+-+-+-+-------+-+-------------+ - - - - - - - - +- - - - - - -+-----------
  *
  * A head that lies whole in the bytes at hand is read there. One that is cut is collected in
- * parser->head, and checked byte by byte while it comes, so that a peer that errs hears of it at once.
- * Payload is never collected: it goes out in the pieces that it comes in. */
+ * parser->head, and checked byte by byte while it comes, so that a peer that errs hears of it at
+ * once. Payload is never collected: it goes out in the pieces that it comes in. */
 #include "ws_frame.h"
 
 #include "hassert.h"
@@ -78,7 +78,8 @@ static int read_len(const ws_parser_t *parser, const ws_rules_t *rules, const ui
     return *len > most || before > most - *len ? -WS_CODE_TOO_BIG : 0;
 }
 
-/* A head that is whole: the parser goes on with its payload. Returns 0 or a close code, negative. */
+/* A head that is whole: the parser goes on with its payload. Returns 0 or a close code, negative.
+ * */
 static int begin_frame(ws_parser_t *parser, const ws_rules_t *rules, const uint8_t *head) {
     uint64_t len;
     int code = read_len(parser, rules, head, &len);

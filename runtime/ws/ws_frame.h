@@ -1,5 +1,5 @@
-/* ws_frame.h - WebSocket frames, pure: bytes become pieces of messages and control frames, and back.
- * No allocation, no I/O, no callback. RFC 6455 section 5; RSV1 by RFC 7692 section 6. */
+/* ws_frame.h - WebSocket frames, pure: bytes become pieces of messages and control frames, and
+ * back. No allocation, no I/O, no callback. RFC 6455 section 5; RSV1 by RFC 7692 section 6. */
 #ifndef HV_WS_FRAME_H_
 #define HV_WS_FRAME_H_
 
@@ -71,9 +71,9 @@ typedef struct ws_piece_s {
  * (a control frame, the end of a message), or nothing more.
  *   data  is unmasked in place
  *   used  out: bytes taken; call again with the rest while it is less than `len`
- * A frame's fault is found at the first byte that shows it; an uncompressed text's fault at the byte
- * of it. Returns 1 with a piece, 0 where more is needed (all is used then), or a close code, negative:
- * 1002, 1007 (no UTF-8) or 1009. The parser is then worthless. */
+ * A frame's fault is found at the first byte that shows it; an uncompressed text's fault at the
+ * byte of it. Returns 1 with a piece, 0 where more is needed (all is used then), or a close code,
+ * negative: 1002, 1007 (no UTF-8) or 1009. The parser is then worthless. */
 int ws_parse(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len, size_t *used,
              ws_piece_t *piece);
 
@@ -99,13 +99,13 @@ void ws_mask(char *dst, const char *src, size_t len, const uint8_t mask[4]);
 /* Whether a close code may stand on the wire: 1000..1003, 1007..1014 and 3000..4999. */
 int ws_close_code_is_valid(int code);
 
-/* Checks a close frame's payload (section 5.5.1). Returns its code (1005 where it is empty), with the
- * reason in *reason and *reason_len; or, negative, 1002 for a bad code or length, 1007 for a reason
- * that is no UTF-8. */
+/* Checks a close frame's payload (section 5.5.1). Returns its code (1005 where it is empty), with
+ * the reason in *reason and *reason_len; or, negative, 1002 for a bad code or length, 1007 for a
+ * reason that is no UTF-8. */
 int ws_parse_close(const char *data, size_t len, const char **reason, size_t *reason_len);
 
-/* Writes a close frame's payload to `out` (WS_CONTROL_BYTES_MAX bytes). A reason that is too long is
- * cut between two characters. 1005: nothing is written. Returns its bytes. */
+/* Writes a close frame's payload to `out` (WS_CONTROL_BYTES_MAX bytes). A reason that is too long
+ * is cut between two characters. 1005: nothing is written. Returns its bytes. */
 size_t ws_write_close(char *out, int code, const char *reason, size_t reason_len);
 
 #endif

@@ -1,5 +1,6 @@
-/* ws_handshake.c - what both sides check. Strict where a proxy or a script could otherwise be led to
- * take something for a WebSocket that is none: keys, accept values and names are compared in full. */
+/* ws_handshake.c - what both sides check. Strict where a proxy or a script could otherwise be led
+ * to take something for a WebSocket that is none: keys, accept values and names are compared in
+ * full. */
 #include "ws_handshake.h"
 
 #include "hcrypto.h"
@@ -95,7 +96,8 @@ void ws_hello_add(ws_hello_t *hello, hstr_t name, hstr_t value) {
     }
 }
 
-/* ---- Extensions (section 9.1): token *( ";" token [ "=" token or quoted token ] ), in a list ---- */
+/* ---- Extensions (section 9.1): token *( ";" token [ "=" token or quoted token ] ), in a list ----
+ * */
 
 typedef struct extension_s {
     hstr_t name;

@@ -1,5 +1,6 @@
-/* ws_handshake.h - the opening handshake, pure: what a server checks in a request and answers, what a
- * client asks and checks in the answer. RFC 6455 section 4; permessage-deflate by RFC 7692 section 7.
+/* ws_handshake.h - the opening handshake, pure: what a server checks in a request and answers, what
+ * a client asks and checks in the answer. RFC 6455 section 4; permessage-deflate by RFC 7692
+ * section 7.
  *
  * Headers go in one by one, then the verdict comes out. All slices are borrowed. */
 #ifndef HV_WS_HANDSHAKE_H_
@@ -81,8 +82,8 @@ typedef struct ws_request_s {
  *   head, len  complete, with its blank line
  * Returns the status, or HV_EPROTO where it is no HTTP/1 answer. */
 int ws_parse_answer(const char *head, size_t len, ws_hello_t *hello);
-/* The end of a head in `data`, whose first `*scanned` bytes were looked at before. Returns its bytes
- * with the blank line, or 0. */
+/* The end of a head in `data`, whose first `*scanned` bytes were looked at before. Returns its
+ * bytes with the blank line, or 0. */
 size_t ws_find_head_end(const char *data, size_t len, size_t *scanned);
 
 /* Checks an answer of status 101 (section 4.1). Returns NULL, or what is wrong with it in words. */
@@ -91,7 +92,8 @@ const char *ws_check_answer(const ws_hello_t *hello, const ws_request_t *request
 
 /* ---- permessage-deflate as text ---- */
 
-/* Writes what a server answers, or what a client offers, with a NUL. Returns the bytes without it. */
+/* Writes what a server answers, or what a client offers, with a NUL. Returns the bytes without it.
+ * */
 size_t ws_write_deflate_answer(const ws_deflate_params_t *agreed, int client_bits_were_offered,
                                char out[WS_DEFLATE_TEXT_MAX]);
 size_t ws_write_deflate_offer(const ws_deflate_params_t *offer, char out[WS_DEFLATE_TEXT_MAX]);
@@ -113,7 +115,8 @@ typedef struct ws_url_s {
     int needs_slash;  /* the target is a query alone */
 } ws_url_t;
 
-/* Returns 0 or HV_EINVAL: another scheme, a fragment, a user, a bad port, blanks or control bytes. */
+/* Returns 0 or HV_EINVAL: another scheme, a fragment, a user, a bad port, blanks or control bytes.
+ * */
 int ws_parse_url(hstr_t url, ws_url_t *parts);
 
 #endif

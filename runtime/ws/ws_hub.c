@@ -1,8 +1,9 @@
 /* ws_hub.c - hubs and endpoints: what sockets share, who is there, and the look every so often at
  * those that are silent.
  *
- * One timer an endpoint looks at all of its sockets a few times within the shortest of its times, so
- * that a busy socket costs no timer operation; when the last byte of a peer came, the io knows. */
+ * One timer an endpoint looks at all of its sockets a few times within the shortest of its times,
+ * so that a busy socket costs no timer operation; when the last byte of a peer came, the io knows.
+ * */
 #include "ws_int.h"
 
 #define SOCKETS_PER_CHUNK 32

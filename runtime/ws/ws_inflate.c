@@ -1,8 +1,8 @@
 /* ws_inflate.c - permessage-deflate of what arrives (RFC 7692 section 7.2.2).
  *
- * A message is inflated piece by piece as it comes, and stopped at the first byte beyond the limit or
- * that is no UTF-8, so a bomb costs no more memory than a message may. A socket whose peer keeps no
- * context borrows a codec of the hub's between a message's first byte and its last. */
+ * A message is inflated piece by piece as it comes, and stopped at the first byte beyond the limit
+ * or that is no UTF-8, so a bomb costs no more memory than a message may. A socket whose peer keeps
+ * no context borrows a codec of the hub's between a message's first byte and its last. */
 #include "ws_int.h"
 
 #define STEP_BYTES 16384
@@ -69,8 +69,9 @@ static int feed(hws_t *ws, const char *data, size_t len, int is_text) {
     return 0;
 }
 
-/* Puts back the four bytes that every flush ends in. Behind them a block must begin: an empty one then
- * gives nothing and does no harm, where a message that was cut inside a block would take it for data. */
+/* Puts back the four bytes that every flush ends in. Behind them a block must begin: an empty one
+ * then gives nothing and does no harm, where a message that was cut inside a block would take it
+ * for data. */
 static int feed_tail(hws_t *ws, int is_text) {
     ws_work_t *work = ws->work;
     int code = feed(ws, "\x00\x00\xff\xff", 4, is_text);

@@ -6,7 +6,8 @@
  *        |               |                     |                       |
  *        |               +---close frame, or a fault of the peer------>+
  *        |                                     |                       |
- *        +-----failure------> the io's close callback (from anywhere) -+--> DEAD --on_close--> freed
+ *        +-----failure------> the io's close callback (from anywhere) -+--> DEAD --on_close-->
+ *        freed
  *
  * ENDING drops what still comes until the peer ends its side, so that no reset overtakes our close
  * frame. A DEAD socket may wait for hws_resume with messages in its inbox. A socket is freed by the
@@ -43,8 +44,8 @@ enum {
     WSF_RESUME_OWED = 0x2000, /* hws_resume was called; it stays paused until the loop's turn */
 };
 
-/* What few sockets hold, and those for a moment: messages in parts, what is kept while it is paused,
- * codecs. Freed when nothing is in it. */
+/* What few sockets hold, and those for a moment: messages in parts, what is kept while it is
+ * paused, codecs. Freed when nothing is in it. */
 typedef struct ws_work_s {
     hbuf_t message; /* the beginning of a message */
     hbuf_t inbox;   /* whole messages: ws_inbox_head_t, then the bytes */
@@ -134,7 +135,8 @@ static inline int ws_is_client(const hws_t *ws) { return (ws->flags & WSF_CLIENT
 
 /* ---- ws_hub.c ---- */
 
-/* A socket in its endpoint's list, in state CONNECTING, without an io. Returns NULL without memory. */
+/* A socket in its endpoint's list, in state CONNECTING, without an io. Returns NULL without memory.
+ * */
 hws_t *hv__ws_new(hws_endpoint_t *endpoint, void *userdata);
 /* Takes it out of its lists and frees it; the hub too, where that was the last one's. */
 void hv__ws_free(hws_t *ws);
@@ -165,8 +167,8 @@ void hv__ws_on_close(hio_t *io);
 int hv__ws_write_frame(hws_t *ws, uint8_t first, const void *data, size_t len);
 /* Sends a close frame, once. */
 void hv__ws_send_close(hws_t *ws, int code, const char *reason, size_t reason_len);
-/* Compresses a message into hub->scratch by a codec that keeps no context. Returns its bytes; 0 where
- * it is not worth it, or there is no memory for it. */
+/* Compresses a message into hub->scratch by a codec that keeps no context. Returns its bytes; 0
+ * where it is not worth it, or there is no memory for it. */
 size_t hv__ws_deflate_once(hws_hub_t *hub, const hws_deflate_t *options, int bits, const void *data,
                            size_t len);
 /* Whether a message of that length is to be compressed. */
@@ -174,8 +176,8 @@ int hv__ws_wants_deflate(const hws_t *ws, size_t len);
 
 /* ---- ws_inflate.c ---- */
 
-/* Inflates a piece of a compressed message into work->message, checking limits and UTF-8. Returns 0,
- * or a close code, negative. */
+/* Inflates a piece of a compressed message into work->message, checking limits and UTF-8. Returns
+ * 0, or a close code, negative. */
 int hv__ws_inflate(hws_t *ws, const ws_piece_t *piece);
 /* Gives the codecs of a socket back. */
 void hv__ws_free_codecs(hws_t *ws);

@@ -1,8 +1,8 @@
 /* ws_send.c - frames on their way out.
  *
- * A frame is built where it leaves from: where the net room has room for it (hv__io_place), head and
- * payload are written, and masked, right there; else the head is put in front by a write of its own,
- * which the net room gathers with the payload's. */
+ * A frame is built where it leaves from: where the net room has room for it (hv__io_place), head
+ * and payload are written, and masked, right there; else the head is put in front by a write of its
+ * own, which the net room gathers with the payload's. */
 #include "ws_int.h"
 
 #include "hcrypto.h"

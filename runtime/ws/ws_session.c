@@ -2,12 +2,12 @@
  *
  * Arriving bytes are parsed and unmasked where they lie, in the loop's read buffer. A message whose
  * frame lies there whole is given to the program from there; only one in several frames or reads is
- * put together in work->message. Many frames of one read are handled in one go, and what is answered
- * to them leaves in one write.
+ * put together in work->message. Many frames of one read are handled in one go, and what is
+ * answered to them leaves in one write.
  *
- * While a socket is paused its messages go to work->inbox, so that pings are answered and a close is
- * noticed all the same; when the inbox is full the bytes stay as they came (work->rest) and reading
- * rests, which slows the peer down.
+ * While a socket is paused its messages go to work->inbox, so that pings are answered and a close
+ * is noticed all the same; when the inbox is full the bytes stay as they came (work->rest) and
+ * reading rests, which slows the peer down.
  *
  * RFC 6455 section 5.5 (control frames), 7 (closing). */
 #include "ws_int.h"

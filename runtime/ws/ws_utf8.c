@@ -1,6 +1,6 @@
 /* ws_utf8.c - the check. Three speeds: ASCII by 32 bytes, whole characters by one comparison each,
- * and the bytes at the borders of pieces by a small state (the next byte's range), which is all that
- * two pieces share. */
+ * and the bytes at the borders of pieces by a small state (the next byte's range), which is all
+ * that two pieces share. */
 #include "ws_utf8.h"
 
 #include <string.h>
@@ -31,8 +31,8 @@ static uint32_t load_four(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The length of the character at `p`, which is not ASCII and has four bytes behind it; 0 where it is
- * no character. */
+/* The length of the character at `p`, which is not ASCII and has four bytes behind it; 0 where it
+ * is no character. */
 static int char_len(const uint8_t *p) {
     uint32_t four = load_four(p);
     if ((four & 0x00c0c0f0u) == 0x008080e0u) {
@@ -81,6 +81,7 @@ static const uint8_t *finish_char(ws_utf8_t *state, const uint8_t *p, const uint
 }
 
 int ws_utf8_feed(ws_utf8_t *state, const void *data, size_t len) {
+    if (len == 0) return 0;
     const uint8_t *p = data;
     const uint8_t *end = p + len;
     p = finish_char(state, p, end);

@@ -58,6 +58,7 @@ local nouns = {
   "unpack",
   "url",
   "worker",
+  "ws",
 }
 
 --- What Lua adds to the classes is there once their modules are.
@@ -81,6 +82,7 @@ local places = {
   ["hv.Scope"] = require("hv.scope").methods,
   ["hv.Timer"] = methods_of("hv.timer"), ["hv.Watcher"] = methods_of("hv.watcher"),
   ["hv.Tcp"] = tcp.methods, ["hv.TcpServer"] = tcp.server_methods,
+  ["hv.Ws"] = require("_hv.ws").methods, ["hv.WsClient"] = require "hv.ws_client",
   ["hv.TcpClient"] = require "hv.tcp_client", ["hv.Udp"] = require("_hv.udp").methods,
   ["hv.HttpApp"] = getmetatable(hv.http.app()).__index,
   ["hv.HttpClient"] = require("hv.http_client").methods,
@@ -111,7 +113,8 @@ local places = {
 
 --- Functions that a module of lua/hv shows and nobody is to call: constructors, the checks of other
 --- modules; and json, which is lua-cjson with a manual of its own.
-local private = { ["hv.TcpClient.new"] = true, ["hv.Redis.new"] = true, ["hv.Redis.open"] = true,
+local private = { ["hv.TcpClient.new"] = true, ["hv.WsClient.new"] = true,
+  ["hv.Redis.new"] = true, ["hv.Redis.open"] = true,
   ["hv.Redis.index_of"] = true }
 
 local function read_stubs()

@@ -23,7 +23,8 @@ typedef struct ws_case_s {
     char *expected;      /* the log: a line an event */
 } ws_case_t;
 
-/* Reads every case, sorted by file. Returns their number; ends the process where one is malformed. */
+/* Reads every case, sorted by file. Returns their number; ends the process where one is malformed.
+ * */
 size_t ws_cases_load(ws_case_t cases[WS_CASES_MAX]);
 void ws_cases_free(ws_case_t *cases, size_t count);
 

@@ -1,0 +1,124 @@
+--- hv.ws - WebSocket: clients, and what servers and clients share. Servers are made by `app:ws`.
+---
+---   local ws = assert(hv.ws.connect("ws://127.0.0.1:8080/chat"))
+---   ws:send("hello")
+---   for message, kind in ws:messages() do print(kind, message) end
+local limits = require "hv.limits"
+local misuse = require("_hv.loop").misuse
+local raw = require "_hv.ws"
+local read_connect = require("hv.ws_options").read_connect
+local reconnecting = require "hv.ws_client"
+local rules = require "hv.reconnect"
+local shutdown = require "hv.shutdown"
+local tls = require "hv.tls"
+local url = require "hv.url"
+local wait = require "hv.wait"
+
+---@class hv.ws
+local M = {}
+
+-- ---- Sockets ----
+
+local Ws = raw.methods
+local field = raw.field
+
+--- `ws.id`, `ws.data`, `ws.close_code` ... stand beside the methods.
+raw.meta.__index = function(self, key)
+  local method = Ws[key]
+  if method ~= nil then return method end
+  return field(self, key)
+end
+
+Ws.send = wait.waits(Ws.send)
+Ws.receive = wait.waits(Ws.receive)
+
+local receive = Ws.receive
+local function next_message(self) return receive(self) end
+
+--- `for data, kind in ws:messages()`: until the end; ws.close_code then tells which.
+function Ws:messages()
+  return next_message, self
+end
+
+-- ---- Clients ----
+
+local connect = wait.waits(raw.connect)
+
+--- Header lines as C takes them: { name, value, name, value ... }.
+local function header_list(headers)
+  local list = {}
+  for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
+      misuse("hv.ws.connect: bad header name " .. tostring(name))
+    end
+    local lower = name:lower()
+    if lower:find("^sec%-websocket%-") or lower == "upgrade" or lower == "connection" then
+      misuse(("hv.ws.connect: header %s is the handshake's own"):format(name))
+    end
+    for _, one in ipairs(type(value) == "table" and value or { value }) do
+      local text = tostring(one)
+      if text:find("[%c]") then
+        misuse(("hv.ws.connect: header %s has control characters"):format(name))
+      end
+      list[#list + 1], list[#list + 2] = name, text
+    end
+  end
+  return list
+end
+
+local function check_url(text)
+  local parts = type(text) == "string" and url.parse(text)
+  if not parts or parts.scheme ~= "ws" and parts.scheme ~= "wss" then
+    misuse(("hv.ws.connect: \"ws://host[:port]/path\" expected, got %s"):format(
+      type(text) == "string" and ("%q"):format(text) or type(text)))
+  end
+  local host = parts.host:find(":", 1, true) and not parts.host:find("^%[") and
+    "[" .. parts.host .. "]" or parts.host
+  local port = parts.port and ":" .. parts.port or ""
+  local query = parts.query and "?" .. parts.query or ""
+  local target = parts.scheme .. "://" .. host .. port .. (parts.path or "/") .. query
+  return target, parts.scheme == "wss"
+end
+
+--- One attempt, by checked options.
+local function connect_once(address, is_secure, t)
+  local ctx, name, code
+  if is_secure and t.tls ~= nil then
+    ctx, name, code = tls.client("connect", t.tls)
+    if not ctx then return nil, name, code end
+  end
+  local hub = shutdown.attend(raw.hub())
+  local endpoint, message
+  endpoint, message, code = raw.endpoint(hub, t)
+  if not endpoint then return nil, message, code end
+  return connect(endpoint, address, t.header_list, t.timeout, ctx, name)
+end
+
+--- Connects to a server of WebSocket, and returns the socket once it is open.
+---
+--- With `reconnect` it returns at once a client that connects by itself, again and again, and has
+--- the same methods; what is sent while it is down is refused with ENOTCONN.
+---@async
+---@param address string "ws[s]://host[:port][/path][?query]"
+---@param opts? hv.WsConnectOptions
+---@return hv.Ws? ws
+---@return string? message
+---@return hv.ErrCode? code EPROTO (the server refused, or is none), ECONNREFUSED, ETIMEDOUT ...
+local function connect_to(address, opts)
+  local t = read_connect(opts or {})
+  local target, is_secure = check_url(address)
+  t.header_list = header_list(t.headers)
+  if t.tls == false and is_secure then misuse("hv.ws.connect: wss needs tls") end
+  if t.tls == true then t.tls = nil end
+  if not t.reconnect then return connect_once(target, is_secure, t) end
+  return reconnecting.new(address, t, rules.read("hv.ws.connect", t.reconnect), function()
+    return connect_once(target, is_secure, t)
+  end)
+end
+
+M.connect = wait.both_forms(connect_to)
+
+--- The largest message that is taken where no option says otherwise.
+M.max_message = limits.ws_message
+
+return M
