@@ -3,7 +3,6 @@
 ---   local ws = assert(hv.ws.connect("ws://127.0.0.1:8080/chat"))
 ---   ws:send("hello")
 ---   for message, kind in ws:messages() do print(kind, message) end
-local limits = require "hv.limits"
 local misuse = require("_hv.loop").misuse
 local raw = require "_hv.ws"
 local read_connect = require("hv.ws_options").read_connect
@@ -19,6 +18,7 @@ local M = {}
 
 -- ---- Sockets ----
 
+---@class hv.Ws
 local Ws = raw.methods
 local field = raw.field
 
@@ -94,16 +94,6 @@ local function connect_once(address, is_secure, t)
   return connect(endpoint, address, t.header_list, t.timeout, ctx, name)
 end
 
---- Connects to a server of WebSocket, and returns the socket once it is open.
----
---- With `reconnect` it returns at once a client that connects by itself, again and again, and has
---- the same methods; what is sent while it is down is refused with ENOTCONN.
----@async
----@param address string "ws[s]://host[:port][/path][?query]"
----@param opts? hv.WsConnectOptions
----@return hv.Ws? ws
----@return string? message
----@return hv.ErrCode? code EPROTO (the server refused, or is none), ECONNREFUSED, ETIMEDOUT ...
 local function connect_to(address, opts)
   local t = read_connect(opts or {})
   local target, is_secure = check_url(address)
@@ -116,9 +106,16 @@ local function connect_to(address, opts)
   end)
 end
 
+--- Connects to a server of WebSocket, and returns the socket once it is open.
+---
+--- With `reconnect` it returns at once a client that connects by itself, again and again, and has
+--- the same methods; what is sent while it is down is refused with ENOTCONN.
+---@async
+---@param address string "ws[s]://host[:port][/path][?query]"
+---@param opts? hv.WsConnectOptions
+---@return hv.Ws? ws
+---@return string? message
+---@return hv.ErrCode? code EPROTO (the server refused, or is none), ECONNREFUSED, ETIMEDOUT ...
 M.connect = wait.both_forms(connect_to)
-
---- The largest message that is taken where no option says otherwise.
-M.max_message = limits.ws_message
 
 return M

@@ -3,6 +3,7 @@
 local rules = require "hv.reconnect"
 local task = require "hv.task"
 
+---@class hv.WsClient
 local Client = {}
 local meta = { __name = "hv.ws_client" }
 

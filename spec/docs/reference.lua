@@ -28,6 +28,7 @@ local owners = {
 local homes = {
   task = "hv", timer = "hv", shutdown = "hv", scope = "hv", channel = "hv", semaphore = "hv",
   core = "hv", http_client = "hv.http", dashboard = "hv.metrics",
+  ws_client = "hv.ws",
 }
 
 --- What an object of a class is called in the text, where that is not the class's own name.
@@ -37,7 +38,7 @@ local nouns = {
   ["hv.HttpServer"] = "server", ["hv.HttpClient"] = "client", ["hv.HttpReply"] = "reply",
   ["hv.HttpCookies"] = "jar", ["hv.SharedDict"] = "dict", ["hv.Tcp"] = "conn",
   ["hv.TcpClient"] = "client", ["hv.TcpServer"] = "server", ["hv.TlsContext"] = "context",
-  ["hv.Udp"] = "sock", ["hv.WorkerChannel"] = "ch",
+  ["hv.Udp"] = "sock", ["hv.WorkerChannel"] = "ch", ["hv.Ws"] = "ws", ["hv.WsClient"] = "client",
 }
 
 local modules, classes = {}, {}
