@@ -1,10 +1,13 @@
 /* conn.h - the stream object of hv.tcp (and of everything else that reads and writes a stream:
- * stdin, pipes), and its handlers: shared by conn.c, handlers.c and tcp.c. */
+ * stdin, pipes), and its handlers. Its life is in conn.c, reading and writing in conn_io.c, what can
+ * be asked and set in conn_facts.c; TLS and pipes have files of their own. */
 #ifndef HVL_CONN_H_
 #define HVL_CONN_H_
 
-#include "bind.h"
+#include "handle.h"
 #include "tls.h"
+
+#define HVL_WRITE_BYTES_MAX (1 << 30) /* queued on one connection */
 
 /* Options and functions of an event-style connection or of all connections of a server. Counted:
  * the server and each open connection hold it. */
@@ -26,11 +29,9 @@ typedef struct hvl_handlers_s {
 } hvl_handlers_t;
 
 typedef struct hvl_conn_s {
-    hvl_object_t object;
-    hio_t *io;                /* NULL from the close callback on */
+    HVL_HANDLE;
     hvl_handlers_t *handlers; /* held */
     void *owner;              /* a server, which counts its connections; or NULL */
-    hvl_waiter_t reader;
     hvl_waiter_t writer;
     htimer_t *read_timer;
     uint64_t read_start_us; /* when the reader began to wait */
@@ -46,12 +47,9 @@ typedef struct hvl_conn_s {
     uint8_t is_client;
     uint8_t is_starting_tls; /* the reader waits for the handshake */
     uint8_t is_eof;
-    uint8_t is_closed_here;
     uint8_t is_line;  /* the reader wants its line without the line end */
     uint8_t has_data; /* its environment table is its own */
     uint8_t is_loose; /* a pipe of a program that has ended: keeps the loop only while it is read */
-    uint8_t is_paused; /* event style: reading rests while a handler waits */
-    uint16_t busy;    /* tasks that run a function for it; it stays anchored for them */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -70,12 +68,31 @@ hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *han
  * read. */
 void hvl_conn_begin(hvl_conn_t *conn);
 
+/* Closes behind what is queued; whoever waits gets ECLOSED. */
+void hvl_conn_close(hvl_conn_t *conn);
+/* hio's callback: the queue has drained. */
+void hvl_conn_on_drain(hio_t *io);
+/* hio's callback: somebody may read now. */
+void hvl_conn_on_bytes(hio_t *io, void *buf, int len);
+/* Goes on to watch a reader, whose timeout has changed. */
+void hvl_conn_watch_reader(hvl_conn_t *conn);
+/* The peer's address, also after the close. */
+const struct sockaddr *hvl_conn_peer(const hvl_conn_t *conn);
+
 /* The connection at index 1. */
 hvl_conn_t *hvl_conn_check(lua_State *L);
 /* Why the connection has ended: 0 where we closed it ourselves. */
 int hvl_conn_reason(const hvl_conn_t *conn);
 /* Pushes nil, "<what>: <text>", "<name>", with the words of TLS where it is its failure; 3. */
 int hvl_conn_push_error(lua_State *L, const hvl_conn_t *conn, const char *what, int code);
+
+/* Methods of conn_io.c and conn_facts.c. */
+extern const luaL_Reg hvl_conn_io_methods[];
+extern const luaL_Reg hvl_conn_facts_methods[];
+extern const luaL_Reg hvl_conn_metamethods[];
+/* field(conn, key): what is no method. */
+int hvl_conn_field(lua_State *L);
+extern const hvl_class_t hvl_unpack_class;
 
 /* conn_pipe.c: the io of a piped connection is closing */
 int hvl_conn_pipe(lua_State *L);

@@ -75,6 +75,7 @@ static void take(hvl_pipe_t *pipe, hvl_conn_t *conn) {
     conn->pipe = pipe;
     pipe->open++;
     conn->is_paused = 0;
+    conn->is_kept_paused = 1; /* reading is the pipe's */
     hio_unset_unpack(conn->io);
     if (conn->is_loose) hevent_ref(conn->io);
     conn->is_loose = 0;

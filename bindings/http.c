@@ -11,6 +11,7 @@
 #include "http.h"
 
 #include "hbase.h"
+#include "handle.h"
 #include "tls.h"
 
 #define EXCHANGES_PER_CHUNK 32
@@ -543,19 +544,10 @@ static int listen_on(lua_State *L) {
 
 static http_server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_class); }
 
-static int server_port(lua_State *L) {
-    http_server_t *server = check_server(L);
-    if (server->listener == NULL) return hvl_push_error(L, "port", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(server->listener));
-    lua_getfield(L, -1, "port");
-    return 1;
-}
+static int server_port(lua_State *L) { return hvl_io_push_port(L, check_server(L)->listener); }
 
 static int server_address(lua_State *L) {
-    http_server_t *server = check_server(L);
-    if (server->listener == NULL) return hvl_push_error(L, "address", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(server->listener));
-    return 1;
+    return hvl_io_push_local(L, check_server(L)->listener, "address");
 }
 
 static int server_count(lua_State *L) {

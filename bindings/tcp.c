@@ -111,13 +111,7 @@ static int listen_on(lua_State *L) {
 
 static server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_class); }
 
-static int server_port(lua_State *L) {
-    server_t *server = check_server(L);
-    if (server->io == NULL) return hvl_push_error(L, "port", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(server->io));
-    lua_getfield(L, -1, "port");
-    return 1;
-}
+static int server_port(lua_State *L) { return hvl_io_push_port(L, check_server(L)->io); }
 
 static int server_count(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check_server(L)->count);
@@ -139,22 +133,11 @@ static int server_drain(lua_State *L) {
 }
 
 static int server_address(lua_State *L) {
-    server_t *server = check_server(L);
-    if (server->io == NULL) return hvl_push_error(L, "address", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(server->io));
-    return 1;
+    return hvl_io_push_local(L, check_server(L)->io, "address");
 }
 
-static int set_reference(lua_State *L, int is_referenced) {
-    server_t *server = check_server(L);
-    if (server->io != NULL && is_referenced) hevent_ref(server->io);
-    if (server->io != NULL && !is_referenced) hevent_unref(server->io);
-    lua_settop(L, 1);
-    return 1;
-}
-
-static int server_ref(lua_State *L) { return set_reference(L, 1); }
-static int server_unref(lua_State *L) { return set_reference(L, 0); }
+static int server_ref(lua_State *L) { return hvl_io_set_reference(L, check_server(L)->io, 1); }
+static int server_unref(lua_State *L) { return hvl_io_set_reference(L, check_server(L)->io, 0); }
 
 static int server_tostring(lua_State *L) {
     server_t *server = check_server(L);

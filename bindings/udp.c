@@ -1,69 +1,40 @@
 /* udp.c - datagram sockets. A datagram is read only while somebody waits for one, or all the time
  * with on_message; what the kernel's buffer cannot hold is lost, as datagrams are. */
-#include "bind.h"
+#include "handle.h"
 
 #include "hmaster.h"
 #include "hsocket.h"
 
 typedef struct udp_s {
-    hvl_object_t object;
-    hio_t *io; /* NULL from the close callback on */
-    hvl_waiter_t reader;
+    HVL_HANDLE; /* kept paused: it drains, and nothing more is read */
     int message_ref;
     int close_ref;
-    int busy;      /* tasks that run a function for it */
-    int is_paused; /* a handler waits */
-    int is_closed_here;
-    int is_draining; /* nothing more is read */
 } udp_t;
 
 static const hvl_class_t udp_class = {"hv.udp"};
 
 static udp_t *check_udp(lua_State *L) { return hvl_check(L, 1, &udp_class); }
 
-static void leave_anchor(udp_t *self) {
-    if (self->io == NULL && self->busy == 0) hvl_unanchor(self);
-}
-
-static hvl_task_t *begin_for(udp_t *self, int ref, hvl_finish_cb on_finish) {
-    hvl_task_t *task = hvl_task_begin_ref(self->object.rt, ref);
-    if (task == NULL) return NULL;
-    hvl_push(task->co, self);
-    task->on_finish = on_finish;
-    task->userdata[0] = self;
-    self->busy++;
-    return task;
-}
-
 static void on_message_finished(hvl_task_t *task, int status) {
     udp_t *self = task->userdata[0];
     (void)status; /* one bad datagram is no reason to stop serving the others */
-    self->busy--;
-    if (self->is_paused && self->io != NULL && !self->is_closed_here && !self->is_draining) {
-        self->is_paused = 0;
-        hio_read(self->io);
-    }
-    leave_anchor(self);
+    hvl_handle_resume(&self->handle);
+    hvl_handle_leave(&self->handle);
 }
 
 static void on_close_finished(hvl_task_t *task, int status) {
     (void)status;
-    udp_t *self = task->userdata[0];
-    self->busy--;
-    leave_anchor(self);
+    hvl_handle_leave(task->userdata[0]);
 }
 
 static void on_datagram(hio_t *io, void *buf, int len) {
     udp_t *self = hevent_userdata(io);
     if (self->message_ref != LUA_NOREF) {
-        hvl_task_t *task = begin_for(self, self->message_ref, on_message_finished);
+        hvl_task_t *task = hvl_handle_begin(&self->handle, self->message_ref, on_message_finished);
         if (task == NULL) return;
         lua_pushlstring(task->co, buf, (size_t)len);
         hvl_push_address(task->co, hio_peeraddr(io));
-        if (hvl_task_run(task, 3) == HVL_WAITING) {
-            self->is_paused = 1;
-            if (self->io != NULL) hio_read_stop(self->io);
-        }
+        hvl_handle_run(&self->handle, task, 3);
         return;
     }
     hvl_task_t *task = hvl_wake(&self->reader);
@@ -85,7 +56,7 @@ static void on_close(hio_t *io) {
     self->io = NULL;
     if (rt->loop == NULL) return;
     wake_reader(self, error ? error : HV_ECLOSED);
-    hvl_task_t *task = begin_for(self, self->close_ref, on_close_finished);
+    hvl_task_t *task = hvl_handle_begin(&self->handle, self->close_ref, on_close_finished);
     if (task != NULL) {
         if (error != 0) lua_pushstring(task->co, herr_text(error));
         if (error != 0) lua_pushstring(task->co, herr_name(error));
@@ -93,7 +64,7 @@ static void on_close(hio_t *io) {
     }
     hvl_unref(rt, &self->message_ref);
     hvl_unref(rt, &self->close_ref);
-    leave_anchor(self);
+    hvl_handle_release(&self->handle);
 }
 
 /* Returns NULL with *code set where it fails. Workers share the socket of a server, unless each is to
@@ -205,7 +176,7 @@ static int udp_recv(lua_State *L) {
     if (!lua_isnoneornil(L, 2)) {
         timeout_ms = hvl_check_integer(L, 2, "sock:recv: timeout", 0, INT32_MAX);
     }
-    if (self->io == NULL || self->is_closed_here || self->is_draining) {
+    if (self->io == NULL || self->is_closed_here || self->is_kept_paused) {
         return hvl_push_error(L, "recv", HV_ECLOSED);
     }
     if (self->message_ref != LUA_NOREF) {
@@ -233,7 +204,7 @@ static int udp_close(lua_State *L) {
 static int udp_drain(lua_State *L) {
     udp_t *self = check_udp(L);
     if (self->io == NULL || self->is_closed_here || self->object.rt->loop == NULL) return 0;
-    self->is_draining = 1;
+    self->is_kept_paused = 1;
     hio_read_stop(self->io);
     wake_reader(self, HV_ECLOSED);
     return 0;
@@ -241,24 +212,18 @@ static int udp_drain(lua_State *L) {
 
 /* count() -> datagrams that are being handled */
 static int udp_count(lua_State *L) {
-    lua_pushinteger(L, check_udp(L)->busy);
+    lua_pushinteger(L, (lua_Integer)check_udp(L)->busy);
     return 1;
 }
 
 static int udp_local_address(lua_State *L) {
-    udp_t *self = check_udp(L);
-    if (self->io == NULL) return hvl_push_error(L, "local_address", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(self->io));
-    return 1;
+    return hvl_io_push_local(L, check_udp(L)->io, "local_address");
 }
 
-static int udp_port(lua_State *L) {
-    udp_t *self = check_udp(L);
-    if (self->io == NULL) return hvl_push_error(L, "port", HV_ECLOSED);
-    hvl_push_address(L, hio_localaddr(self->io));
-    lua_getfield(L, -1, "port");
-    return 1;
-}
+static int udp_port(lua_State *L) { return hvl_io_push_port(L, check_udp(L)->io); }
+
+static int udp_ref(lua_State *L) { return hvl_io_set_reference(L, check_udp(L)->io, 1); }
+static int udp_unref(lua_State *L) { return hvl_io_set_reference(L, check_udp(L)->io, 0); }
 
 /* ---- Options of the kernel ---- */
 
@@ -305,17 +270,6 @@ static int udp_set_multicast(lua_State *L) {
     if (code == 0 && !lua_isnil(L, 4)) code = udp_multicast_interface(fd, lua_tostring(L, 4));
     return push_done(L, "set_multicast", code);
 }
-
-static int set_reference(lua_State *L, int is_referenced) {
-    udp_t *self = check_udp(L);
-    if (self->io != NULL && is_referenced) hevent_ref(self->io);
-    if (self->io != NULL && !is_referenced) hevent_unref(self->io);
-    lua_settop(L, 1);
-    return 1;
-}
-
-static int udp_ref(lua_State *L) { return set_reference(L, 1); }
-static int udp_unref(lua_State *L) { return set_reference(L, 0); }
 
 static int udp_tostring(lua_State *L) {
     udp_t *self = check_udp(L);
