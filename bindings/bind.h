@@ -40,7 +40,7 @@ struct hvl_s {
     int at_end_ref;      /* what hvl_end runs, or LUA_NOREF */
     int drain_ref;       /* what hvl_drain runs, or LUA_NOREF */
 
-    /* The rest is task.c's own. */
+    /* The rest is the tasks' own (task_int.h). */
     hvl_task_t *chunks;       /* the first of each chunk of tasks that there is */
     hvl_task_t *idle_tasks;   /* free, with a coroutine */
     hvl_task_t *spare_tasks;  /* free, without one */
@@ -197,7 +197,7 @@ struct hvl_task_s {
     hvl_finish_cb on_finish; /* or NULL */
     void *userdata[2];       /* the binding's own, for on_finish */
 
-    /* The rest is task.c's own. */
+    /* The rest is the tasks' own (task_int.h). */
     hvl_task_t *next;        /* in the ready queue, or free */
     hvl_task_t *next_chunk;  /* in the first of a chunk */
     hvl_task_t *next_joiner; /* of the task that it joins */

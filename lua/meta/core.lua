@@ -1,5 +1,5 @@
 ---@meta hv
---- The core of hv: what bindings/task.c, loop.c and timer.c give. Functions of modules that are
+--- The core of hv: what bindings/task*.c, loop.c and timer.c give. Functions of modules that are
 --- written in Lua are documented where they stand (lua/hv); spec/hv/meta_spec.lua compares.
 
 ---@alias hv.ErrCode string a constant of hv.err: "ECONNREFUSED", "ETIMEDOUT", "EOF", "ECLOSED" ...

@@ -332,8 +332,10 @@ describe("hv.slow_callback", function()
     local text, status = helper.run(busy .. "hv.slow_callback(20)\n" ..
       "for i = 1, 2 do hv.go(busy, 40) hv.sleep(1) end")
     assert.equal(0, status)
-    assert.equal(1, count(text, "held up for %d+ ms in the function at %(command line%):1 "))
+    assert.equal(1, count(text, "held up for %d+ ms in a task started at %(command line%):4 "))
     assert.equal(1, count(text, "WARN"))
+    text = helper.run(busy .. "hv.slow_callback(20) hv.after(1, busy, 40)")
+    assert.equal(1, count(text, "held up for %d+ ms in the function at %(command line%):1 "))
   end)
 
   it("names the wait up to which a task ran", function()
