@@ -75,8 +75,10 @@ typedef struct pipe_s {
 static const hvl_class_t link_class = {"hv.redis_link"};
 static const hvl_class_t pipe_class = {"hv.redis_pipe"};
 
+/* A link lives while it is connected, while a task runs for it, and while we work on it. */
 static void leave_anchor(link_t *link) {
-    if (link->conn == NULL && !link->is_busy) hvl_unanchor(link);
+    int is_used = link->is_busy || link->is_reading || link->is_delivering;
+    if (link->conn == NULL && !is_used) hvl_unanchor(link);
 }
 
 /* ---- The queue ---- */
@@ -289,7 +291,6 @@ static size_t take_tokens(link_t *link, const char *data, size_t len) {
 static void on_bytes(hio_t *io, void *buf, int len) {
     link_t *link = hio_context(io);
     if (link->object.rt->loop == NULL || link->conn == NULL || link->error != 0) return;
-    if (link->conn->io != io) return; /* one that was left behind */
     const hvl_conn_t *conn = link->conn;
     int code = 0;
     link->is_reading = 1;
@@ -316,6 +317,7 @@ static void on_bytes(hio_t *io, void *buf, int len) {
     if (link->conn != conn) {
         hvl_bytes_deinit(&link->in);
         hvl_reply_reset(&link->reply);
+        leave_anchor(link);
         return;
     }
     if (code != 0) link->error = code;
@@ -429,6 +431,19 @@ static int link_attach(lua_State *L) {
     return 1;
 }
 
+/* Gives the connection its own callbacks back: it may live longer than we do. */
+static void let_go(link_t *link) {
+    hio_t *io = link->conn != NULL ? link->conn->io : NULL;
+    if (io != NULL) {
+        hio_setcb_read(io, NULL);
+        hio_setcb_drain(io, NULL);
+        hio_setcb_close(io, link->on_conn_close);
+        hio_set_context(io, NULL);
+    }
+    link->conn = NULL;
+    hvl_unref(link->object.rt, &link->conn_ref);
+}
+
 /* fail(message, code): the connection has gone. Ends every call that waits with that; kept messages
  * are still delivered. Returns how many calls there were. */
 static int link_fail(lua_State *L) {
@@ -437,8 +452,7 @@ static int link_fail(lua_State *L) {
     luaL_checkstring(L, 2);
     luaL_checkstring(L, 3);
     lua_Integer count = 0;
-    link->conn = NULL;
-    hvl_unref(rt, &link->conn_ref);
+    let_go(link);
     while (link->queue_count > 0) {
         entry_t entry = queue_pop(link);
         hvl_unref(rt, &entry.results_ref);
