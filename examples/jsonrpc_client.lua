@@ -23,79 +23,92 @@ Usage: jsonrpc_client.lua [-d] [-2] [-n] host port method [param...] [+ method [
 Parameters that look like numbers are numbers. Calls parted by "+" are sent as one batch of 2.0.
 ]=]
 
-local function fail(text)
-  io.stderr:write(text)
-  os.exit(2)
-end
-
 -- ---- The command line ----
 
-local framing, is_2, is_notification = "head", false, false
-local at = 1
-while arg[at] and arg[at]:find("^%-%-?%a") or arg[at] == "-2" do
-  local word = arg[at]
-  if word == "-h" or word == "--help" then
-    io.write(usage)
-    os.exit(0)
-  elseif word == "-d" then
-    framing = "line"
-  elseif word == "-2" then
-    is_2 = true
-  elseif word == "-n" then
-    is_2, is_notification = true, true
-  else
-    fail(usage)
+-- { framing, is_2, is_notification, host, port, calls = { { method, param ... }, ... } }; nil where
+-- it makes no sense.
+local function read_arguments()
+  local t = { framing = "head", calls = { {} } }
+  local at = 1
+  while arg[at] and arg[at]:find("^%-%-?[%a2]") do
+    local word = arg[at]
+    if word == "-d" then
+      t.framing = "line"
+    elseif word == "-2" then
+      t.is_2 = true
+    elseif word == "-n" then
+      t.is_2, t.is_notification = true, true
+    else
+      t.is_help = word == "-h" or word == "--help"
+      return t.is_help and t or nil
+    end
+    at = at + 1
   end
-  at = at + 1
-end
-local host, port = arg[at], tonumber(arg[at + 1])
-if not port or not arg[at + 2] then fail(usage) end
-
--- The calls: { { method, param ... }, ... }
-local calls = { {} }
-for i = at + 2, #arg do
-  local word = arg[i]
-  local call = calls[#calls]
-  if word == "+" then
-    calls[#calls + 1] = {}
-  elseif #call == 0 then
-    call[1] = word
-  else
-    call[#call + 1] = tonumber(word) or word
+  t.host, t.port = arg[at], tonumber(arg[at + 1])
+  if not t.port or not arg[at + 2] then return nil end
+  for i = at + 2, #arg do
+    local word, call = arg[i], t.calls[#t.calls]
+    if word == "+" then
+      t.calls[#t.calls + 1] = {}
+    elseif #call == 0 then
+      call[1] = word
+    else
+      call[#call + 1] = tonumber(word) or word
+    end
   end
+  t.is_2 = t.is_2 or #t.calls > 1
+  return t
 end
-is_2 = is_2 or #calls > 1
 
 -- ---- The request ----
 
-local function request_text(id, call)
+local function request_text(t, id, call)
   local params = {}
   for i = 2, #call do params[i - 1] = json.encode(call[i]) end
-  return ('{%s%s"method":%s,"params":[%s]}'):format(is_2 and '"jsonrpc":"2.0",' or "",
-    is_notification and "" or ('"id":%d,'):format(id), json.encode(call[1]),
+  return ('{%s%s"method":%s,"params":[%s]}'):format(t.is_2 and '"jsonrpc":"2.0",' or "",
+    t.is_notification and "" or ('"id":%d,'):format(id), json.encode(call[1]),
     table.concat(params, ","))
 end
 
-local texts = {}
-for i, call in ipairs(calls) do texts[i] = request_text(i, call) end
-local text = #calls > 1 and "[" .. table.concat(texts, ",") .. "]" or texts[1]
+local function whole_text(t)
+  local texts = {}
+  for i, call in ipairs(t.calls) do texts[i] = request_text(t, i, call) end
+  return #texts > 1 and "[" .. table.concat(texts, ",") .. "]" or texts[1]
+end
 
-local conn, message = hv.tcp.connect { host = host, port = port,
-  unpack = jsonrpc.unpack_of(framing), read_timeout = 10000 }
-if not conn then
-  io.stderr:write(message, "\n")
-  os.exit(1)
-end
-print("on_connect " .. host .. ":" .. port)
-print("> " .. text)
-assert(conn:write(jsonrpc.pack(text, framing)))
-if not is_notification then
-  local packet, why = conn:read()
-  if not packet then
-    io.stderr:write(why, "\n")
-    os.exit(1)
+-- Sends it and prints the answer. Returns the exit status.
+local function ask(t)
+  local conn, message = hv.tcp.connect { host = t.host, port = t.port,
+    unpack = jsonrpc.unpack_of(t.framing), read_timeout = 10000 }
+  if not conn then
+    io.stderr:write(message, "\n")
+    return 1
   end
-  print("< " .. jsonrpc.text_of(packet, framing))
+  local text, status = whole_text(t), 0
+  print("on_connect " .. t.host .. ":" .. t.port)
+  print("> " .. text)
+  assert(conn:write(jsonrpc.pack(text, t.framing)))
+  if not t.is_notification then
+    local packet, why = conn:read()
+    if packet then
+      print("< " .. jsonrpc.text_of(packet, t.framing))
+    else
+      io.stderr:write(why, "\n")
+      status = 1
+    end
+  end
+  conn:close()
+  print("on_close")
+  return status
 end
-conn:close()
-print("on_close")
+
+local arguments = read_arguments()
+if not arguments then
+  io.stderr:write(usage)
+  hv.stop(2)
+elseif arguments.is_help then
+  io.write(usage)
+else
+  local status = ask(arguments)
+  if status ~= 0 then hv.stop(status) end
+end

@@ -149,35 +149,40 @@ end
 
 -- ---- The server ----
 
-local framing, port = "head", nil
+local function serve(port, framing)
+  io.stdout:setvbuf("line")
+  local server = assert(hv.tcp.listen({ host = "0.0.0.0", port = port,
+    unpack = jsonrpc.unpack_of(framing) }, function(conn)
+      print("on_accept " .. conn:peer().ip)
+      for packet in conn:packets() do
+        local text = jsonrpc.text_of(packet, framing)
+        print("> " .. text)
+        local reply = answer(text)
+        if reply then
+          print("< " .. reply)
+          conn:write(jsonrpc.pack(reply, framing))
+        end
+      end
+      print("on_close")
+    end))
+  print("listening on " .. server:port())
+end
+
+local framing, port, is_help = "head", nil, false
 for _, word in ipairs(arg) do
   if word == "-h" or word == "--help" then
-    io.write(usage)
-    os.exit(0)
+    is_help = true
   elseif word == "-d" then
     framing = "line"
   else
     port = tonumber(word)
   end
 end
-if not port then
+if is_help then
+  io.write(usage)
+elseif not port then
   io.stderr:write(usage)
-  os.exit(2)
+  hv.stop(2)
+else
+  serve(port, framing)
 end
-io.stdout:setvbuf("line")
-
-local server = assert(hv.tcp.listen({ host = "0.0.0.0", port = port,
-  unpack = jsonrpc.unpack_of(framing) }, function(conn)
-    print("on_accept " .. conn:peer().ip)
-    for packet in conn:packets() do
-      local text = jsonrpc.text_of(packet, framing)
-      print("> " .. text)
-      local reply = answer(text)
-      if reply then
-        print("< " .. reply)
-        conn:write(jsonrpc.pack(reply, framing))
-      end
-    end
-    print("on_close")
-  end))
-print("listening on " .. server:port())

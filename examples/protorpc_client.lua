@@ -16,7 +16,7 @@ local options, at = { ["-u"] = "admin", ["-p"] = "123456" }, 1
 while arg[at] and arg[at]:find("^%-%-?%a") do
   if arg[at] == "-h" or arg[at] == "--help" then
     io.write(usage)
-    os.exit(0)
+    os.exit(0, true)
   end
   if not options[arg[at]] or not arg[at + 1] then break end
   options[arg[at]] = arg[at + 1]
@@ -26,14 +26,14 @@ local host, port, method = arg[at], tonumber(arg[at + 1]), arg[at + 2]
 local a, b = tonumber(arg[at + 3]), tonumber(arg[at + 4])
 if not (host and port and method and a and b) then
   io.stderr:write(usage)
-  os.exit(2)
+  os.exit(2, true)
 end
 io.stdout:setvbuf("line")
 
 local client, message = protorpc.connect(host, port)
 if not client then
   io.stderr:write(message, "\n")
-  os.exit(1)
+  os.exit(1, true)
 end
 local where = host .. ":" .. port
 print("connected to " .. where .. "!")
@@ -76,4 +76,4 @@ else
 end
 client:close()
 print("disconnected to " .. where .. "!")
-os.exit(status)
+os.exit(status, true)

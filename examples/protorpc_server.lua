@@ -13,7 +13,7 @@ if not port then
   local asked = arg[1] == "-h" or arg[1] == "--help"
   local out = asked and io.stdout or io.stderr
   out:write(usage)
-  os.exit(asked and 0 or 2)
+  os.exit(asked and 0 or 2, true)
 end
 io.stdout:setvbuf("line")
 
