@@ -153,8 +153,6 @@ void hvl_conn_close(hvl_conn_t *conn) {
     wake_with(conn, &conn->writer, "write", HV_ECLOSED);
 }
 
-hvl_conn_t *hvl_conn_check(lua_State *L) { return hvl_check(L, 1, &hvl_conn_class); }
-
 /* ---- Making ---- */
 
 hvl_conn_t *hvl_conn_new(lua_State *L, hvl_t *rt, hio_t *io, hvl_handlers_t *handlers,

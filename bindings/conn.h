@@ -80,7 +80,7 @@ void hvl_conn_watch_reader(hvl_conn_t *conn);
 const struct sockaddr *hvl_conn_peer(const hvl_conn_t *conn);
 
 /* The connection at index 1. */
-hvl_conn_t *hvl_conn_check(lua_State *L);
+static inline hvl_conn_t *hvl_conn_check(lua_State *L) { return hvl_check(L, 1, &hvl_conn_class); }
 /* Why the connection has ended: 0 where we closed it ourselves. */
 int hvl_conn_reason(const hvl_conn_t *conn);
 /* Pushes nil, "<what>: <text>", "<name>", with the words of TLS where it is its failure; 3. */

@@ -76,6 +76,7 @@ void hv__linger_begin(hloop_t *loop, int fd) {
         if (watch != NULL) hv__watch_close(watch, 0);
         hv__free(self);
         hsock_close(fd);
+        loop->last_error = HV_ENOMEM; /* the peer may see a reset; there is nobody else to tell */
         return;
     }
     hsock_shutdown_write(fd);
