@@ -93,11 +93,24 @@ static int identity(lua_State *L) {
     return 2;
 }
 
+/* absolute(path) -> the path from the root, or nil, message, code */
+static int absolute(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    char folder[MAX_PATH];
+    if (*path == '/') {
+        lua_pushstring(L, path);
+    } else {
+        if (getcwd(folder, sizeof folder) == NULL) return hvl_push_error(L, path, -errno);
+        lua_pushfstring(L, "%s/%s", folder, path);
+    }
+    return 1;
+}
+
 int hvl_open_private(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"append", append},     {"replace", replace},   {"directory", directory},
         {"umask", set_umask},   {"peer_uid", peer_uid}, {"identity", identity},
-        {NULL, NULL}};
+        {"absolute", absolute}, {NULL, NULL}};
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -67,7 +67,9 @@ end
 
 local function choose_path(path, worker_id)
   if path and path ~= "" then
-    if path:sub(1, 1) ~= "/" then path = os.getenv("PWD") .. "/" .. path end
+    local message
+    path, message = private.absolute(path)
+    if not path then return nil, message end
     return worker_id and ("%s.%d"):format(path, worker_id) or path
   end
   local folder = M.folders()[1]

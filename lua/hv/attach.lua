@@ -13,9 +13,7 @@ local function frame(kind, payload) return admin.frame(kind, payload) end
 
 --- A socket's path, or a process's number, as a path.
 local function find_socket(target)
-  if not target:find("^%d+$") then
-    return target:sub(1, 1) == "/" and target or os.getenv("PWD") .. "/" .. target
-  end
+  if not target:find("^%d+$") then return require("_hv.private").absolute(target) end
   for _, folder in ipairs(admin.folders()) do
     local path = ("%s/%s.sock"):format(folder, target)
     if hv.fs.stat(path) then return path end
