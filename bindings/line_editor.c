@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <wchar.h>
 
 #include "hbase.h"
@@ -31,6 +32,7 @@
 
 #define HISTORY_MAX 10000
 #define ANSWER_MS   1000 /* how long Tab waits for the names */
+#define ECHO_MS     100  /* how long a line must run before the terminal shows what is typed */
 #define STOP_MS     50
 #define PARTIAL_MS  50   /* how long text without a line end waits for the rest of its line */
 
@@ -70,6 +72,8 @@ typedef struct editor_s {
     int is_reading;
     int is_interrupted;
     int is_column_unknown;  /* the last text had no line end */
+    int is_quiet;           /* the terminal does not echo; quiet is what it was set to */
+    struct termios quiet;
     size_t partial_len;
     char partial[16384];
     mbstate_t decoder;
@@ -342,9 +346,29 @@ static void begin_line(editor_t *editor) {
     fflush(editor->out);
 }
 
+/* What is typed or pasted while a line runs is for the next prompt, which shows it; the terminal
+ * would show it too. Only what runs for longer, and may be a program that reads itself, has the
+ * echo; and where that has changed the terminal, it is not touched. */
+static void be_quiet(editor_t *editor) {
+    if (tcgetattr(fileno(editor->in), &editor->quiet) != 0) return;
+    editor->quiet.c_lflag &= ~(tcflag_t)ECHO;
+    editor->is_quiet = tcsetattr(fileno(editor->in), TCSANOW, &editor->quiet) == 0;
+}
+
+static void end_quiet(editor_t *editor) {
+    struct termios now;
+    if (!editor->is_quiet) return;
+    editor->is_quiet = 0;
+    if (tcgetattr(fileno(editor->in), &now) != 0) return;
+    if (now.c_lflag != editor->quiet.c_lflag || now.c_iflag != editor->quiet.c_iflag) return;
+    now.c_lflag |= ECHO;
+    tcsetattr(fileno(editor->in), TCSANOW, &now);
+}
+
 static void on_result(hevent_t *ev);
 
 static void read_line(editor_t *editor) {
+    end_quiet(editor);
     begin_line(editor);
     begin_capture(editor);
     editor->is_reading = 1;
@@ -352,6 +376,7 @@ static void read_line(editor_t *editor) {
     memset(&editor->decoder, 0, sizeof editor->decoder);
     int count = 0;
     const char *text = el_gets(editor->el, &count);
+    be_quiet(editor);
     editor->is_reading = 0;
     if (editor->is_interrupted || text == NULL) {
         fputs("\r\n", editor->out);
@@ -379,10 +404,11 @@ static void *run_editor(void *data) {
         if (wants_end) break;
         if (wants_line) {
             read_line(editor);
-        } else {
-            wait_for_input(editor, -1, -1);
+        } else if (wait_for_input(editor, -1, editor->is_quiet ? ECHO_MS : -1) == TIMED_OUT) {
+            end_quiet(editor);
         }
     }
+    end_quiet(editor);
     return NULL;
 }
 

@@ -104,7 +104,8 @@ local function install_print()
   end
 end
 
---- Globals are the program's; only `_` and io.write are the session's own.
+--- Globals are the program's; only `_`, io.write and, where the program has none, `hv` are the
+--- session's own.
 local function environment(write)
   local globals = getfenv(0)
   local own = setmetatable({}, { __index = io })
@@ -114,7 +115,8 @@ local function environment(write)
     write(table.concat(texts))
     return true
   end
-  return setmetatable({ io = own }, { __index = globals, __newindex = globals })
+  local hv = rawget(globals, "hv") == nil and require "hv" or nil
+  return setmetatable({ io = own, hv = hv }, { __index = globals, __newindex = globals })
 end
 
 -- ---- Sessions ----

@@ -13,18 +13,23 @@ local M = {}
 
 -- ---- Compiling ----
 
+local function pass(...) return ... end
+
 --- Compiles a text as an expression whose values are shown, or as a statement. Returns nil, message
---- where it is wrong, and nil where more lines are needed.
+--- where it is wrong, and nil where more lines are needed. What is returned is to be called with
+--- `pass`: an expression hands its values through it, because a call that `return` stands before
+--- leaves no trace of its line.
 local function compile(text, name)
   local chunk = loadstring("return " .. text, name)
-  if chunk then return chunk end
+  if chunk then
+    return loadstring("local __pass = ... return __pass(" .. text .. "\n)", name) or chunk
+  end
   local message
   chunk, message = loadstring(text, name)
   if chunk then return chunk end
   if message:find("'<eof>'", 1, true) then return nil end
   return nil, message
 end
-M.compile = compile
 
 local function error_text(message)
   if type(message) == "string" then return message end
@@ -80,7 +85,7 @@ local function run_body(session, fn)
   session.task = hv.current()
   if session.on_task then session.on_task(session.task) end
   if aim then aim:take() end
-  local results = pack(xpcall(fn, traceback))
+  local results = pack(xpcall(fn, traceback, pass))
   local is_interrupted = aim and aim:release()
   session.task = nil
   return results, is_interrupted
@@ -170,7 +175,8 @@ command(".help", "", "this list", function(session)
   local names = {}
   for name in pairs(commands) do names[#names + 1] = name end
   table.sort(names)
-  session:say("What you type is Lua: expressions show their values, and _ is the last of them.")
+  session:say("What you type is Lua: expressions show their values, and _ is the last of them; "
+    .. "hv is there.")
   session:say("Whatever waits may wait here (hv.sleep, conn:read ...); the loop goes on meanwhile.")
   for _, name in ipairs(names) do
     session:say("  %-14s %s", commands[name].usage, commands[name].text)
@@ -318,9 +324,11 @@ end
 
 --- The prompt of the program itself. Ends the program when it ends.
 function M.run(is_terminal)
+  local globals = getfenv(0)
+  if globals.hv == nil then globals.hv = hv end -- nobody wants to type it
   local aim = is_terminal and require("_hv.interrupt").aim(true) or nil
   local session = M.session {
-    write = write, env = getfenv(0), aim = aim, echoes = is_terminal,
+    write = write, env = globals, aim = aim, echoes = is_terminal,
   }
   local function handle(line) return session:line(line) end
   local editor = is_terminal and M.open_editor(function(text, columns)

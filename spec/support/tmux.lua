@@ -66,6 +66,19 @@ function Terminal:line(text)
   self:tmux("send-keys Enter")
 end
 
+--- Types a line at the prompt of hvlua, once that is there: what comes earlier the terminal itself
+--- shows, and then the prompt shows it again.
+function Terminal:say(text)
+  self:expect("\n>>? $")
+  self:line(text)
+end
+
+--- Types a command for the shell, once its prompt is there.
+function Terminal:shell(text)
+  self:expect("shell%$ $")
+  self:line(text)
+end
+
 --- Presses keys by tmux's names: "C-c", "Up", "Tab" ...
 function Terminal:press(...)
   for _, key in ipairs { ... } do self:tmux("send-keys " .. key) end
