@@ -219,9 +219,12 @@ static void test_program_that_cannot_be_executed_is_refused_with_its_errno(void 
     const char *no_path[] = {"/no/such/program", NULL};
     options.argv = no_path;
     assert_int_equal(error_of(&options), -ENOENT);
-    const char *not_executable[] = {"/etc/passwd", NULL};
+    char path[] = "/tmp/hv_spawn_XXXXXX";
+    close(mkstemp(path)); /* mode 0600 */
+    const char *not_executable[] = {path, NULL};
     options.argv = not_executable;
     assert_int_equal(error_of(&options), -EACCES);
+    unlink(path);
     const char *fine[] = {"true", NULL};
     options.argv = fine;
     options.cwd = "/no/such/directory";
