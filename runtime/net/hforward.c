@@ -152,8 +152,12 @@ static void set_forwarding(hio_t *io) {
         hio_setcb_read(io, hio_write_upstream);
         hio_setcb_eof(io, on_eof);
     } else {
+        /* Nothing else tells that a pipe has no reader any more. */
         hio_read_stop(io);
-        hio_set_close_on_reset(io, 1); /* nothing else tells that a pipe has no reader any more */
+        hio_set_close_on_reset(io, 1);
+        if (io->state == HIO_OPEN) {
+            hv__watcher_set(&io->watcher, io->watcher.interest | HPOLL_READ);
+        }
     }
     if (!hio_is_connected(io) && hio_getcb_connect(io) == NULL) {
         hio_setcb_connect(io, hio_read_upstream);

@@ -168,6 +168,12 @@ static void ready_while_stopped(hio_t *io, unsigned ready) {
         hv__watcher_set(&io->watcher, io->watcher.interest & ~(unsigned)HPOLL_READ);
         return;
     }
+    if (io->flags & HIO_FLAG_CLOSE_ON_RESET && !(io->flags & HIO_FLAG_IS_SOCKET)) {
+        /* Nobody reads from a pipe any more: an end like any other, unless bytes are lost by it. */
+        if (hbuf_len(&io->queue) > 0) hv__io_fail(io, HV_EPIPE);
+        hio_close(io);
+        return;
+    }
     if (io->flags & HIO_FLAG_CLOSE_ON_RESET) {
         int code = hsock_take_error(io_fd(io));
         hv__io_fail(io, code != 0 ? code : HV_ECONNRESET);

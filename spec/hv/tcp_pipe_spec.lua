@@ -182,12 +182,8 @@ describe("conn:pipe", function()
     local conn = connect(front)
     conn:write("hello")
     assert.equal("hello", read_all(conn))
-    for _ = 1, 100 do -- the program reads no more: a write finds that out
-      if outcome[1] or not conn:write("more") then break end
-      hv.sleep(2)
-    end
     helper.eventually(function() return outcome[1] end)
-    assert.equal(5, outcome[1][#outcome[1]])
+    assert.same({ 5, 5 }, outcome[1])
   end)
 
   it("holds a fast sender back", function()
