@@ -225,6 +225,18 @@ HV_EXPORT void hio_set_unpack(hio_t *io, unpack_setting_t *setting);
  * Returns `len`; HV_ECLOSED, HV_ELIMIT (the queue would pass its maximum; nothing is taken),
  * HV_ENOMEM. From another thread the bytes are copied and posted. */
 HV_EXPORT int hio_write(hio_t *io, const void *buf, size_t len);
+#define HIO_FILE_CLOSE 0x01 /* the io closes the descriptor when it is done with it */
+
+/* Sends `len` bytes of a file from `offset` on, behind what was written before: by the kernel,
+ * without a copy. It counts in hio_write_bufsize and for the high-water mark, not against the
+ * maximum, since it takes no memory. Where the file ends before, the io closes with EIO. Reading a
+ * file that is not in the kernel's cache blocks: have a thread read it first (hfs_prefetch).
+ *   fd     a regular file; borrowed until it is sent or the io is closed, taken with HIO_FILE_CLOSE
+ *   flags  HIO_FILE_CLOSE or 0
+ * Only TCP and unix streams without TLS, and the loop's thread.
+ * Returns 0; HV_EINVAL for another kind of io, HV_ECLOSED, HV_EPIPE after hio_shutdown, HV_ENOMEM:
+ * the descriptor is then still the caller's. */
+HV_EXPORT int hio_write_file(hio_t *io, int fd, uint64_t offset, uint64_t len, int flags);
 /* One datagram to `addr`. Returns as hio_write; HV_EAGAIN where the kernel takes no more now. */
 HV_EXPORT int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
 /* Sends what is queued now, without waiting for the end of the callback. */

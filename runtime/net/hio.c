@@ -61,7 +61,7 @@ int hv__io_leave(hnet_t *net, hio_t *io) {
             if (io->state != HIO_DEAD) hv__io_mark_dirty(io);
         }
     }
-    if (io->state != HIO_DEAD && hbuf_len(&io->queue) == 0) hv__io_drained(io);
+    if (io->state != HIO_DEAD && !hv__io_has_unsent(io)) hv__io_drained(io);
     if (io->state == HIO_CLOSING) begin_draining(io);
     net->current = NULL;
     return 1;
@@ -87,7 +87,7 @@ void hv__io_update_interest(hio_t *io) {
         /* fall through */
     case HIO_CLOSING:
         /* A dirty one is flushed at the end of the pass, and asks then if it has to. */
-        if (hbuf_len(&io->queue) > 0 &&
+        if (hv__io_has_unsent(io) &&
             (!(io->flags & HIO_FLAG_DIRTY) || io->watcher.interest & HPOLL_WRITE)) {
             interest |= HPOLL_WRITE;
         }
@@ -251,6 +251,7 @@ static void become_dead(hio_t *io) {
     if (net->current == io) net->cork_len = net->plain_len = 0;
     hv__io_stop_work(io);
     hbuf_deinit(&io->queue);
+    hv__io_drop_files(io);
     hlist_push(&net->closing, &io->closing_link);
 }
 
@@ -285,6 +286,7 @@ static void begin_draining(hio_t *io) {
 static void destroy(hio_t *io) {
     hbuf_deinit(&io->kept);
     hbuf_deinit(&io->queue);
+    hv__io_drop_files(io);
     if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->free(io);
     if (io->ext != NULL) {
         hv__free(io->ext->local);

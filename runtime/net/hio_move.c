@@ -72,7 +72,7 @@ void hio_attach(hloop_t *loop, hio_t *io) {
     stamp_all(io);
     io->flags &= ~(uint32_t)(HIO_FLAG_HANGUP | HIO_FLAG_DRAINING);
     int is_owed = io->flags & HIO_FLAG_WAS_HIGH || (io->ext && io->ext->unreported_bytes > 0);
-    if (hbuf_len(&io->queue) > 0 || is_owed) hv__io_mark_dirty(io);
+    if (hv__io_has_unsent(io) || is_owed) hv__io_mark_dirty(io);
     hv__io_timeouts_changed(io);
     if (io->state == HIO_CONNECTING) {
         hv__tcp_connect_later(io);

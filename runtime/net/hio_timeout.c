@@ -35,7 +35,7 @@ static uint32_t until_timeout(const hio_t *io, uint32_t now_ms) {
             uint32_t since_ms = now_ms - least(since_read, since_start);
             nearest = remaining(ext->read_timeout_ms, since_ms, now_ms);
         }
-        if (hbuf_len(&io->queue) > 0) {
+        if (hv__io_has_unsent(io)) {
             nearest = least(nearest, remaining(ext->write_timeout_ms, io->last_write_ms, now_ms));
         }
         return least(nearest, remaining(ext->keepalive_timeout_ms, last_moved(io, now_ms), now_ms));

@@ -1,9 +1,10 @@
-/* hio_write.c - the write side. Three places bytes may stand in, in the order they leave:
+/* hio_write.c - the write side. Four places bytes may stand in, in the order they leave:
  *
  *   queue  per io; what the kernel did not take, or what is written outside the io's own callbacks;
  *          sent at the end of the pass (dirty) or when the descriptor is writable again;
  *   cork   one per loop; what the callbacks of the current io write to it while its queue is
  *          empty: sent in one call when they have returned;
+ *   files  ranges of files between the bytes of the queue: see hio_file.c;
  *   caller's buffer: long writes go to the kernel straight from there, behind what stands in the
  *          cork, with one gathering call; only what it does not take is copied to the queue.
  *
@@ -80,7 +81,7 @@ void hv__io_flush_cork(hio_t *io, int reports) {
     size_t len = net->cork_len;
     if (len == 0) return;
     net->cork_len = 0;
-    long sent = hbuf_len(&io->queue) == 0 ? send_bytes(io, net->cork, len) : HV_EAGAIN;
+    long sent = hv__io_has_unsent(io) ? HV_EAGAIN : send_bytes(io, net->cork, len);
     if (sent < 0 && sent != HV_EAGAIN) {
         hv__io_fail(io, (int)sent);
         return;
@@ -91,7 +92,7 @@ void hv__io_flush_cork(hio_t *io, int reports) {
         hv__io_fail(io, HV_ENOMEM);
         return;
     }
-    if (hbuf_len(&io->queue) > 0) hv__io_update_interest(io);
+    if (hv__io_has_unsent(io)) hv__io_update_interest(io);
     if (io->flags & HIO_FLAG_WAS_HIGH) hv__io_mark_dirty(io);
     if (reports) {
         report_written(io, net->cork, taken);
@@ -100,8 +101,13 @@ void hv__io_flush_cork(hio_t *io, int reports) {
     }
 }
 
+static uint64_t file_bytes(const hio_t *io) {
+    return io->flags & HIO_FLAG_HAS_FILES ? io->ext->file_bytes : 0;
+}
+
 static void report_drain(hio_t *io) {
-    if (!(io->flags & HIO_FLAG_WAS_HIGH) || hbuf_len(&io->queue) > io->write_high / 2) return;
+    if (!(io->flags & HIO_FLAG_WAS_HIGH)) return;
+    if (hbuf_len(&io->queue) + file_bytes(io) > io->write_high / 2) return;
     io->flags &= ~(uint32_t)HIO_FLAG_WAS_HIGH;
     if (io->state != HIO_OPEN || io->ext == NULL || io->ext->on_drain == NULL) return;
     hdrain_cb on_drain = io->ext->on_drain;
@@ -118,24 +124,53 @@ void hv__io_report_owed(hio_t *io) {
     if (net->current == io && io->state == HIO_OPEN) report_drain(io);
 }
 
+void hv__io_note_sent(hio_t *io, size_t len) {
+    if (len == 0) return;
+    stamp_write(io);
+    owe_report(io, len);
+    if (io->flags & HIO_FLAG_WAS_HIGH) hv__io_mark_dirty(io);
+}
+
+int hv__io_send_cork_more(hio_t *io) {
+    hnet_t *net = io_net(io);
+    size_t len = corked_len(io);
+    if (len == 0) return 0;
+    long sent = hsock_send_more(io_fd(io), net->cork, len);
+    net->cork_len = 0;
+    size_t taken = sent > 0 ? (size_t)sent : 0;
+    hv__io_note_sent(io, taken);
+    int code = sent < 0 && sent != HV_EAGAIN ? (int)sent
+                                             : enqueue(io, net->cork + taken, len - taken);
+    if (code != 0) hv__io_fail(io, code);
+    return code;
+}
+
+/* Sends what stands in the queue behind the last file. Returns 0 or a code. */
+static int flush_bytes(hio_t *io) {
+    size_t len = hbuf_len(&io->queue);
+    if (len == 0) return 0;
+    long sent = send_bytes(io, hbuf_data(&io->queue), len);
+    if (sent < 0) return (int)sent;
+    hbuf_consume(&io->queue, (size_t)sent);
+    hv__io_note_sent(io, (size_t)sent);
+    return 0;
+}
+
 void hv__io_flush_queue(hio_t *io) {
     if (io->state == HIO_DEAD || io->state == HIO_CONNECTING) return;
-    size_t len = hbuf_len(&io->queue);
-    if (len > 0) {
-        long sent = send_bytes(io, hbuf_data(&io->queue), len);
-        if (sent < 0 && sent != HV_EAGAIN) {
-            hv__io_fail(io, (int)sent);
-            return;
-        }
-        if (sent > 0) {
-            stamp_write(io);
-            hbuf_consume(&io->queue, (size_t)sent);
-            owe_report(io, (size_t)sent);
-            if (io->flags & HIO_FLAG_WAS_HIGH) hv__io_mark_dirty(io);
-        }
+    int code = 0;
+    if (HV_UNLIKELY(io->flags & HIO_FLAG_HAS_FILES)) {
+        size_t sent;
+        code = hv__io_flush_files(io, &sent);
+        hv__io_note_sent(io, sent);
+    }
+    if (code == 0 && !(io->flags & HIO_FLAG_HAS_FILES)) code = flush_bytes(io);
+    if (code != 0 && code != HV_EAGAIN) {
+        hv__io_fail(io, code);
+        return;
     }
     hv__io_update_interest(io);
-    if (hbuf_len(&io->queue) == 0 && corked_len(io) == 0) hv__io_drained(io);
+    if (!hv__io_has_unsent(io) && corked_len(io) == 0) hv__io_drained(io);
 }
 
 /* Sends now what stands in the cork and `data` behind it, and queues the rest. */
@@ -169,7 +204,7 @@ static int send_through(hio_t *io, const char *data, size_t len) {
 /* Puts bytes on their way to the wire. Returns 0 or a negative code. */
 static int write_wire(hio_t *io, const char *data, size_t len) {
     hnet_t *net = io_net(io);
-    int can_send = hbuf_len(&io->queue) == 0 && io->state == HIO_OPEN;
+    int can_send = !hv__io_has_unsent(io) && io->state == HIO_OPEN;
     int can_cork = net->current == io && !net->is_reporting;
     if (can_send && can_cork && net->cork_len + len <= CORK_BYTES && len < DIRECT_SEND_BYTES) {
         memcpy(net->cork + net->cork_len, data, len);
@@ -222,7 +257,7 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
     HV_API_ENTER(io_loop(io));
     int code = HV_ELIMIT;
     size_t waiting = hio_write_bufsize(io) + len;
-    if (waiting <= io->write_max) {
+    if (waiting - file_bytes(io) <= io->write_max) {
         code = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->write(io, buf, len)
                                             : write_wire(io, buf, len);
         /* Whoever sees now that it is high waits for on_drain. */
@@ -254,7 +289,7 @@ int hio_shutdown(hio_t *io) {
     if (io->flags & HIO_FLAG_SHUT_WANTED) return 0;
     if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) io->ext->layer->farewell(io);
     io->flags |= HIO_FLAG_SHUT_WANTED;
-    if (io->state == HIO_OPEN && corked_len(io) == 0 && hbuf_len(&io->queue) == 0) {
+    if (io->state == HIO_OPEN && corked_len(io) == 0 && !hv__io_has_unsent(io)) {
         hv__io_drained(io);
     }
     return 0;
@@ -262,7 +297,7 @@ int hio_shutdown(hio_t *io) {
 
 size_t hio_write_bufsize(const hio_t *io) {
     size_t layered = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->pending(io) : 0;
-    return hbuf_len(&io->queue) + corked_len(io) + layered;
+    return hbuf_len(&io->queue) + corked_len(io) + layered + (size_t)file_bytes(io);
 }
 
 int hio_write_is_complete(const hio_t *io) { return hio_write_bufsize(io) == 0; }

@@ -62,11 +62,14 @@ enum {
     HIO_FLAG_LAYER_DUE      = 1 << 20, /* a connected stream begins its layer in the next pass */
     HIO_FLAG_HANDSHAKING    = 1 << 21, /* the layer is not open yet */
     HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer has bytes that the wire brought before */
+    HIO_FLAG_HAS_FILES      = 1 << 25, /* ext->files is not empty */
 };
 
 /* A room above is told that an io it has given away is closed, after its close callback, or moves to
  * another loop (then from inside an API call). */
 typedef void (*hv__io_let_go_fn)(hio_t *io, void *owner, int is_moving);
+
+struct hio_file_s;
 
 /* What few ios need. */
 typedef struct hio_ext_s {
@@ -98,6 +101,10 @@ typedef struct hio_ext_s {
     struct hrelay_s *relay; /* of a bound datagram socket: its clients' upstreams */
     uint64_t forwarded_bytes;
     hsock_addr_t *bind; /* of a client: where it connects from; NULL for anywhere */
+    struct hio_file_s *files; /* ranges of files that wait to be sent: see hio_file.c */
+    struct hio_file_s *last_file;
+    uint64_t file_bytes;       /* of all of them */
+    size_t bytes_before_files; /* of the queue, before the last of them */
     void *owner; /* with let_go: see hio_owner.c */
     hv__io_let_go_fn let_go;
     void (*on_shutdown)(hio_t *io); /* the owner's: kept here because few connections have one */
@@ -164,6 +171,11 @@ typedef struct hnet_s {
 static inline hloop_t *io_loop(const hio_t *io) { return io->watcher.node.ev.loop; }
 static inline hnet_t *io_net(const hio_t *io) { return io_loop(io)->net; }
 static inline int io_fd(const hio_t *io) { return io->watcher.fd; }
+
+/* Whether something waits for the kernel to take it, the cork not counted. */
+static inline int hv__io_has_unsent(const hio_t *io) {
+    return hbuf_len(&io->queue) > 0 || io->flags & HIO_FLAG_HAS_FILES;
+}
 
 /* ---- hio.c ---- */
 
@@ -259,6 +271,20 @@ int hv__io_post(hio_t *io, const void *data, size_t len, int closes);
 int hv__io_write_raw(hio_t *io, const void *data, size_t len);
 /* Sends now what a layer has handed on, before the io fails. */
 void hv__io_flush_raw(hio_t *io);
+
+/* Sends what stands in the cork of `io`, whose queue is empty; more follows at once. What the kernel
+ * does not take goes to the queue. Returns 0 or a code: the io has failed. */
+int hv__io_send_cork_more(hio_t *io);
+/* Notes what the kernel has taken. */
+void hv__io_note_sent(hio_t *io, size_t len);
+
+/* ---- hio_file.c ---- */
+
+/* Sends the ranges that are queued and what goes before them, as far as the kernel takes them.
+ * Returns 0, HV_EAGAIN or another code; *sent_bytes in any case. */
+int hv__io_flush_files(hio_t *io, size_t *sent_bytes);
+/* Drops every range, and closes the files that are the io's. */
+void hv__io_drop_files(hio_t *io);
 
 /* ---- Layers ---- */
 

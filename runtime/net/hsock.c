@@ -3,6 +3,7 @@
 
 #include "hio.h"
 
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #define RESTART(result, call)                       \
@@ -173,6 +174,15 @@ long hsock_recvfrom(int fd, void *buf, size_t len, hsock_addr_t *peer, socklen_t
 }
 
 long hsock_send(int fd, const void *buf, size_t len) { MOVE(send(fd, buf, len, MSG_NOSIGNAL)); }
+
+long hsock_send_more(int fd, const void *buf, size_t len) {
+    MOVE(send(fd, buf, len, MSG_NOSIGNAL | MSG_MORE));
+}
+
+long hsock_sendfile(int fd, int file_fd, uint64_t offset, size_t len) {
+    off_t at = (off_t)offset;
+    MOVE(sendfile(fd, file_fd, &at, len));
+}
 
 long hsock_sendv(int fd, const struct iovec *parts, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,

@@ -45,6 +45,10 @@ long hsock_recv(int fd, void *buf, size_t len);
 long hsock_read(int fd, void *buf, size_t len);
 long hsock_recvfrom(int fd, void *buf, size_t len, hsock_addr_t *peer, socklen_t *peer_len);
 long hsock_send(int fd, const void *buf, size_t len);
+/* More follows at once: the kernel may wait for it to fill a packet. */
+long hsock_send_more(int fd, const void *buf, size_t len);
+/* From a file, without moving its position; 0 at its end. */
+long hsock_sendfile(int fd, int file_fd, uint64_t offset, size_t len);
 long hsock_sendv(int fd, const struct iovec *parts, int count);
 long hsock_sendto(int fd, const void *buf, size_t len, const struct sockaddr *addr,
                   socklen_t addr_len);
