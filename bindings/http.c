@@ -302,13 +302,17 @@ static void on_request(hhttp_request_t *req, void *userdata) {
         answer_unmatched(req, match.allow_mask);
         return;
     }
+    const http_entry_t *entry = &router->entries[handler];
+    if (entry->files != NULL) {
+        if (hvl_http_serve(entry->files, req, &match) < 0) hhttp_request_abort(req);
+        return;
+    }
     hvl_task_t *task = hvl_task_begin(server->object.rt);
     if (task == NULL) {
         hhttp_request_abort(req);
         return;
     }
     http_exchange_t *exchange = exchange_begin(server, req);
-    const http_entry_t *entry = &router->entries[handler];
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, server->handlers_ref);
     lua_rawgeti(task->co, -1, handler);
     lua_replace(task->co, -2);
@@ -418,12 +422,13 @@ static int router_add(lua_State *L) {
     return 1;
 }
 
-/* router:set(number, fn, arg_count, is_chain); number 0 is the fallback, -1 the error handler */
+/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler */
 static int router_set(lua_State *L) {
     http_router_t *router = check_router(L);
     int number = (int)luaL_checkinteger(L, 2);
     int arg_count = (int)luaL_checkinteger(L, 4);
     int is_chain = lua_toboolean(L, 5);
+    http_files_t *files = lua_isuserdata(L, 3) ? hvl_http_check_files(L, 3) : NULL;
     if (number < HANDLER_ERROR || number >= (int)router->entry_count) {
         return luaL_argerror(L, 2, "no such route");
     }
@@ -436,6 +441,7 @@ static int router_set(lua_State *L) {
         return 0;
     }
     if (number == HANDLER_FALLBACK) router->has_fallback = is_set;
+    router->entries[number].files = files; /* which the environment table keeps */
     router->entries[number].is_chain = (uint8_t)is_chain;
     router->entries[number].arg_count = (uint8_t)(is_chain || arg_count > 2 ? 2 : arg_count);
     return 0;
@@ -641,5 +647,6 @@ int hvl_open_http(lua_State *L) {
     lua_setfield(L, -2, "server_methods");
     hvl_http_open_messages(L, rt);
     hvl_http_open_body(L, rt);
+    hvl_http_open_files(L, rt);
     return 1;
 }

@@ -14,10 +14,13 @@
 /* Keys of the table of handlers; routes have the numbers from 1. */
 enum { HANDLER_FALLBACK = 0, HANDLER_ERROR = -1, HANDLER_DELIVER = -2 };
 
+typedef struct http_files_s http_files_t;
+
 /* How a handler is called; its function lies in the router's environment table. */
 typedef struct http_entry_s {
     uint8_t arg_count; /* 0 none, 1 the request, 2 the request and the response */
     uint8_t is_chain;  /* middleware may ask for the exchange of the running task */
+    http_files_t *files; /* answered in C from there, without a task; or NULL */
 } http_entry_t;
 
 typedef struct http_router_s {
@@ -80,6 +83,9 @@ http_exchange_t *hvl_http_check_request(lua_State *L, int index);
 http_exchange_t *hvl_http_check_response(lua_State *L, int index);
 /* Wakes whoever waits for the body or for room, with an error. */
 void hvl_http_wake_waiters(http_exchange_t *exchange, int code);
+/* Collects the headers set so far, which are borrowed from what it leaves on the stack; room for
+ * HTTP_HEADERS_MAX. Returns how many, or a negative code. */
+int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_header_t *headers);
 /* Answers in one piece with the status and headers set so far.
  *   type  Content-Type where the headers have none; or NULL
  * Returns as hhttp_respond_with. */
@@ -90,5 +96,13 @@ int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, 
 
 /* Adds what concerns bodies to the table on top of the stack, which has request_methods. */
 void hvl_http_open_body(lua_State *L, hvl_t *rt);
+
+/* ---- http_files.c ---- */
+
+/* Adds what concerns files to the table on top of the stack. */
+void hvl_http_open_files(lua_State *L, hvl_t *rt);
+http_files_t *hvl_http_check_files(lua_State *L, int index);
+/* As hhttp_files_serve of the last name of the route, without being told of the end. */
+int hvl_http_serve(http_files_t *files, hhttp_request_t *req, const hhttp_route_match_t *match);
 
 #endif

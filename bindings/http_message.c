@@ -346,6 +346,11 @@ static int collect_headers(lua_State *L, http_exchange_t *exchange, const char *
     return count;
 }
 
+int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_header_t *headers) {
+    if (exchange->headers_ref == LUA_NOREF) return 0;
+    return collect_headers(L, exchange, NULL, headers);
+}
+
 int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, const char *body,
                      size_t len) {
     if (exchange->headers_ref == LUA_NOREF) {

@@ -38,6 +38,44 @@ function Response:json(value)
   return self:send(json.encode(value), "application/json")
 end
 
+local send_file = wait.waits(raw.send_file)
+local read_file = options.reader("res:file", {
+  type = { "string" }, download = { "any" }, status = { "integer" },
+})
+
+--- What a Content-Disposition may say of a name (RFC 6266): plain in quotes, and where that is not
+--- all of it, encoded beside it.
+local function disposition(name)
+  local plain = name:gsub('[^%w%-%._ ()+,]', "_")
+  if plain == name then return ('attachment; filename="%s"'):format(plain) end
+  local encoded = name:gsub("[^%w%-%._~]", function(byte)
+    return ("%%%02X"):format(byte:byte())
+  end)
+  return ("attachment; filename=\"%s\"; filename*=UTF-8''%s"):format(plain, encoded)
+end
+
+--- Sends a file of the program's choice, with conditions and ranges, and waits until all of it has
+--- been handed on. Never give it a path that a client has made: app:static is for those.
+---@async
+---@param path string
+---@param opts? hv.HttpFileOptions
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENOENT, EACCES, EISDIR ...: nothing was answered yet; ECLOSED
+function Response:file(path, opts)
+  local t = read_file(opts or {})
+  if type(path) ~= "string" or path:find("%z") then
+    return misuse("res:file: path must be a string without NUL, got " .. type(path))
+  end
+  if t.status then self.status = t.status end
+  if t.download then
+    local name = t.download == true and path:match("[^/]*$") or t.download
+    self.headers:set("Content-Disposition", disposition(name))
+  end
+  return send_file(self, path, t.type)
+end
+Response.file = wait.both_forms(Response.file)
+
 --- Sends the client elsewhere.
 ---@param url string
 ---@param status? integer 302 if none is given
@@ -158,6 +196,7 @@ end
 
 local known = {
   status = true, headers = true, body = true, json = true, html = true, text = true, stream = true,
+  file = true,
 }
 
 local function stream(res, fn)
@@ -184,6 +223,11 @@ local function deliver(result, _, res)
     res:text(result.text)
   elseif result.body ~= nil then
     res:send(result.body, "text/plain")
+  elseif result.file ~= nil then
+    local ok, message, code = res:file(result.file)
+    if ok or code == "ECLOSED" then return end
+    if code == "ENOENT" or code == "ENOTDIR" or code == "EISDIR" then return 404 end
+    error(message, 0)
   elseif result.stream ~= nil then
     stream(res, result.stream)
   else

@@ -9,11 +9,13 @@ local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.http"
 local shutdown = require "hv.shutdown"
+local wait = require "hv.wait"
 local tls = require "hv.tls"
 
 require "hv.http_request"
 
 local current, hold = raw.current, raw.hold
+local serve = wait.waits(raw.serve)
 
 local M = {}
 
@@ -63,8 +65,14 @@ local function middleware_of(group)
   return list
 end
 
+--- A handler is a function, or files, which C answers from by itself where no middleware is around.
 local function install(router, number, middleware, handler)
-  if #middleware == 0 then
+  local is_function = type(handler) == "function"
+  if #middleware == 0 and not is_function then
+    router:set(number, handler, 0, false)
+  elseif not is_function then
+    router:set(number, compose(middleware, function(_, res) serve(res, handler) end), 2, true)
+  elseif #middleware == 0 then
     router:set(number, handler, arg_count(handler), false)
   else
     router:set(number, compose(middleware, handler), 2, true)
@@ -116,6 +124,26 @@ local problems = {
   ELIMIT = "%q has too many names",
 }
 
+local function add_route(self, where, method, pattern, functions)
+  if type(pattern) ~= "string" then
+    return misuse(("%s: pattern must be a string, got %s"):format(where, type(pattern)))
+  end
+  local root = self._root
+  local path = self._prefix .. pattern
+  local number, message, code = root._router:add(method, path)
+  if not number then
+    local problem = problems[code]
+    return misuse(("%s: %s"):format(where, problem and problem:format(path) or message))
+  end
+  local route = {
+    number = number, group = self, method = method, path = path,
+    handler = table.remove(functions), middleware = functions,
+  }
+  root._routes[#root._routes + 1] = route
+  install_route(root, route)
+  return self
+end
+
 --- Adds a route: the last function is the handler, those before it are its own middleware.
 ---
 --- A segment of the pattern is literal, `:name` (one segment) or, last, `*name` (the rest). Literal
@@ -129,30 +157,44 @@ function App:route(method, pattern, ...)
   if type(method) ~= "string" or not known_methods[method:upper()] then
     return misuse("app:route: unknown method " .. tostring(method))
   end
-  if type(pattern) ~= "string" then
-    return misuse(("%s: pattern must be a string, got %s"):format(where, type(pattern)))
-  end
-  local functions = check_functions(where, ...)
-  local root = self._root
-  local path = self._prefix .. pattern
-  local number, message, code = root._router:add(method:upper(), path)
-  if not number then
-    local problem = problems[code]
-    return misuse(("%s: %s"):format(where, problem and problem:format(path) or message))
-  end
-  local route = {
-    number = number, group = self, method = method:upper(), path = path,
-    handler = table.remove(functions), middleware = functions,
-  }
-  root._routes[#root._routes + 1] = route
-  install_route(root, route)
-  return self
+  return add_route(self, where, method:upper(), pattern, check_functions(where, ...))
 end
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete", "head", "options", "any" } do
   App[method] = function(self, pattern, ...)
     return self:route(method, pattern, ...)
   end
+end
+
+local read_static = options.reader("app:static", {
+  index = { "any", "index.html" }, listing = { "boolean", false }, hidden = { "boolean", false },
+  links = { "boolean", true }, precompressed = { "boolean", true }, compress = { "boolean", true },
+  cache_control = { "string" },
+})
+
+--- Serves the files below a directory: GET and HEAD, with ranges, conditions, ETag, compression. What
+--- is hidden, no file, or outside the directory is 404, whatever links and ".." say.
+---@param prefix string as of a pattern: "/" or "/files"
+---@param dir string
+---@param opts? hv.HttpStaticOptions
+---@return hv.HttpApp self
+function App:static(prefix, dir, opts)
+  local t = read_static(opts or {})
+  if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" then
+    return misuse("app:static: prefix must begin with '/', got " .. tostring(prefix))
+  end
+  if t.index ~= false and type(t.index) ~= "string" then
+    return misuse("app:static: index must be a name or false, got " .. type(t.index))
+  end
+  if type(dir) ~= "string" then
+    return misuse("app:static: directory must be a string, got " .. type(dir))
+  end
+  local files, message = raw.files(dir, t)
+  if not files then return misuse("app:static: " .. message) end
+  local bare = prefix:gsub("/$", "")
+  add_route(self, "app:static", "GET", bare .. "/*path", { files })
+  if bare ~= "" then add_route(self, "app:static", "GET", bare, { files }) end -- to be redirected
+  return self
 end
 
 --- Adds middleware to this app or group: a function(req, res, next) around every handler of it,

@@ -24,6 +24,20 @@
 ---@field max_form? integer|string         all parts without file name; "8M"
 ---@field max_file? integer|string         a part with one; none (max_body is the limit of all)
 
+---@class hv.HttpStaticOptions
+---@field index? string|false    what stands for a directory; "index.html"; false: none
+---@field listing? boolean       directories without index are listed
+---@field hidden? boolean        names that begin with '.' are served, too
+---@field links? boolean         false: no link is followed, not even one that stays inside
+---@field precompressed? boolean false: name.br and name.gz are not looked for
+---@field compress? boolean      false: text is not compressed on its way
+---@field cache_control? string  the Cache-Control header
+
+---@class hv.HttpFileOptions
+---@field type? string           Content-Type; by the ending of the name
+---@field download? boolean|string the browser saves it, under this name or its own
+---@field status? integer        200; with another one ranges and conditions are not looked at
+
 ---@class hv.HttpListenOptions
 ---@field host? string        address; every IPv4 address if none is given
 ---@field port? integer       0..65535; 0: a free one

@@ -128,7 +128,8 @@ const char *hfs_data(const hfs_req_t *req) {
 }
 
 const hfs_stat_t *hfs_stat_result(const hfs_req_t *req) {
-    int is_asking = req->operate == hfs_do_stat || req->operate == hfs_do_fstat;
+    int is_asking = req->operate == hfs_do_stat || req->operate == hfs_do_fstat ||
+                    req->operate == hfs_do_open_below || req->operate == hfs_do_open_any;
     return is_asking && req->error == 0 ? &req->stat : NULL;
 }
 
@@ -207,6 +208,33 @@ hfs_req_t *hfs_truncate(hloop_t *loop, int fd, int64_t size, hfs_cb on_done) {
 
 hfs_req_t *hfs_fstat(hloop_t *loop, int fd, hfs_cb on_done) {
     return start(make_for_fd(loop, hfs_do_fstat, fd, on_done));
+}
+
+hfs_req_t *hfs_open_below(hloop_t *loop, int dir_fd, const char *path, int flags, hfs_cb on_done) {
+    HV_ASSERT(on_done != NULL);
+    hfs_req_t *req = make(loop, hfs_do_open_below, path, NULL, on_done);
+    if (req == NULL) return NULL;
+    req->fd = dir_fd;
+    req->flags = flags;
+    return start(req);
+}
+
+hfs_req_t *hfs_open_to_send(hloop_t *loop, const char *path, hfs_cb on_done) {
+    HV_ASSERT(on_done != NULL);
+    return start(make(loop, hfs_do_open_any, path, NULL, on_done));
+}
+
+hfs_req_t *hfs_prefetch(hloop_t *loop, int fd, uint64_t offset, size_t len, hfs_cb on_done) {
+    if (offset > INT64_MAX) return refuse(loop, HV_EINVAL);
+    hfs_req_t *req = make_for_fd(loop, hfs_do_prefetch, fd, on_done);
+    if (req == NULL) return NULL;
+    req->size = len;
+    req->offset = (int64_t)offset;
+    return start(req);
+}
+
+hfs_req_t *hfs_scan_fd(hloop_t *loop, int dir_fd, hfs_cb on_done) {
+    return start(make_for_fd(loop, hfs_do_scan_fd, dir_fd, on_done));
 }
 
 /* ---- Directories and names ---- */

@@ -236,9 +236,8 @@ static int64_t microseconds(struct timespec when) {
     return (int64_t)when.tv_sec * 1000000 + when.tv_nsec / 1000;
 }
 
-static int keep_facts(hfs_req_t *req, int result, const struct stat *facts) {
-    if (result < 0) return -errno;
-    req->stat = (hfs_stat_t){
+void hfs_take_facts(const struct stat *facts, hfs_stat_t *out) {
+    *out = (hfs_stat_t){
         .type = hfs_type_of_mode(facts->st_mode),
         .mode = facts->st_mode & 07777,
         .size = (uint64_t)facts->st_size,
@@ -251,6 +250,11 @@ static int keep_facts(hfs_req_t *req, int result, const struct stat *facts) {
         .uid = facts->st_uid,
         .gid = facts->st_gid,
     };
+}
+
+static int keep_facts(hfs_req_t *req, int result, const struct stat *facts) {
+    if (result < 0) return -errno;
+    hfs_take_facts(facts, &req->stat);
     return 0;
 }
 

@@ -100,9 +100,9 @@ static int compare_entries(const void *a, const void *b) {
     return strcmp(((const hfs_entry_t *)a)->name, ((const hfs_entry_t *)b)->name);
 }
 
-int hfs_do_scan(hfs_req_t *req) {
+/* Lists an open directory and closes it. */
+static int scan(hfs_req_t *req, DIR *dir) {
     listing_t list = {0};
-    DIR *dir = opendir(req->path);
     if (dir == NULL) return -errno;
     int code = list_all(dir, &list);
     closedir(dir);
@@ -113,6 +113,16 @@ int hfs_do_scan(hfs_req_t *req) {
     req->data = list.names;
     req->entries = list.entries;
     req->result = (int64_t)list.count;
+    return code;
+}
+
+int hfs_do_scan(hfs_req_t *req) { return scan(req, opendir(req->path)); }
+
+int hfs_do_scan_fd(hfs_req_t *req) {
+    int copy = openat(req->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    int code = scan(req, dir);
+    if (dir == NULL && copy >= 0) close(copy);
     return code;
 }
 

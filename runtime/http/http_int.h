@@ -108,6 +108,7 @@ struct hhttp_request_s {
         void (*on_body)(hhttp_request_t *req, int error);
         hhttp_piece_cb on_piece;
     };
+    struct http_job_s *job; /* a file that is being sent, or NULL: http_file.h */
     hhttp_request_cb on_abort;
     void *abort_userdata;
     hhttp_request_cb on_drain;
@@ -171,6 +172,8 @@ struct hhttp_server_s {
 
     hslab_t conns;
     hslab_t requests;
+    hslab_t jobs;
+    char *file_buffer; /* for small files; NULL until the first */
     uint64_t answered;
     hio_t **listeners;
     size_t listener_count;
@@ -229,6 +232,14 @@ void hv__http_body_tell(hhttp_request_t *req, hhttp_slice_t piece, int error);
 /* Counts the time waited for what has come. Returns whether the peer is slower than allowed. */
 int hv__http_body_is_slow(hhttp_request_t *req, uint32_t waited_ms);
 
+/* ---- http_send.c ---- */
+
+/* The queue of a connection that sends a file has room again; or its peer has gone. */
+void hv__http_job_drained(struct http_job_s *job);
+void hv__http_job_gone(struct http_job_s *job);
+/* Prepares the server's pool of jobs. */
+void hv__http_jobs_init(hhttp_server_t *server);
+
 /* ---- http_upgrade.c ---- */
 
 /* Puts the bytes behind an upgraded request back into its io, and lets the request go. */
@@ -247,6 +258,8 @@ hhttp_request_t *hv__http_request_cut(http_conn_t *conn);
 
 /* ---- http_response.c ---- */
 
+/* As hhttp_response_write, of a range of a file; `flags` of hio_write_file. */
+int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t len, int flags);
 /* Writes the head of an answer. Returns 0, or a code: HV_ENOMEM (nothing is written), HV_ECLOSED. */
 int hv__http_put_head(http_conn_t *conn, const h1_response_t *response);
 /* Writes a whole answer of the server's own, which says Connection: close. */

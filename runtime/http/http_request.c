@@ -24,6 +24,7 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->body_bytes_max = server->options.body_bytes_max;
     req->body_waited_ms = 0;
     req->on_body = NULL;
+    req->job = NULL;
     req->on_abort = NULL;
     req->abort_userdata = NULL;
     req->on_drain = NULL;

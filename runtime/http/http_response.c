@@ -243,6 +243,14 @@ int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
     return 0;
 }
 
+int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t len, int flags) {
+    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+    HV_ASSERT(len <= req->length_left && !(req->flags & (REQ_CHUNKED | REQ_NO_BODY)));
+    int code = hio_write_file(req->conn->io, fd, offset, len, flags);
+    if (code == 0) req->length_left -= len;
+    return code;
+}
+
 void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on_drain, void *userdata) {
     req->on_drain = on_drain;
     req->drain_userdata = userdata;

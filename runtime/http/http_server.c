@@ -200,6 +200,7 @@ hhttp_server_t *hhttp_server_new(hloop_t *loop, const hhttp_server_options_t *op
     server->timer_due_ms = UINT64_MAX;
     hslab_init(&server->conns, sizeof(http_conn_t), CONNS_PER_CHUNK);
     hslab_init(&server->requests, sizeof(hhttp_request_t), REQUESTS_PER_CHUNK);
+    hv__http_jobs_init(server);
     return server;
 }
 
@@ -286,6 +287,8 @@ void hv__http_server_free_unused(hhttp_server_t *server) {
     htimer_del(server->idle_timer);
     hslab_deinit(&server->conns);
     hslab_deinit(&server->requests);
+    hslab_deinit(&server->jobs);
+    hv__free(server->file_buffer);
     hv__free(server->listeners);
     hv__free((void *)(uintptr_t)server->options.server_name);
     hv__free(server);

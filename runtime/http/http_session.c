@@ -79,6 +79,7 @@ static void give_up_request(http_conn_t *conn, int code) {
     if (!(req->flags & (REQ_ENDED | REQ_GONE))) {
         req->flags |= REQ_GONE;
         if (req->flags & REQ_BODY_WAITS) hv__http_body_tell(req, (hhttp_slice_t){NULL, 0}, code);
+        if (req->job != NULL) hv__http_job_gone(req->job);
         if (req->on_abort != NULL) HV_DISPATCH(loop, req->on_abort(req, req->abort_userdata));
     }
     hhttp_request_release(req);
@@ -476,6 +477,8 @@ void hv__http_on_drain(hio_t *io) {
     if (conn->flags & CONN_BACKED_UP) {
         conn->flags &= (uint8_t)~CONN_BACKED_UP;
         resume(conn);
+    } else if (req != NULL && req->job != NULL) {
+        hv__http_job_drained(req->job);
     } else if (req != NULL && req->on_drain != NULL && !(req->flags & (REQ_ENDED | REQ_GONE))) {
         HV_DISPATCH(conn->server->loop, req->on_drain(req, req->drain_userdata));
     }

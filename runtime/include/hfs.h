@@ -114,6 +114,33 @@ HV_EXPORT hfs_req_t *hfs_fsync(hloop_t *loop, int fd, hfs_cb on_done);
 HV_EXPORT hfs_req_t *hfs_truncate(hloop_t *loop, int fd, int64_t size, hfs_cb on_done);
 HV_EXPORT hfs_req_t *hfs_fstat(hloop_t *loop, int fd, hfs_cb on_done);
 
+/* ---- Serving files: what lies below a directory, and what is in memory ---- */
+
+/* Opens a directory to look below it; blocks for a moment. Returns a descriptor or a code. */
+HV_EXPORT int hfs_open_directory(const char *path);
+/* Opens for reading what `path` names below a directory: neither "..", nor an absolute path or link,
+ * nor a link that leads out can leave it (-EXDEV, -ELOOP). hfs_result is the descriptor,
+ * hfs_stat_result what it is; it may be a directory, or a fifo, that is not waited for.
+ *   dir_fd  an open directory; borrowed until on_done
+ *   flags   HFS_NO_FOLLOW: no link at all is followed (-ELOOP); or 0. Kernels without openat2 follow
+ *           none in any case */
+HV_EXPORT hfs_req_t *hfs_open_below(hloop_t *loop, int dir_fd, const char *path, int flags,
+                                    hfs_cb on_done);
+/* The same at once, where the kernel knows the path without asking a disk.
+ * Returns the descriptor and fills *facts; HV_EAGAIN: use hfs_open_below; -ENOENT, -EACCES ... */
+HV_EXPORT int hfs_try_open_below(int dir_fd, const char *path, int flags, hfs_stat_t *facts);
+/* Opens any path for reading, with hfs_stat_result as hfs_open_below. */
+HV_EXPORT hfs_req_t *hfs_open_to_send(hloop_t *loop, const char *path, hfs_cb on_done);
+/* Reads what is in memory. Returns bytes; HV_EAGAIN where a disk would have to be waited for. */
+HV_EXPORT int64_t hfs_try_read(int fd, void *buf, size_t len, uint64_t offset);
+/* Whether a range seems to be in memory, judged by a byte in every 64 KiB. */
+HV_EXPORT int hfs_is_cached(int fd, uint64_t offset, uint64_t len);
+/* Brings a range into memory, where the kernel may drop it again. */
+HV_EXPORT hfs_req_t *hfs_prefetch(hloop_t *loop, int fd, uint64_t offset, size_t len,
+                                  hfs_cb on_done);
+/* As hfs_scan, of an open directory. */
+HV_EXPORT hfs_req_t *hfs_scan_fd(hloop_t *loop, int dir_fd, hfs_cb on_done);
+
 /* ---- Directories and names ---- */
 
 /*   flags  HFS_NO_FOLLOW or 0 */

@@ -12,6 +12,7 @@
 #include "herr.h"
 #include "hfs.h"
 #include "hhttp.h"
+#include "hhttp_files.h"
 #include "hlog.h"
 #include "hloop.h"
 #include "hloop_group.h"
