@@ -172,8 +172,8 @@ local read_static = options.reader("app:static", {
   cache_control = { "string" },
 })
 
---- Serves the files below a directory: GET and HEAD, with ranges, conditions, ETag, compression. What
---- is hidden, no file, or outside the directory is 404, whatever links and ".." say.
+--- Serves the files below a directory: GET and HEAD, with ranges, conditions, ETag, compression.
+--- What is hidden, no file, or outside the directory is 404, whatever links and ".." say.
 ---@param prefix string as of a pattern: "/" or "/files"
 ---@param dir string
 ---@param opts? hv.HttpStaticOptions

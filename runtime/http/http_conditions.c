@@ -246,7 +246,7 @@ static int read_range(hstr_t text, uint64_t size, http_range_t *range) {
 }
 
 int hv__http_ranges(const http_asks_t *asks, const http_validators_t *there, uint64_t size,
-                    http_range_t ranges[HTTP_RANGES_MAX]) {
+                    http_range_t *ranges) {
     hstr_t rest = {asks->range.data, asks->range.len}, piece;
     if (rest.data == NULL || rest.len < 6) return 0;
     if (!h1_equals_folded(rest.data, 5, "bytes", 5) || rest.data[5] != '=') return 0;

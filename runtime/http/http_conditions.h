@@ -45,11 +45,12 @@ typedef struct http_range_s {
 } http_range_t;
 
 /* Reads a Range that applies (If-Range considered) to `size` bytes.
+ *   ranges  room for HTTP_RANGES_MAX
  * Returns the number of satisfiable ranges, in the order asked for; 0 where the whole is to be sent
  * (no range, another unit, malformed, more than HTTP_RANGES_MAX, or more bytes in all than there
  * are); 416 where none can be satisfied. */
 int hv__http_ranges(const http_asks_t *asks, const http_validators_t *there, uint64_t size,
-                    http_range_t ranges[HTTP_RANGES_MAX]);
+                    http_range_t *ranges);
 
 /* The weight that an Accept-Encoding gives a coding, 0..1000; "*" counts for what is not named.
  * A header that is absent accepts nothing but identity here. */
