@@ -39,7 +39,8 @@ static void on_task_finished(hvl_task_t *task, int status) {
 
 static void on_message(hio_t *io, void *buf, int len) {
     hvl_conn_t *conn = hevent_userdata(io);
-    hvl_task_t *task = hvl_handle_begin(&conn->handle, conn->handlers->on_message, on_event_finished);
+    int ref = conn->handlers->on_message;
+    hvl_task_t *task = hvl_handle_begin(&conn->handle, ref, on_event_finished);
     if (task == NULL) return;
     lua_pushlstring(task->co, buf, (size_t)len);
     hvl_handle_run(&conn->handle, task, 2);
@@ -61,7 +62,8 @@ void hvl_conn_on_drain(hio_t *io) {
         hvl_resume_now(writer, 1);
     }
     int ref = conn->handlers != NULL ? conn->handlers->on_drain : LUA_NOREF;
-    hvl_task_t *task = conn->is_closed_here ? NULL : hvl_handle_begin(&conn->handle, ref, on_side_finished);
+    hvl_task_t *task = NULL;
+    if (!conn->is_closed_here) task = hvl_handle_begin(&conn->handle, ref, on_side_finished);
     if (task != NULL) hvl_task_run(task, 1);
     hvl_handle_leave(&conn->handle);
 }
@@ -198,7 +200,9 @@ void hvl_conn_begin(hvl_conn_t *conn) {
         hio_setcb_eof(io, on_eof);
         if (handlers == NULL) return;
         hvl_task_t *task = hvl_handle_begin(&conn->handle, handlers->on_task, on_task_finished);
-        if (task == NULL) task = hvl_handle_begin(&conn->handle, handlers->on_open, on_side_finished);
+        if (task == NULL) {
+            task = hvl_handle_begin(&conn->handle, handlers->on_open, on_side_finished);
+        }
         if (task != NULL) hvl_task_run(task, 1);
         return;
     }

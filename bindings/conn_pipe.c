@@ -81,7 +81,7 @@ static void take(hvl_pipe_t *pipe, hvl_conn_t *conn) {
     conn->is_loose = 0;
 }
 
-/* pipe(conn, sink, source): where its bytes go, and whose it gets; the same one, or one of them nil. */
+/* pipe(conn, sink, source): where its bytes go, and whose it gets; the same one, or one is nil. */
 int hvl_conn_pipe(lua_State *L) {
     hvl_conn_t *conn = hvl_conn_check(L);
     hvl_conn_t *sink = lua_isnil(L, 2) ? NULL : hvl_check(L, 2, &hvl_conn_class);

@@ -91,9 +91,14 @@ static int listen_on(lua_State *L) {
     lua_pop(L, 1);
     int code;
     hio_t *io = open_listener(rt->loop, host, port, backlog, flags, &code);
-    if (io != NULL && ctx != NULL && (code = hio_set_ssl_ctx(io, ctx)) != 0) {
-        hio_close(io);
-        io = NULL;
+    if (io != NULL && ctx != NULL) {
+        code = hio_set_ssl_ctx(io, ctx);
+        lua_getfield(L, 6, "handshake_timeout");
+        int timeout_ms = (int)lua_tointeger(L, -1); /* 0: none; to the core it means the default */
+        if (code == 0) hio_set_handshake_timeout(io, timeout_ms > 0 ? timeout_ms : INT32_MAX);
+        lua_pop(L, 1);
+        if (code != 0) hio_close(io);
+        if (code != 0) io = NULL;
     }
     if (io == NULL) {
         hvl_handlers_release(handlers);

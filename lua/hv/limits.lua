@@ -2,6 +2,7 @@
 --- Reading the table is public; to change a default, give the option where it is taken.
 return {
   connect_timeout = 10000, -- hv.tcp.connect
+  handshake_timeout = 10000, -- of TLS, from the connection on; then it closes
   read_timeout = 300000, -- one waiting conn:read; the connection stays open
   write_timeout = 60000, -- bytes queued and none taken by the peer; the connection closes
   idle_timeout = 0, -- neither in nor out; 0: none

@@ -70,7 +70,7 @@ local start_tls = wait.waits(Conn.start_tls)
 ---@return string? message
 ---@return hv.ErrCode? code ETLS, ETIMEDOUT, EBUSY (somebody reads, or it is TLS already), ECLOSED
 Conn.start_tls = wait.both_forms(function(self, opts, timeout)
-  if timeout == nil then timeout = limits.connect_timeout end
+  if timeout == nil then timeout = limits.handshake_timeout end
   if type(timeout) ~= "number" or timeout < 1 or timeout > 2 ^ 31 - 1 then
     return misuse("conn:start_tls: timeout must be milliseconds from 1, got " .. tostring(timeout))
   end
@@ -142,6 +142,7 @@ local read_listen = options.reader("hv.tcp.listen", stream_options {
   mode = { octal },
   backlog = { "integer", limits.backlog }, reuse_port = { "boolean", false },
   max_connections = { "integer", limits.max_connections },
+  handshake_timeout = { "ms", limits.handshake_timeout },
   on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
 })
 

@@ -30,6 +30,7 @@
 ---@field reuse_port? boolean
 ---@field mode? string                 of a unix socket's file, octal: "660"; a file that nobody listens on is replaced
 ---@field max_connections? integer     accepting rests above it; 0: no limit
+---@field handshake_timeout? integer|false of TLS; 10000
 ---@field on_open? fun(conn: hv.Tcp)
 ---@field on_message? fun(conn: hv.Tcp, data: string) a piece, or a packet where unpack is set
 ---@field on_drain? fun(conn: hv.Tcp)  the queue has fallen to half of write_high
