@@ -39,7 +39,7 @@ local known = {
   timeout = { "ms", limits.connect_timeout }, ping_timeout = { "ms", limits.mqtt_ping_timeout },
   max_packet = { "size", limits.mqtt_packet },
   receive_maximum = { in_range("receive_maximum", 1, 65535), 1000 },
-  max_inflight = { in_range("max_inflight", 1, 65535), 1000 },
+  max_inflight = { in_range("max_inflight", 1, 65535), 0 },
   queue = { in_range("queue", 1, 60000), limits.mqtt_queue },
   queue_bytes = { "size", limits.mqtt_queue_bytes },
   write_high = { "size", limits.write_high },

@@ -67,7 +67,7 @@
 ---@field timeout? number from the attempt to CONNACK
 ---@field queue? integer messages that wait to be sent; default 1000
 ---@field queue_bytes? integer|string
----@field max_inflight? integer messages of QoS 1 and 2 under way; default 1000
+---@field max_inflight? integer messages of QoS 1 and 2 under way; default 1000, in version 4: 20
 ---@field max_packet? integer|string of a packet that comes
 ---@field receive_maximum? integer messages of QoS 1 and 2 under way to us; default 1000
 ---@field topic_aliases? integer either side; default 16

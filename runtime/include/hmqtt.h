@@ -223,8 +223,9 @@ typedef struct hmqtt_options_s {
     /* Limits. What passes one is HV_ELIMIT, or ends the connection with the reason for it. */
     uint32_t packet_max;       /* bytes of a packet that comes; default 2 MiB */
     uint16_t receive_max;      /* messages of QoS 2 under way to us; default 1000 */
-    uint16_t inflight_max;     /* messages of QoS 1 and 2 under way; default 1000, and never more
-                                * than the broker allows */
+    uint16_t inflight_max;     /* messages of QoS 1 and 2 under way. 0 (default): 1000, and in 3.1.1,
+                                * where a broker cannot say how many it takes, 20: mosquitto ends
+                                * connections that send more. In 5 never more than it says. */
     uint32_t queue_max;        /* messages that wait while there is no connection, or for the
                                 * limit above; default 1000 */
     uint32_t queue_bytes_max;  /* of them and of those under way; default 64 MiB */

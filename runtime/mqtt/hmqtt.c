@@ -4,6 +4,9 @@
 #include "hloop_int.h"
 #include "mqtt_int.h"
 
+#define INFLIGHT_V3 20
+#define INFLIGHT_V5 1000
+
 void hmqtt_options_init(hmqtt_options_t *options) {
     *options = (hmqtt_options_t){
         .host = "127.0.0.1",
@@ -17,7 +20,6 @@ void hmqtt_options_init(hmqtt_options_t *options) {
         .reconnects = 1,
         .packet_max = 2 << 20,
         .receive_max = 1000,
-        .inflight_max = 1000,
         .queue_max = 1000,
         .queue_bytes_max = 64 << 20,
         .write_high = HIO_DEFAULT_WRITE_HIGH,
@@ -126,9 +128,7 @@ static int options_fit(const hmqtt_options_t *options) {
     if (options->host == NULL || version < HMQTT_V31 || version > HMQTT_V5) return 0;
     if (options->keepalive_s > UINT16_MAX || options->password.len > UINT16_MAX) return 0;
     if (!text_fits(options->client_id) || !text_fits(options->username)) return 0;
-    if (options->receive_max == 0 || options->inflight_max == 0 || options->packet_max < 16) {
-        return 0;
-    }
+    if (options->receive_max == 0 || options->packet_max < 16) return 0;
     int has_id = options->client_id != NULL && options->client_id[0] != '\0';
     if (options->store != NULL && !has_id) return 0;
     /* The broker gives an id for a session without a past only (3.1.1 3.1.3.1). */
@@ -260,6 +260,9 @@ hmqtt_t *hmqtt_new(hloop_t *loop, const hmqtt_options_t *options, hmqtt_cb on_ev
     client->userdata = userdata;
     client->options = *options;
     client->reconnect = options->reconnect;
+    if (options->inflight_max == 0) {
+        client->options.inflight_max = options->version < HMQTT_V5 ? INFLIGHT_V3 : INFLIGHT_V5;
+    }
     if (options->ssl_ctx != NULL) hssl_ctx_retain(options->ssl_ctx);
     mqtt_store_init(&client->store);
     int code = set_up(client, options);

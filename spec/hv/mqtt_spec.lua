@@ -4,7 +4,7 @@ local helper = require "helper"
 local hv = require "hv"
 local mosquitto = require "mosquitto"
 
-local eventually = helper.eventually
+local function eventually(is_so) return helper.eventually(is_so, 30) end
 local broker, open
 
 setup(function() broker = mosquitto.start() end)
