@@ -35,6 +35,26 @@ start_server() {
   fail "$program does not listen"
 }
 
+# A broker on a free port; run_broker starts it again on the same one.
+run_broker() {
+  start broker mosquitto -c broker.conf -v
+  broker_pid=$pid
+  for _ in $(seq 400); do
+    if accepts 2>/dev/null; then return 0; fi
+    kill -0 "$broker_pid" 2>/dev/null || return 1
+    sleep 0.025
+  done
+  return 1
+}
+start_broker() {
+  for _ in 1 2 3 4 5; do
+    port=$(free_port)
+    printf '%s\n' "listener $port 127.0.0.1" 'allow_anonymous true' 'user root' >broker.conf
+    if run_broker; then return 0; fi
+  done
+  fail "mosquitto does not start"
+}
+
 echoes() { # CONNECTIONS: each gets back what it says, all open at once
   python3 - "$port" "$1" <<'PY' || fail "no echo"
 import socket, sys
@@ -171,6 +191,41 @@ acceptor_workers)
   echoes 40
   equal "threads that serve in turn" 4 "$(kinds tid)"
   until_true lines server.log '^closed fd=[0-9]+ error=0$' 40
+  ;;
+mqtt_sub | mqtt_pub)
+  start_broker
+  start sub mosquitto_sub -h 127.0.0.1 -p "$port" -t '#' -F '%q %t %p'
+  sub_pid=$pid
+  if [ "$program" = mqtt_pub ]; then
+    until_true grep -q 'Sending SUBACK' broker.log
+    for qos in 0 1 2; do
+      ./mqtt_pub 127.0.0.1 "$port" a/b "hello $qos" "$qos" >"pub$qos" || fail "status of QoS $qos"
+      has_line "pub$qos" '^error=0$'
+      wait_line sub "^0 a/b hello $qos\$"
+    done
+    has_line pub1 '^type=4 mid=1$'
+    has_line pub2 '^type=5 mid=1$'
+    has_line pub2 '^type=7 mid=1$'
+    ! grep -q will sub.log || fail "a client that says goodbye has no will"
+    pass
+  else
+    start client ./mqtt_sub 127.0.0.1 "$port" 'x/+'
+    client_pid=$pid
+    wait_line client '^suback mid=[0-9]+$'
+    mosquitto_pub -h 127.0.0.1 -p "$port" -t x/y -m first -q 1
+    wait_line client '^payload: first$'
+    kill "$broker_pid"
+    wait "$broker_pid" || true
+    wait_line client '^retry=[0-9]+ delay=(50|100|200)$'
+    run_broker || fail "the broker does not come back"
+    until_true lines client.log '^suback mid=[0-9]+$' 2
+    mosquitto_pub -h 127.0.0.1 -p "$port" -t x/z -m stop -q 2
+    status=0
+    wait "$client_pid" || status=$?
+    equal "status after mqtt_client_stop" 0 "$status"
+    has_line client.log '^topic: x/z$'
+  fi
+  kill "$sub_pid"
   ;;
 *) fail "no such program: $program" ;;
 esac
