@@ -1,8 +1,8 @@
 /* mqtt.c - MQTT clients for Lua.
  *
  * One message is handled at a time: a task runs the deliver function that lua/hv/mqtt.lua gives,
- * and the message is acknowledged when that has ended. What comes meanwhile waits in a queue of copies.
- * The broker is slowed by the acknowledgements that it does not get (QoS 1 and 2), and by reading
+ * and the message is acknowledged when that has ended. What comes meanwhile waits in a queue of
+ * copies. The broker is slowed by the acknowledgements that it does not get (QoS 1 and 2), and by reading
  * that rests while the queue is long (QoS 0) - but never while somebody waits for an answer of the
  * broker, who might be the very task that handles a message.
  *
@@ -420,7 +420,13 @@ static void read_options(lua_State *L, hmqtt_options_t *options) {
     options->host = text_field(L, "host");
     options->port = (int)number_field(L, "port");
     options->ssl_ctx = hvl_tls_context_field(L, 1, "tls");
-    options->transport = options->ssl_ctx != NULL ? HMQTT_TLS : HMQTT_TCP;
+    int is_secure = options->ssl_ctx != NULL;
+    if (flag_field(L, "is_ws")) {
+        options->transport = is_secure ? HMQTT_WSS : HMQTT_WS;
+    } else {
+        options->transport = is_secure ? HMQTT_TLS : HMQTT_TCP;
+    }
+    if (text_field(L, "ws_path") != NULL) options->path = text_field(L, "ws_path");
     options->ssl_name = text_field(L, "tls_name");
     options->version = (int)number_field(L, "version");
     options->client_id = text_field(L, "client_id");

@@ -65,24 +65,28 @@ local read_auth = options.reader("hv.mqtt.connect: auth", {
 
 local policies = { fixed = 0, linear = 1, exponential = 2 }
 
---- scheme -> port, whether it is under TLS.
-local schemes = { mqtt = { 1883, false }, tcp = { 1883, false }, mqtts = { 8883, true },
-  ssl = { 8883, true } }
+--- scheme -> port, whether it is under TLS, whether it is a WebSocket.
+local schemes = { mqtt = { 1883 }, tcp = { 1883 }, mqtts = { 8883, true }, ssl = { 8883, true },
+  ws = { 80, false, true }, wss = { 443, true, true } }
 
 --- Whole seconds, as the wire has them; a part of one counts as one.
 local function seconds(ms) return math.ceil(ms / 1000) end
 
---- "mqtts://user:secret@host:8883" into options that are not given otherwise.
+--- "mqtts://user:secret@host:8883", "ws://host/path" into options that are not given otherwise.
 local function read_url(where, t)
   local url, message = require("hv.url").parse(t.url)
   local scheme = url and schemes[url.scheme]
   if not scheme then
-    return misuse(("%s: url must be mqtt[s]://host[:port], got %q%s"):format(where, t.url,
+    return misuse(("%s: url must be mqtt[s]|ws[s]://host[:port], got %q%s"):format(where, t.url,
       message and " (" .. message .. ")" or ""))
   end
   t.host, t.port = t.host or url.host, t.port or url.port or scheme[1]
   t.username, t.password = t.username or url.username, t.password or url.password
   if scheme[2] and t.tls == nil then t.tls = true end
+  if scheme[3] then
+    local path = url.path ~= "" and url.path or "/"
+    t.is_ws, t.ws_path = true, path .. (url.query and "?" .. url.query or "")
+  end
 end
 
 local function read_address(where, t)

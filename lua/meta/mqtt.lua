@@ -46,7 +46,7 @@
 ---@field properties? hv.MqttProperties will_delay, content_type ...
 
 ---@class hv.MqttOptions
----@field url? string "mqtt[s]://[user[:password]@]host[:port]"
+---@field url? string "mqtt[s]|ws[s]://[user[:password]@]host[:port][/path]"
 ---@field host? string
 ---@field port? integer 1883, with TLS 8883
 ---@field path? string a unix socket

@@ -173,6 +173,8 @@ HV_EXPORT int hmqtt_property_find(hmqtt_block_t block, uint8_t id, hmqtt_propert
 typedef enum {
     HMQTT_TCP, /* or a unix socket, where the host begins with '/' */
     HMQTT_TLS,
+    HMQTT_WS,  /* WebSocket, subprotocol "mqtt" (5 6) */
+    HMQTT_WSS, /* the same under TLS */
 } hmqtt_transport_e;
 
 /* When the file store is brought to the disk, beyond being written. */
@@ -195,6 +197,7 @@ typedef struct hmqtt_options_s {
     const char *host; /* name, literal, or path of a unix socket */
     int port;
     hmqtt_transport_e transport;
+    const char *path;       /* of WebSockets; default "/mqtt" */
     hssl_ctx_t ssl_ctx;     /* retained; NULL: a client that verifies, by the system's roots */
     const char *ssl_name;   /* to verify where it is not the host */
 
@@ -223,8 +226,8 @@ typedef struct hmqtt_options_s {
     /* Limits. What passes one is HV_ELIMIT, or ends the connection with the reason for it. */
     uint32_t packet_max;       /* bytes of a packet that comes; default 2 MiB */
     uint16_t receive_max;      /* messages of QoS 2 under way to us; default 1000 */
-    uint16_t inflight_max;     /* messages of QoS 1 and 2 under way. 0 (default): 1000, and in 3.1.1,
-                                * where a broker cannot say how many it takes, 20: mosquitto ends
+    uint16_t inflight_max;     /* messages of QoS 1 and 2 under way. 0 (default): 1000, and in
+                                * 3.1.1, where a broker cannot say how many it takes, 20: mosquitto ends
                                 * connections that send more. In 5 never more than it says. */
     uint32_t queue_max;        /* messages that wait while there is no connection, or for the
                                 * limit above; default 1000 */

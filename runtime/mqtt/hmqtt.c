@@ -11,6 +11,7 @@ void hmqtt_options_init(hmqtt_options_t *options) {
     *options = (hmqtt_options_t){
         .host = "127.0.0.1",
         .port = HMQTT_DEFAULT_PORT,
+        .path = "/mqtt",
         .version = HMQTT_V5,
         .clean_start = 1,
         .keepalive_s = 60,
@@ -52,8 +53,9 @@ static void end_entries(hmqtt_t *client, mqtt_entries_t *list, uint8_t done_type
 }
 
 static void destroy(hmqtt_t *client) {
-    HV_ASSERT(client->io == NULL);
+    HV_ASSERT(!mqtt__wire_is_there(client));
     HV_ASSERT(client->timer == NULL);
+    mqtt__wire_deinit(client);
     end_entries(client, &client->store.flight, HMQTT_PUBACK);
     end_entries(client, &client->store.waiting, HMQTT_PUBACK);
     end_entries(client, &client->store.control, HMQTT_SUBACK);
@@ -162,13 +164,15 @@ static size_t text_bytes(const char *text) { return text != NULL ? strlen(text) 
 static int copy_texts(hmqtt_t *client) {
     hmqtt_options_t *options = &client->options;
     size_t bytes = text_bytes(options->host) + text_bytes(options->ssl_name) +
-                   text_bytes(options->client_id) + text_bytes(options->username) +
+                   text_bytes(options->path) + text_bytes(options->client_id) +
+                   text_bytes(options->username) +
                    text_bytes(options->store) + options->password.len +
                    options->will.topic.len + options->will.payload.len + 3;
     int code = hbuf_reserve(&client->texts, bytes, UINT32_MAX);
     if (code != 0) return code;
     copy_text(client, &options->host);
     copy_text(client, &options->ssl_name);
+    copy_text(client, &options->path);
     copy_text(client, &options->client_id);
     copy_text(client, &options->username);
     copy_text(client, &options->store);
@@ -232,6 +236,7 @@ static int set_up(hmqtt_t *client, const hmqtt_options_t *options) {
                                options->will.property_count, MQTT_OWNER_WILL);
         }
     }
+    if (code == 0) code = mqtt__wire_init(client);
     if (code == 0 && options->store != NULL) {
         code = mqtt_store_open(&client->store, options->store,
                                options->store_sync == HMQTT_SYNC_ALWAYS);
@@ -522,7 +527,9 @@ uint32_t hmqtt_inflight(const hmqtt_t *client) { return client->store.flight.cou
 uint32_t hmqtt_queued(const hmqtt_t *client) { return client->store.waiting.count; }
 size_t hmqtt_queued_bytes(const hmqtt_t *client) { return client->store.bytes; }
 int hmqtt_version(const hmqtt_t *client) { return client->options.version; }
-hio_t *hmqtt_io(const hmqtt_t *client) { return client->io; }
+hio_t *hmqtt_io(const hmqtt_t *client) {
+    return client->ws != NULL ? hws_io(client->ws) : client->io;
+}
 void hmqtt_set_userdata(hmqtt_t *client, void *userdata) { client->userdata = userdata; }
 void *hmqtt_userdata(const hmqtt_t *client) { return client->userdata; }
 

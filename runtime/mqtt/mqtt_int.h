@@ -22,6 +22,7 @@
 #include "hdispatch.h"
 #include "hloop.h"
 #include "hmem.h"
+#include "hws.h"
 #include "mqtt_store.h"
 
 #define MQTT_FLUSH_BYTES (64 * 1024) /* collected packets leave at once from here on */
@@ -78,7 +79,10 @@ struct hmqtt_s {
 
     mqtt_phase_e phase;
     uint32_t stream;   /* counts connections: which one this is */
-    hio_t *io;
+    hio_t *io;         /* one of both at most: the stream, */
+    hws_t *ws;         /* or the WebSocket, */
+    hws_hub_t *hub;    /* of this hub, */
+    hws_endpoint_t *endpoint; /* by these rules */
     hbuf_t in;         /* what came and is no whole packet yet, or waits because of hmqtt_pause */
     hbuf_t out;        /* packets to be written by `flush` */
     hv__defer_t flush; /* writes, and goes on reading after hmqtt_resume */
@@ -120,8 +124,16 @@ struct hmqtt_s {
 
 /* ---- mqtt_wire.c: the stream ---- */
 
+/* Makes what the transport needs. Returns 0 or a code. */
+int mqtt__wire_init(hmqtt_t *client);
+/* Gives it back; the stream has been dropped. */
+void mqtt__wire_deinit(hmqtt_t *client);
 /* Begins to connect. Returns 0 or a code. */
 int mqtt__wire_open(hmqtt_t *client);
+/* Whether there is a stream, in whatever state. */
+static inline int mqtt__wire_is_there(const hmqtt_t *client) {
+    return client->io != NULL || client->ws != NULL;
+}
 /* Returns 0 or a code. */
 int mqtt__wire_write(hmqtt_t *client, const void *data, size_t len);
 /* Closes behind what is written, or at once; mqtt__on_closed follows. */

@@ -91,7 +91,7 @@ void mqtt__connect(hmqtt_t *client) {
 static void on_failed(hv__defer_t *work) {
     hmqtt_t *client = HV_CONTAINER_OF(work, hmqtt_t, flush);
     int is_due = client->phase == MQTT_CONNECTING || client->phase == MQTT_CLOSING;
-    if (is_due && client->io == NULL) mqtt__on_closed(client, client->error);
+    if (is_due && !mqtt__wire_is_there(client)) mqtt__on_closed(client, client->error);
 }
 
 /* A session that this run has begun is never thrown away by the run itself. In 3.1.1 the same flag
@@ -176,7 +176,7 @@ void mqtt__close(hmqtt_t *client, uint8_t reason, hmqtt_block_t properties) {
     int is_abrupt = client->phase == MQTT_CONNECTING;
     mqtt__stop_timer(client);
     client->phase = MQTT_CLOSING;
-    if (client->io == NULL) {
+    if (!mqtt__wire_is_there(client)) {
         hv__defer(client->loop, &client->flush, on_failed); /* the attempt had failed already */
     } else {
         mqtt__wire_close(client, is_abrupt);
@@ -300,7 +300,7 @@ void mqtt__flush(hmqtt_t *client) {
         mqtt__fail(client, -code, 0);
         return;
     }
-    if (len == 0 || client->io == NULL) return;
+    if (len == 0 || !mqtt__wire_is_there(client)) return;
     code = mqtt__wire_write(client, hbuf_data(&client->out), len);
     hbuf_consume_keep(&client->out, len);
     if (client->out.cap > 4 * MQTT_FLUSH_BYTES) hbuf_trim(&client->out);

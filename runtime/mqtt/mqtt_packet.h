@@ -1,6 +1,6 @@
 /* mqtt_packet.h - MQTT's packets: bytes to facts and back, both versions, without a loop, a
- * clock or memory of its own. The same struct is read and written, so what is read from one's own output is
- * what was written.
+ * clock or memory of its own. The same struct is read and written, so what is read from one's
+ * own output is what was written.
  *
  *     fixed header   type << 4 | flags, then the length of the rest: 1 to 4 bytes of 7 bits
  *     rest           variable header, properties (5), payload: as each type has it

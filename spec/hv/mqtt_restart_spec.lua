@@ -15,7 +15,8 @@ local function storm(version, qos)
   local counts, distinct, doubled, connects = {}, 0, 0, 0
   local function options(name)
     return { host = "127.0.0.1", port = broker.port, version = version, clean_start = false,
-      client_id = name, reconnect = { min_delay = 5, max_delay = 20 }, timeout = 60000, max_inflight = 100,
+      client_id = name, reconnect = { min_delay = 5, max_delay = 20 }, timeout = 60000,
+      max_inflight = 100,
       on_connect = function() connects = connects + 1 end }
   end
   local all_here = hv.channel(1)
@@ -34,8 +35,8 @@ local function storm(version, qos)
   local window, acked, restarts = hv.semaphore(WINDOW), 0, 0
   local restarter = hv.go(function()
     while restarts < RESTARTS do
-      helper.eventually(function() return distinct > MESSAGES * (restarts + 0.3) / (RESTARTS + 1) end,
-        120)
+      local mark = MESSAGES * (restarts + 0.3) / (RESTARTS + 1)
+      helper.eventually(function() return distinct > mark end, 120)
       broker:restart("term")
       restarts = restarts + 1
     end

@@ -411,3 +411,51 @@ describe("hv.mqtt_topics", function()
     assert.equal(0, tree.count)
   end)
 end)
+
+describe("hv.mqtt over WebSockets", function()
+  local own
+
+  setup(function()
+    own = mosquitto.start { listeners = { "protocol websockets" }, persistence = true }
+  end)
+  teardown(function() own:stop() end)
+
+  for _, version in ipairs { 4, 5 } do
+    it("publishes and receives with each QoS, version " .. version, function()
+      local client, got = assert(connect { url = ("ws://127.0.0.1:%d/mqtt"):format(own.ports[1]),
+        port = own.ports[1], version = version }), {}
+      client:subscribe("ws/" .. version, { qos = 2 }, function(m) got[#got + 1] = m.payload end)
+      local large = ("0123456789"):rep(500) -- of larger ones mosquitto reads 4 KiB in 100 ms
+      for qos = 0, 2 do
+        assert.is_true((client:publish("ws/" .. version, qos .. large, { qos = qos })))
+      end
+      eventually(function() return #got == 3 end)
+      for qos = 0, 2 do assert.is_true(got[qos + 1] == qos .. large) end
+      assert.is_true((client:disconnect()))
+    end)
+  end
+
+  it("comes back, and sends many messages in few pieces", function()
+    local closed, got = 0, 0
+    local client = assert(connect { url = ("ws://127.0.0.1:%d/"):format(own.ports[1]),
+      port = own.ports[1], reconnect = { min_delay = 10, max_delay = 20 }, client_id = "ws",
+      on_close = function() closed = closed + 1 end })
+    client:subscribe("back", { qos = 1 }, function() got = got + 1 end)
+    own:restart("term")
+    eventually(function() return closed > 0 and client:is_connected() end)
+    local done = 0
+    for i = 1, 1000 do
+      client:publish("back", tostring(i), { qos = i % 3 }, function() done = done + 1 end)
+    end
+    eventually(function() return got == 1000 and done == 1000 end)
+    client:disconnect()
+  end)
+
+  it("says why there is no connection", function()
+    local client, message, code = connect { url = "ws://127.0.0.1:" .. broker.port .. "/",
+      port = broker.port, timeout = 3000 }
+    assert.is_nil(client)
+    assert.is_truthy(message)
+    assert.is_truthy(code)
+  end)
+end)

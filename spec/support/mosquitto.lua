@@ -29,14 +29,18 @@ local function config_of(self, opts)
     -- Without it a root mosquitto becomes a user that cannot write here.
     "user root",
   }
+  for i, line in ipairs(opts.listeners or {}) do
+    self.ports[i] = free_port()
+    lines[#lines + 1] = ("listener %d 127.0.0.1\n%s"):format(self.ports[i], line)
+  end
   for _, line in ipairs(opts.lines or {}) do lines[#lines + 1] = (line:gsub("@", self.dir)) end
   return table.concat(lines, "\n") .. "\n"
 end
 
 --- Waits until it accepts; returns whether it does.
-local function await(self)
+local function await(self, port)
   while true do
-    local conn = hv.tcp.connect { host = "127.0.0.1", port = self.port, timeout = 5000 }
+    local conn = hv.tcp.connect { host = "127.0.0.1", port = port, timeout = 5000 }
     if conn then
       conn:close()
       return true
@@ -48,10 +52,15 @@ end
 function Broker:run()
   self.process = assert(hv.process.spawn { "mosquitto", "-c", self.dir .. "/conf",
     stdout = "null", stderr = "null" })
-  return await(self)
+  if not await(self, self.port) then return false end
+  for _, port in ipairs(self.ports) do
+    if not await(self, port) then return false end
+  end
+  return true
 end
 
---- Starts one. opts: persistence, lines (of its configuration; "@" is its folder), files (name ->
+--- Starts one. opts: persistence, listeners (each the lines of one more; broker.ports has its
+--- port), lines (of its configuration; "@" is its folder), files (name ->
 --- text, into its folder), password_file.
 function M.start(opts)
   opts = opts or {}
@@ -61,7 +70,7 @@ function M.start(opts)
   for name, text in pairs(opts.files or {}) do assert(hv.fs.write(dir .. "/" .. name, text)) end
   -- Between choosing a port and listening somebody else may take it: then another one.
   for _ = 1, 20 do
-    local self = setmetatable({ dir = dir, port = free_port() }, Broker)
+    local self = setmetatable({ dir = dir, port = free_port(), ports = {} }, Broker)
     assert(hv.fs.write(dir .. "/conf", config_of(self, opts)))
     if self:run() then return self end
   end
