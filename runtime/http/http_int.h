@@ -113,6 +113,7 @@ struct hhttp_request_s {
     void *abort_userdata;
     hhttp_request_cb on_drain;
     void *drain_userdata;
+    struct http_pass_s *pass; /* of the gateway that answers it, or NULL */
 };
 
 /* The bytes that a connection is processing now. */

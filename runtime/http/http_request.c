@@ -29,6 +29,7 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->abort_userdata = NULL;
     req->on_drain = NULL;
     req->drain_userdata = NULL;
+    req->pass = NULL;
     conn->req = req;
     return req;
 }

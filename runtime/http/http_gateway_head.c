@@ -1,0 +1,248 @@
+/* http_gateway_head.c - what of a head goes on to the other side, and what is added to it.
+ *
+ * Left out: what belongs to one connection only (RFC 9110 section 7.6.1): Connection and whatever it
+ * names, and the fields that old senders forget to name there; what our own client or server writes
+ * anew (lengths, Expect, Date); and X-Forwarded-* of a client that is not trusted. */
+#include "h1_chars.h"
+#include "h1_fields.h"
+#include "http_gateway_int.h"
+
+#define WORD(text) text, sizeof(text) - 1
+
+typedef struct word_s {
+    const char *text; /* in lower case */
+    size_t len;
+} word_t;
+
+static const word_t connection_words[] = {
+    {WORD("connection")}, {WORD("keep-alive")}, {WORD("proxy-connection")}, {WORD("te")},
+    {WORD("trailer")}, {WORD("transfer-encoding")}, {WORD("upgrade")}, {WORD("content-length")},
+};
+
+static const word_t request_words[] = {
+    {WORD("expect")}, {WORD("proxy-authorization")}, {WORD("http2-settings")},
+};
+
+static const word_t forwarded_words[] = {
+    {WORD("x-forwarded-for")}, {WORD("x-forwarded-proto")}, {WORD("x-forwarded-host")},
+    {WORD("forwarded")}, {WORD("x-real-ip")},
+};
+
+static int is_among(hhttp_slice_t name, const word_t *words, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (h1_equals_folded(name.data, name.len, words[i].text, words[i].len)) return 1;
+    }
+    return 0;
+}
+
+static int name_is(hhttp_slice_t name, const char *word) {
+    return h1_equals_folded(name.data, name.len, word, strlen(word));
+}
+
+/* Whether the list of a Connection field names this one. */
+static int is_named(hhttp_slice_t list, hhttp_slice_t name) {
+    hhttp_slice_t element;
+    while (h1_next_element(&list, &element)) {
+        if (element.len == name.len && h1_names_equal(element.data, name.data, name.len)) return 1;
+    }
+    return 0;
+}
+
+static int add(http_passed_head_t *head, hhttp_slice_t name, hhttp_slice_t value) {
+    if (head->count == HTTP_PASS_HEADERS_MAX) return HV_ELIMIT;
+    head->headers[head->count++] = (hhttp_header_t){name, value};
+    return 0;
+}
+
+static int add_text(http_passed_head_t *head, const char *name, const char *value, size_t len) {
+    return add(head, (hhttp_slice_t){name, strlen(name)}, (hhttp_slice_t){value, len});
+}
+
+/* ---- Requests ---- */
+
+/* The client's address as text; without a port, as X-Forwarded-For has it. */
+static size_t client_text(const http_pass_t *pass, char *out, size_t room) {
+    hio_t *io = hhttp_request_io(pass->req);
+    const struct sockaddr *addr = io != NULL ? hio_peeraddr(io) : NULL;
+    const void *bytes = NULL;
+    if (addr != NULL && addr->sa_family == AF_INET) {
+        bytes = &((const struct sockaddr_in *)(const void *)addr)->sin_addr;
+    } else if (addr != NULL && addr->sa_family == AF_INET6) {
+        bytes = &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
+    }
+    if (bytes == NULL || inet_ntop(addr->sa_family, bytes, out, (socklen_t)room) == NULL) {
+        return (size_t)snprintf(out, room, "unknown");
+    }
+    return strlen(out);
+}
+
+/* X-Forwarded-For, -Proto and -Host. What a trusted client has sent is kept, and our client's
+ * address is added to the list. */
+static int add_forwarded(const http_pass_t *pass, http_passed_head_t *head) {
+    const hhttp_gateway_options_t *options = &pass->gateway->options;
+    hhttp_request_t *req = pass->req;
+    char client[64];
+    size_t len = client_text(pass, client, sizeof client);
+    hhttp_slice_t before = {NULL, 0};
+    if (options->trusts_forwarded) before = hhttp_request_header(req, "x-forwarded-for", 15);
+    int fits = before.len > 0 && before.len + len + 3 < sizeof head->for_text;
+    int written = fits ? snprintf(head->for_text, sizeof head->for_text, "%.*s, %s",
+                                  (int)before.len, before.data, client)
+                       : snprintf(head->for_text, sizeof head->for_text, "%s", client);
+    int code = add_text(head, "X-Forwarded-For", head->for_text, (size_t)written);
+    hhttp_slice_t proto = {NULL, 0}, host = {NULL, 0};
+    if (options->trusts_forwarded) {
+        proto = hhttp_request_header(req, "x-forwarded-proto", 17);
+        host = hhttp_request_header(req, "x-forwarded-host", 16);
+    }
+    if (proto.len == 0) {
+        hio_t *io = hhttp_request_io(req);
+        int is_tls = io != NULL && hio_type(io) == HIO_TYPE_SSL;
+        proto = is_tls ? (hhttp_slice_t){"https", 5} : (hhttp_slice_t){"http", 4};
+    }
+    if (code == 0) code = add(head, (hhttp_slice_t){WORD("X-Forwarded-Proto")}, proto);
+    if (host.len == 0) host = hhttp_request_host(req);
+    if (code == 0 && host.len > 0) code = add(head, (hhttp_slice_t){WORD("X-Forwarded-Host")}, host);
+    return code;
+}
+
+/* Via: the protocol that the message came by, and our name (RFC 9110 section 7.6.3). */
+static int add_via(const http_pass_t *pass, http_passed_head_t *head) {
+    int version = hhttp_request_version(pass->req);
+    int len = snprintf(head->via_text, sizeof head->via_text, "%d.%d %s", version / 10, version % 10,
+                       pass->gateway->via);
+    if (len >= (int)sizeof head->via_text) len = (int)sizeof head->via_text - 1;
+    return add_text(head, "Via", head->via_text, (size_t)len);
+}
+
+static int goes_on(const http_pass_t *pass, hhttp_slice_t name, hhttp_slice_t connection) {
+    const hhttp_gateway_options_t *options = &pass->gateway->options;
+    if (is_among(name, connection_words, ARRAY_SIZE(connection_words))) return 0;
+    if (is_among(name, request_words, ARRAY_SIZE(request_words))) return 0;
+    int is_host = name_is(name, "host");
+    if (is_host && (pass->is_forward || !options->keeps_host)) return 0;
+    if (is_among(name, forwarded_words, ARRAY_SIZE(forwarded_words))) {
+        int is_rewritten = name.len > 1 && (name.data[1] == '-') && !name_is(name, "x-real-ip");
+        if (pass->is_forward) return 1;
+        return options->trusts_forwarded && !options->hides_forwarded && !is_rewritten;
+    }
+    return is_host || !is_named(connection, name);
+}
+
+/* The path behind the prefix that is stripped, "/" at the least; with its query. */
+static hhttp_slice_t rest_of_target(const http_pass_t *pass) {
+    const hhttp_gateway_t *gateway = pass->gateway;
+    hhttp_slice_t path = hhttp_request_path(pass->req);
+    hhttp_slice_t query = hhttp_request_query(pass->req);
+    const char *end = query.data != NULL ? query.data + query.len : path.data + path.len;
+    size_t strip = gateway->strip_prefix != NULL ? strlen(gateway->strip_prefix) : 0;
+    while (strip > 0 && gateway->strip_prefix[strip - 1] == '/')
+        strip--;
+    int matches = path.len >= strip && memcmp(path.data, gateway->strip_prefix, strip) == 0 &&
+                  (path.len == strip || path.data[strip] == '/');
+    if (strip > 0 && matches) path.data += strip;
+    return (hhttp_slice_t){path.data, (size_t)(end - path.data)};
+}
+
+static int make_target(const http_pass_t *pass, hhttp_call_options_t *options,
+                       http_passed_head_t *head) {
+    hhttp_slice_t prefix = pass->upstream->url.target;
+    hhttp_slice_t rest = rest_of_target(pass);
+    int needs_slash = rest.len == 0 || rest.data[0] != '/';
+    if (prefix.len == 0 && !needs_slash) {
+        options->url.target = rest;
+        return 0;
+    }
+    size_t len = prefix.len + (size_t)needs_slash + rest.len;
+    head->target = hv__malloc(len + 1);
+    if (head->target == NULL) return HV_ENOMEM;
+    char *at = head->target;
+    if (prefix.len > 0) memcpy(at, prefix.data, prefix.len);
+    at += prefix.len;
+    if (needs_slash) *at++ = '/';
+    if (rest.len > 0) memcpy(at, rest.data, rest.len);
+    options->url.target = (hhttp_slice_t){head->target, len};
+    return 0;
+}
+
+/* A forward proxy's target is the absolute one of the request. */
+static int make_absolute(const http_pass_t *pass, hhttp_call_options_t *options,
+                         http_passed_head_t *head) {
+    hhttp_slice_t target = hhttp_request_target(pass->req);
+    head->target = hv__malloc(target.len + 1);
+    if (head->target == NULL) return HV_ENOMEM;
+    memcpy(head->target, target.data, target.len);
+    head->target[target.len] = '\0';
+    return hhttp_url_parse(head->target, &options->url);
+}
+
+int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *options,
+                             http_passed_head_t *head) {
+    hhttp_request_t *req = pass->req;
+    hhttp_slice_t connection = hhttp_request_header(req, "connection", 10);
+    hhttp_header_t header;
+    size_t cursor = 0;
+    int code = pass->is_forward ? make_absolute(pass, options, head)
+                                : make_target(pass, options, head);
+    while (code == 0 && hhttp_request_next_header(req, &cursor, &header)) {
+        if (goes_on(pass, header.name, connection)) code = add(head, header.name, header.value);
+    }
+    if (code == 0 && !pass->is_forward && !pass->gateway->options.hides_forwarded) {
+        code = add_forwarded(pass, head);
+    }
+    if (code == 0) code = add_via(pass, head);
+    hhttp_slice_t upgrade = hhttp_request_header(req, "upgrade", 7);
+    if (req->parser.head.is_upgrade && upgrade.len < sizeof head->upgrade) {
+        memcpy(head->upgrade, upgrade.data, upgrade.len);
+        head->upgrade[upgrade.len] = '\0';
+        options->upgrade = head->upgrade;
+    }
+    options->headers = head->headers;
+    options->header_count = head->count;
+    return code;
+}
+
+/* ---- Answers ---- */
+
+/* A Location below the upstream's own URL, as the client has to ask for it: the stripped prefix and
+ * the path. Anything else stays as it is. */
+static hhttp_slice_t moved_location(const http_pass_t *pass, hhttp_slice_t value,
+                                    http_passed_head_t *head) {
+    const http_upstream_t *upstream = pass->upstream;
+    if (upstream == NULL) return value;
+    const char *prefix = pass->gateway->strip_prefix != NULL ? pass->gateway->strip_prefix : "";
+    size_t base = strlen(upstream->url_text);
+    while (base > 0 && upstream->url_text[base - 1] == '/')
+        base--;
+    if (value.len < base || memcmp(value.data, upstream->url_text, base) != 0) return value;
+    hhttp_slice_t rest = {value.data + base, value.len - base};
+    if (rest.len > 0 && strchr("/?#", rest.data[0]) == NULL) return value;
+    size_t strip = strlen(prefix);
+    while (strip > 0 && prefix[strip - 1] == '/')
+        strip--;
+    int needs_slash = rest.len == 0 || rest.data[0] != '/';
+    int len = snprintf(head->location, sizeof head->location, "%.*s%s%.*s", (int)strip, prefix,
+                       needs_slash ? "/" : "", (int)rest.len, rest.data);
+    if (len >= (int)sizeof head->location) return value;
+    return (hhttp_slice_t){head->location, (size_t)len};
+}
+
+int hv__gateway_response_head(const http_pass_t *pass, const hhttp_call_t *call,
+                              http_passed_head_t *head) {
+    hhttp_slice_t connection = hhttp_call_header(call, "connection", 10);
+    int is_upgrade = hhttp_call_status(call) == 101;
+    hhttp_header_t header;
+    size_t cursor = 0;
+    int code = 0;
+    while (code == 0 && hhttp_call_next_header(call, &cursor, &header)) {
+        int is_asked = is_upgrade && name_is(header.name, "upgrade");
+        int is_local = is_among(header.name, connection_words, ARRAY_SIZE(connection_words)) ||
+                       is_named(connection, header.name) || name_is(header.name, "date");
+        if (is_local && !is_asked) continue;
+        if (name_is(header.name, "location")) {
+            header.value = moved_location(pass, header.value, head);
+        }
+        code = add(head, header.name, header.value);
+    }
+    return code;
+}

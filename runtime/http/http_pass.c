@@ -1,0 +1,339 @@
+/* http_pass.c - one request on its way through a gateway, and its answer on the way back.
+ *
+ * Pieces of both bodies are handed from one side's callback to the other side's write call and are
+ * never kept here: where a side takes no more, the other one is paused. A request may be sent again
+ * to another upstream as long as nothing of its body was asked for and nothing of an answer was
+ * passed on; where a first upstream may have acted on it, only if it is idempotent (RFC 9110
+ * section 9.2.2). */
+#include "http_gateway_int.h"
+
+/* ---- Ends ---- */
+
+static void let_go_of_call(http_pass_t *pass) {
+    hhttp_call_t *call = pass->call;
+    if (call == NULL) return;
+    pass->call = NULL;
+    hhttp_call_set_userdata(call, NULL);
+    hhttp_call_cancel(call);
+}
+
+static void leave_upstream(http_pass_t *pass) {
+    if (pass->upstream == NULL) return;
+    HV_ASSERT(pass->upstream->busy > 0);
+    pass->upstream->busy--;
+}
+
+void hv__pass_report(http_pass_t *pass) {
+    hhttp_gateway_t *gateway = pass->gateway;
+    HV_ASSERT(pass->state == PASS_DONE);
+    hv__defer_cancel(gateway->loop, &pass->work);
+    if (pass->prev != NULL) {
+        pass->prev->next = pass->next;
+    } else {
+        gateway->passes = pass->next;
+    }
+    if (pass->next != NULL) pass->next->prev = pass->prev;
+    hhttp_gateway_result_t result = {
+        .error = pass->error,
+        .text = pass->text[0] != '\0' ? pass->text : herr_text(pass->error),
+        .upstream = pass->upstream != NULL ? (int)(pass->upstream - gateway->upstreams) : -1,
+    };
+    if (pass->on_done != NULL) {
+        HV_DISPATCH(gateway->loop, pass->on_done(pass->req, &result, pass->userdata));
+    }
+    hhttp_request_release(pass->req);
+    hv__free(pass);
+    hv__gateway_leave(gateway);
+}
+
+static void run_report(hv__defer_t *work) {
+    hv__pass_report(HV_CONTAINER_OF(work, http_pass_t, work));
+}
+
+void hv__pass_end(http_pass_t *pass, int error) {
+    if (pass->state == PASS_DONE) return;
+    if (pass->state == PASS_CALLING || pass->state == PASS_ANSWERING) leave_upstream(pass);
+    pass->state = PASS_DONE;
+    pass->error = error;
+    pass->req->pass = NULL;
+    hhttp_request_on_abort(pass->req, NULL, NULL);
+    hhttp_response_on_drain(pass->req, NULL, NULL);
+    let_go_of_call(pass);
+    hv__tunnel_drop(pass);
+    hv__defer(pass->gateway->loop, &pass->work, run_report);
+}
+
+void hv__pass_fail(http_pass_t *pass, int error, int status, const char *text) {
+    if (pass->state == PASS_DONE) return;
+    snprintf(pass->text, sizeof pass->text, "%s", text);
+    if (hhttp_response_has_begun(pass->req)) {
+        hhttp_request_abort(pass->req); /* the client is to see that the answer is not whole */
+    } else if (!hhttp_request_is_over(pass->req)) {
+        char body[64];
+        int len = snprintf(body, sizeof body, "%d %s\n", status, hhttp_status_text(status));
+        hhttp_respond(pass->req, status, "text/plain", body, (size_t)len);
+    }
+    hv__pass_end(pass, error);
+}
+
+static void on_abort(hhttp_request_t *req, void *userdata) {
+    (void)req;
+    hv__pass_end(userdata, HV_ECLOSED);
+}
+
+/* ---- The request's body ---- */
+
+static void pump(http_pass_t *pass);
+
+/* Hands a piece on. Returns whether the next one may be asked for now. */
+static int hand_on(http_pass_t *pass, hhttp_slice_t piece) {
+    if (pass->call == NULL) return 0;
+    if (piece.len == 0) {
+        pass->body_over = 1;
+        hhttp_call_finish(pass->call);
+        return 0;
+    }
+    int code = hhttp_call_write(pass->call, piece.data, piece.len);
+    /* After HV_EAGAIN on_drain goes on; after any other error on_done tells it. */
+    return code == 0;
+}
+
+static void on_piece(hhttp_request_t *req, hhttp_slice_t piece, int error) {
+    http_pass_t *pass = req->pass;
+    if (pass == NULL) return;
+    if (error != 0) {
+        hv__pass_end(pass, error); /* the server has refused the body, or the client is gone */
+    } else if (hand_on(pass, piece)) {
+        pump(pass);
+    }
+}
+
+static void pump(http_pass_t *pass) {
+    int may_go_on = 1;
+    while (may_go_on && pass->call != NULL && !pass->body_over) {
+        hhttp_slice_t piece;
+        int code = hhttp_request_read_body(pass->req, &piece, on_piece);
+        if (code == 0) return;
+        if (code < 0) {
+            hv__pass_end(pass, code);
+            return;
+        }
+        may_go_on = hand_on(pass, piece);
+    }
+}
+
+static void on_ready(hhttp_call_t *call) {
+    http_pass_t *pass = hhttp_call_userdata(call);
+    if (pass == NULL) return;
+    pass->body_begun = 1;
+    pump(pass);
+}
+
+static void on_call_drain(hhttp_call_t *call) {
+    http_pass_t *pass = hhttp_call_userdata(call);
+    if (pass != NULL) pump(pass);
+}
+
+/* ---- The answer ---- */
+
+static void on_response_drain(hhttp_request_t *req, void *userdata) {
+    (void)req;
+    http_pass_t *pass = userdata;
+    if (pass->call == NULL || !pass->is_paused) return;
+    pass->is_paused = 0;
+    hhttp_call_resume(pass->call);
+}
+
+static void on_head(hhttp_call_t *call) {
+    http_pass_t *pass = hhttp_call_userdata(call);
+    if (pass == NULL) return;
+    if (pass->upstream != NULL) hv__gateway_note(pass->gateway, pass->upstream, 0);
+    if (hhttp_call_status(call) == 101) {
+        hv__tunnel_upgrade(pass);
+        return;
+    }
+    http_passed_head_t head;
+    head.count = 0;
+    int code = hv__gateway_response_head(pass, call, &head);
+    if (code == 0) {
+        code = hhttp_response_begin(pass->req, hhttp_call_status(call), head.headers, head.count,
+                                    hhttp_call_length(call));
+    }
+    if (code == HV_ECLOSED) {
+        hv__pass_end(pass, code);
+    } else if (code != 0) {
+        hv__pass_fail(pass, code, 502, "the upstream's answer has a head that cannot be passed on");
+    } else {
+        pass->state = PASS_ANSWERING;
+        hhttp_response_on_drain(pass->req, on_response_drain, pass);
+    }
+}
+
+static void on_data(hhttp_call_t *call, const void *data, size_t len) {
+    http_pass_t *pass = hhttp_call_userdata(call);
+    if (pass == NULL) return;
+    int code = hhttp_response_write(pass->req, data, len);
+    if (code == HV_EAGAIN) {
+        pass->is_paused = 1;
+        hhttp_call_pause(call);
+    } else if (code == HV_ECLOSED) {
+        hv__pass_end(pass, code);
+    } else if (code != 0) {
+        hv__pass_fail(pass, code, 502, "the answer cannot be passed on");
+    }
+}
+
+/* ---- Attempts ---- */
+
+static int attempt(http_pass_t *pass);
+
+static int status_of(int error) {
+    switch (error) {
+    case HV_ETIMEDOUT: return 504;
+    case HV_ELIMIT: return 503;
+    default: return 502;
+    }
+}
+
+static int is_idempotent(hhttp_method_e method) {
+    switch (method) {
+    case HHTTP_GET:
+    case HHTTP_HEAD:
+    case HHTTP_OPTIONS:
+    case HHTTP_PUT:
+    case HHTTP_DELETE:
+    case HHTTP_TRACE: return 1;
+    default: return 0;
+    }
+}
+
+/* Whether another upstream may be asked after this failure. An upstream that has never been reached
+ * cannot have acted on the request. */
+static int may_retry(const http_pass_t *pass, const hhttp_call_t *call) {
+    if (pass->state != PASS_CALLING || pass->retries_left == 0 || pass->body_begun) return 0;
+    if (pass->upstream == NULL || pass->gateway->is_closing) return 0;
+    int was_reached = hhttp_call_io(call) != NULL && hio_is_connected(hhttp_call_io(call));
+    return !was_reached || is_idempotent(hhttp_request_method(pass->req));
+}
+
+static void on_done(hhttp_call_t *call, int error) {
+    http_pass_t *pass = hhttp_call_userdata(call);
+    if (pass == NULL) return;
+    pass->call = NULL;
+    if (error == 0) {
+        hhttp_response_end(pass->req);
+        hv__pass_end(pass, 0);
+        return;
+    }
+    if (pass->upstream != NULL && error != HV_ELIMIT) {
+        hv__gateway_note(pass->gateway, pass->upstream, 1);
+    }
+    int retries = may_retry(pass, call);
+    snprintf(pass->text, sizeof pass->text, "%s", hhttp_call_error_text(call));
+    if (retries) {
+        leave_upstream(pass);
+        pass->state = PASS_START;
+        pass->retries_left--;
+        if (attempt(pass) == 0) return;
+    }
+    char text[sizeof pass->text];
+    memcpy(text, pass->text, sizeof text);
+    hv__pass_fail(pass, error, status_of(error), text);
+}
+
+static void set_body(http_pass_t *pass, hhttp_call_options_t *options) {
+    if (!pass->has_body) return;
+    options->is_streamed = 1;
+    options->body_len = hhttp_request_body_length(pass->req);
+    options->on_ready = on_ready;
+    options->on_drain = on_call_drain;
+}
+
+/* Asks the next upstream. Returns 0, or why there is none to ask. */
+static int attempt(http_pass_t *pass) {
+    hhttp_gateway_t *gateway = pass->gateway;
+    http_upstream_t *upstream = NULL;
+    if (!pass->is_forward) {
+        upstream = hv__gateway_choose(gateway, pass);
+        if (upstream == NULL) return HV_ENOTFOUND;
+        pass->tried |= UINT64_C(1) << (upstream - gateway->upstreams);
+    }
+    pass->upstream = upstream;
+    hhttp_call_options_t options = {
+        .on_head = on_head,
+        .on_data = on_data,
+        .on_done = on_done,
+        .userdata = pass,
+    };
+    hv__gateway_call_options(gateway, upstream, &options);
+    if (upstream != NULL) options.url = upstream->url;
+    char method[H1_METHOD_BYTES_MAX + 1];
+    hhttp_slice_t name = hhttp_request_method_name(pass->req);
+    memcpy(method, name.data, name.len);
+    method[name.len] = '\0';
+    options.method = method;
+    set_body(pass, &options);
+    http_passed_head_t head;
+    head.count = 0;
+    head.target = NULL;
+    int code = hv__gateway_request_head(pass, &options, &head);
+    if (code == 0) {
+        pass->call = hhttp_call_start(gateway->client, &options);
+        if (pass->call == NULL) code = hloop_last_error(gateway->loop);
+    }
+    hv__free(head.target);
+    if (code != 0) return code;
+    pass->state = PASS_CALLING;
+    if (upstream != NULL) {
+        upstream->busy++;
+        upstream->passed++;
+    }
+    return 0;
+}
+
+/* ---- The API ---- */
+
+static int begin(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb done,
+                 void *userdata, int is_forward) {
+    if (gateway->is_closing || hhttp_request_is_over(req)) return HV_ECLOSED;
+    if (hhttp_response_has_begun(req) || req->pass != NULL) return HV_EBUSY;
+    http_pass_t *pass = hv__calloc(1, sizeof *pass);
+    if (pass == NULL) return HV_ENOMEM;
+    pass->gateway = gateway;
+    pass->req = req;
+    pass->on_done = done;
+    pass->userdata = userdata;
+    pass->is_forward = (uint8_t)is_forward;
+    pass->retries_left = is_forward ? 0 : (uint32_t)gateway->options.retries;
+    pass->has_body = hhttp_request_body_length(req) != 0;
+    if (gateway->options.body_bytes_max != 0) {
+        hhttp_request_set_body_max(req, gateway->options.body_bytes_max);
+    }
+    hhttp_request_retain(req);
+    hv__gateway_hold(gateway);
+    pass->next = gateway->passes;
+    if (pass->next != NULL) pass->next->prev = pass;
+    gateway->passes = pass;
+    req->pass = pass;
+    hhttp_request_on_abort(req, on_abort, pass);
+    int is_connect = is_forward && hhttp_request_method(req) == HHTTP_CONNECT;
+    int code = is_connect ? hv__tunnel_begin(pass) : attempt(pass);
+    if (code != 0) hv__pass_fail(pass, code, status_of(code), herr_text(code));
+    return 0;
+}
+
+int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb on_done_cb,
+                       void *userdata) {
+    if (gateway->count == 0) return HV_EINVAL;
+    return begin(gateway, req, on_done_cb, userdata, 0);
+}
+
+int hhttp_gateway_forward(hhttp_gateway_t *gateway, hhttp_request_t *req,
+                          hhttp_gateway_cb on_done_cb, void *userdata) {
+    hhttp_slice_t target = hhttp_request_target(req);
+    int is_connect = hhttp_request_method(req) == HHTTP_CONNECT;
+    if (!is_connect && (target.len == 0 || target.data[0] == '/' || target.data[0] == '*')) {
+        return HV_EINVAL;
+    }
+    return begin(gateway, req, on_done_cb, userdata, 1);
+}
