@@ -13,12 +13,16 @@
 local client = require "hv.http_client"
 local cookies = require "hv.http_cookies"
 local headers = require "hv.http_headers"
+local proxy = require "hv.http_proxy"
 local router = require "hv.http_router"
 
 return {
   app = router.app,
   headers = headers.new,
   status_text = require("_hv.http").status_text,
+
+  gateway = proxy.gateway,
+  forward_proxy = proxy.forward_proxy,
 
   client = client.client,
   cookies = cookies.new,

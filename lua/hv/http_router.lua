@@ -233,6 +233,16 @@ function App:group(prefix, fn)
   return group
 end
 
+--- Passes everything below a prefix on to other servers, WebSockets too. The prefix is replaced by
+--- the path of the upstream's URL; see hv.http.gateway for the options.
+---@param prefix string "/api"; "/" for everything that no other route takes
+---@param upstreams string|hv.Upstream|(string|hv.Upstream)[] "http://127.0.0.1:9000" ...
+---@param opts? hv.ProxyOptions
+---@return hv.HttpApp self
+function App:proxy(prefix, upstreams, opts)
+  return require("hv.http_proxy").proxy(self, prefix, upstreams, opts)
+end
+
 --- Answers where no handler did because it threw: fn(message, req, res), as a handler. The error
 --- reaches hv.on_error all the same.
 ---@param fn fun(message: string, req: hv.HttpRequest, res: hv.HttpResponse): any

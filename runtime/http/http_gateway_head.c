@@ -129,39 +129,42 @@ static int goes_on(const http_pass_t *pass, hhttp_slice_t name, hhttp_slice_t co
     return is_host || !is_named(connection, name);
 }
 
-/* The path behind the prefix that is stripped, "/" at the least; with its query. */
-static hhttp_slice_t rest_of_target(const http_pass_t *pass) {
+/* The path behind the prefix that is stripped. */
+static hhttp_slice_t rest_of_path(const http_pass_t *pass) {
     const hhttp_gateway_t *gateway = pass->gateway;
     hhttp_slice_t path = hhttp_request_path(pass->req);
-    hhttp_slice_t query = hhttp_request_query(pass->req);
-    const char *end = query.data != NULL ? query.data + query.len : path.data + path.len;
     size_t strip = gateway->strip_prefix != NULL ? strlen(gateway->strip_prefix) : 0;
     while (strip > 0 && gateway->strip_prefix[strip - 1] == '/')
         strip--;
-    int matches = path.len >= strip && memcmp(path.data, gateway->strip_prefix, strip) == 0 &&
+    if (strip == 0 || path.len < strip) return path;
+    int matches = memcmp(path.data, gateway->strip_prefix, strip) == 0 &&
                   (path.len == strip || path.data[strip] == '/');
-    if (strip > 0 && matches) path.data += strip;
-    return (hhttp_slice_t){path.data, (size_t)(end - path.data)};
+    if (!matches) return path;
+    return (hhttp_slice_t){path.data + strip, path.len - strip};
 }
 
+/* The prefix of the upstream, the path and the query. Path and query need not lie side by side: an
+ * absolute-form may have a query and no path. */
 static int make_target(const http_pass_t *pass, hhttp_call_options_t *options,
                        http_passed_head_t *head) {
     hhttp_slice_t prefix = pass->upstream->url.target;
-    hhttp_slice_t rest = rest_of_target(pass);
-    int needs_slash = rest.len == 0 || rest.data[0] != '/';
-    if (prefix.len == 0 && !needs_slash) {
-        options->url.target = rest;
+    hhttp_slice_t path = rest_of_path(pass);
+    hhttp_slice_t query = hhttp_request_query(pass->req);
+    int needs_slash = path.len == 0 || path.data[0] != '/';
+    int is_one_piece = query.data == NULL || query.data == path.data + path.len + 1;
+    if (prefix.len == 0 && !needs_slash && is_one_piece) {
+        size_t query_len = query.data != NULL ? query.len + 1 : 0;
+        options->url.target = (hhttp_slice_t){path.data, path.len + query_len};
         return 0;
     }
-    size_t len = prefix.len + (size_t)needs_slash + rest.len;
-    head->target = hv__malloc(len + 1);
+    size_t room = prefix.len + path.len + query.len + 3;
+    head->target = hv__malloc(room);
     if (head->target == NULL) return HV_ENOMEM;
-    char *at = head->target;
-    if (prefix.len > 0) memcpy(at, prefix.data, prefix.len);
-    at += prefix.len;
-    if (needs_slash) *at++ = '/';
-    if (rest.len > 0) memcpy(at, rest.data, rest.len);
-    options->url.target = (hhttp_slice_t){head->target, len};
+    int len = snprintf(head->target, room, "%.*s%s%.*s%s%.*s", (int)prefix.len,
+                       prefix.len > 0 ? prefix.data : "", needs_slash ? "/" : "", (int)path.len,
+                       path.data, query.data != NULL ? "?" : "", (int)query.len,
+                       query.data != NULL ? query.data : "");
+    options->url.target = (hhttp_slice_t){head->target, (size_t)len};
     return 0;
 }
 

@@ -5,6 +5,7 @@
  * to another upstream as long as nothing of its body was asked for and nothing of an answer was
  * passed on; where a first upstream may have acted on it, only if it is idempotent (RFC 9110
  * section 9.2.2). */
+#include "h1_fields.h"
 #include "http_gateway_int.h"
 
 /* ---- Ends ---- */
@@ -144,6 +145,16 @@ static void on_response_drain(hhttp_request_t *req, void *userdata) {
     hhttp_call_resume(pass->call);
 }
 
+/* The length to announce. Without a body to come, the head's own word counts: of a HEAD it says what
+ * a GET would bring. */
+static int64_t length_to_pass(const http_pass_t *pass, const hhttp_call_t *call) {
+    if (hhttp_request_method(pass->req) != HHTTP_HEAD) return hhttp_call_length(call);
+    hhttp_slice_t text = hhttp_call_header(call, "content-length", 14);
+    uint64_t length;
+    if (text.data == NULL || h1_read_content_length(text, &length) != 0) return -1;
+    return (int64_t)length;
+}
+
 static void on_head(hhttp_call_t *call) {
     http_pass_t *pass = hhttp_call_userdata(call);
     if (pass == NULL) return;
@@ -157,7 +168,7 @@ static void on_head(hhttp_call_t *call) {
     int code = hv__gateway_response_head(pass, call, &head);
     if (code == 0) {
         code = hhttp_response_begin(pass->req, hhttp_call_status(call), head.headers, head.count,
-                                    hhttp_call_length(call));
+                                    length_to_pass(pass, call));
     }
     if (code == HV_ECLOSED) {
         hv__pass_end(pass, code);

@@ -7,7 +7,8 @@ static int join(http_pass_t *pass, hio_t *far, int status, const http_passed_hea
     hio_t *near;
     int code = hhttp_request_upgrade(pass->req, status, head->headers, head->count, &near);
     if (code != 0) return code;
-    int timeout_ms = (int)pass->gateway->options.tunnel_timeout_ms;
+    uint32_t given_ms = pass->gateway->options.tunnel_timeout_ms;
+    int timeout_ms = given_ms < INT32_MAX ? (int)given_ms : 0; /* 0: none */
     hio_set_keepalive_timeout(near, timeout_ms);
     hio_set_keepalive_timeout(far, timeout_ms);
     hio_setcb_close(far, NULL);
@@ -93,7 +94,8 @@ int hv__tunnel_begin(http_pass_t *pass) {
     hio_t *io = hloop_create_tcp_client(gateway->loop, host, port, on_connect, on_close);
     if (io == NULL) return hloop_last_error(gateway->loop);
     hevent_set_userdata(io, pass);
-    hio_set_connect_timeout(io, (int)gateway->options.connect_timeout_ms);
+    uint32_t connect_ms = gateway->options.connect_timeout_ms;
+    hio_set_connect_timeout(io, connect_ms < INT32_MAX ? (int)connect_ms : 0);
     pass->tunnel = io;
     pass->state = PASS_CONNECTING;
     return 0;

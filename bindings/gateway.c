@@ -1,0 +1,199 @@
+/* gateway.c - `_hv.gateway`: reverse and forward proxies. Options are checked by
+ * lua/hv/http_proxy.lua; a handler waits here until its request has been passed on. */
+#include "hbase.h"
+#include "hhttp_gateway.h"
+#include "http.h"
+
+static const hvl_class_t gateway_class = {"hv.http.gateway"};
+
+typedef struct gateway_s {
+    hvl_object_t object;
+    hhttp_gateway_t *gateway; /* NULL once closed */
+    uint32_t count;           /* of upstreams */
+} gateway_t;
+
+/* A request under way. It lives until the gateway is done with it, its task perhaps not so long. */
+typedef struct passing_s {
+    hvl_t *rt;
+    hvl_waiter_t waiter;
+} passing_t;
+
+static gateway_t *check_gateway(lua_State *L) { return hvl_check(L, 1, &gateway_class); }
+
+/* ---- Making one ---- */
+
+static const char *text_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    const char *text = lua_tostring(L, -1);
+    lua_pop(L, 1); /* the table holds it */
+    return text;
+}
+
+static lua_Number number_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    lua_Number value = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+static int flag_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    int value = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+/* Milliseconds of an option that has a default: 0 switches it off. */
+static uint32_t ms_field(lua_State *L, int index, const char *name) {
+    lua_Number value = number_field(L, index, name);
+    return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : INFINITE;
+}
+
+/* The list of upstreams at `index`. Returns how many; raises for more than there may be. */
+static size_t read_upstreams(lua_State *L, int index, hhttp_upstream_t *upstreams) {
+    size_t count = lua_objlen(L, index);
+    if (count > HHTTP_UPSTREAMS_MAX) {
+        return (size_t)hvl_misuse(L, "app:proxy: %d upstreams at the most, got %d",
+                                  HHTTP_UPSTREAMS_MAX, (int)count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        int top = lua_gettop(L);
+        upstreams[i] = (hhttp_upstream_t){
+            .url = text_field(L, top, "url"),
+            .unix_path = text_field(L, top, "path"),
+            .weight = (uint32_t)number_field(L, top, "weight"),
+        };
+        lua_pop(L, 1);
+    }
+    return count;
+}
+
+/* new(upstreams, options) -> gateway; or nil, message, code */
+static int gateway_new(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (rt->loop == NULL) return hvl_push_error(L, "proxy", HV_ECLOSED);
+    hhttp_upstream_t upstreams[HHTTP_UPSTREAMS_MAX];
+    size_t count = read_upstreams(L, 1, upstreams);
+    lua_Number retries = number_field(L, 2, "retries");
+    hhttp_gateway_options_t options = {
+        .upstreams = upstreams,
+        .upstream_count = count,
+        .balance = (hhttp_balance_e)number_field(L, 2, "balance"),
+        .strip_prefix = text_field(L, 2, "strip_prefix"),
+        .keeps_host = flag_field(L, 2, "keep_host"),
+        .trusts_forwarded = flag_field(L, 2, "trust_forwarded"),
+        .hides_forwarded = !flag_field(L, 2, "forwarded"),
+        .checks_tls_off = !flag_field(L, 2, "verify"),
+        .via = text_field(L, 2, "via"),
+        .body_bytes_max = (uint64_t)number_field(L, 2, "max_body"),
+        .connect_timeout_ms = ms_field(L, 2, "connect_timeout"),
+        .head_timeout_ms = ms_field(L, 2, "timeout"),
+        .idle_timeout_ms = ms_field(L, 2, "idle_timeout"),
+        .tunnel_timeout_ms = ms_field(L, 2, "tunnel_timeout"),
+        .retries = retries > 0 ? (int32_t)retries : -1,
+        .fail_max = ms_field(L, 2, "max_fails"),
+        .rest_ms = ms_field(L, 2, "rest"),
+        .health_path = text_field(L, 2, "health_path"),
+        .health_interval_ms = (uint32_t)number_field(L, 2, "health_interval"),
+        .client = {.connections_per_host_max = (uint32_t)number_field(L, 2, "max_connections")},
+    };
+    gateway_t *self = hvl_object_new(L, rt, &gateway_class, sizeof *self);
+    self->gateway = hhttp_gateway_new(rt->loop, &options);
+    if (self->gateway == NULL) return hvl_push_error(L, "proxy", hloop_last_error(rt->loop));
+    self->count = (uint32_t)count;
+    return 1;
+}
+
+static int gateway_close(lua_State *L) {
+    gateway_t *self = check_gateway(L);
+    if (self->gateway != NULL && self->object.rt->loop != NULL) hhttp_gateway_close(self->gateway);
+    self->gateway = NULL;
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int gateway_gc(lua_State *L) {
+    gateway_t *self = lua_touserdata(L, 1);
+    /* Where the loop is gone it has taken the gateway along. */
+    if (self->gateway != NULL && self->object.rt->loop != NULL) hhttp_gateway_close(self->gateway);
+    self->gateway = NULL;
+    return 0;
+}
+
+/* gateway:upstream(index from 1) -> is_up, busy, passed, failures; or nothing */
+static int gateway_upstream(lua_State *L) {
+    gateway_t *self = check_gateway(L);
+    lua_Integer index = luaL_checkinteger(L, 2);
+    hhttp_upstream_state_t state;
+    if (self->gateway == NULL || index < 1) return 0;
+    if (hhttp_gateway_upstream(self->gateway, (size_t)index - 1, &state) != 0) return 0;
+    lua_pushboolean(L, state.is_up);
+    lua_pushinteger(L, (lua_Integer)state.busy);
+    lua_pushnumber(L, (lua_Number)state.passed);
+    lua_pushnumber(L, (lua_Number)state.failures);
+    return 4;
+}
+
+/* ---- Passing on ---- */
+
+static void on_done(hhttp_request_t *req, const hhttp_gateway_result_t *result, void *userdata) {
+    (void)req;
+    passing_t *passing = userdata;
+    hvl_task_t *task = passing->rt->loop != NULL ? hvl_wake(&passing->waiter) : NULL;
+    hv_free(passing);
+    if (task == NULL) return;
+    int count = 1;
+    if (result->error == 0) {
+        lua_pushinteger(task->co, result->upstream + 1);
+    } else {
+        lua_pushnil(task->co);
+        lua_pushfstring(task->co, "proxy: %s", result->text);
+        lua_pushstring(task->co, herr_name(result->error));
+        count = 3;
+    }
+    hvl_resume_now(task, count);
+}
+
+typedef int (*pass_fn)(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb on_done_cb,
+                       void *userdata);
+
+static int pass_on(lua_State *L, pass_fn pass) {
+    gateway_t *self = check_gateway(L);
+    http_exchange_t *exchange = hvl_http_check_response(L, 2);
+    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+    if (exchange == NULL || self->gateway == NULL) return hvl_push_error(L, "proxy", HV_ECLOSED);
+    passing_t *passing = hv_zalloc(sizeof *passing);
+    if (passing == NULL) return hvl_push_error(L, "proxy", HV_ENOMEM);
+    passing->rt = self->object.rt;
+    int code = pass(self->gateway, exchange->req, on_done, passing);
+    if (code != 0) {
+        hv_free(passing);
+        return hvl_push_error(L, "proxy", code);
+    }
+    passing->waiter = hvl_wait_begin(L, "proxy", -1, NULL, NULL);
+    return hvl_wait(L);
+}
+
+/* gateway:pass(res) -> number of the upstream that has answered; or nil, message, code: it has been
+ * answered all the same */
+static int gateway_pass(lua_State *L) { return pass_on(L, hhttp_gateway_pass); }
+
+/* gateway:forward(res): the same for a forward proxy, where the number is 0 */
+static int gateway_forward(lua_State *L) { return pass_on(L, hhttp_gateway_forward); }
+
+int hvl_open_gateway(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"pass", gateway_pass},   {"forward", gateway_forward}, {"upstream", gateway_upstream},
+        {"close", gateway_close}, {NULL, NULL}};
+    static const luaL_Reg metamethods[] = {{"__gc", gateway_gc}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", gateway_new}, {NULL, NULL}};
+    hvl_t *rt = hvl_self(L);
+    lua_newtable(L);
+    hvl_setfuncs(L, rt, functions);
+    hvl_class_new(L, rt, &gateway_class, methods, metamethods);
+    lua_setfield(L, -2, "methods");
+    return 1;
+}
