@@ -21,10 +21,10 @@
 
 #include "conn.h"
 
-#define POKE        SIGURG /* which is ignored otherwise */
-#define ANSWER_MS   300    /* after which the loop counts as held up */
-#define INSISTENT   3      /* from so many interrupts of one task on, nobody may catch the error */
-#define TEXT        "interrupted"
+#define POKE      SIGURG /* which is ignored otherwise */
+#define ANSWER_MS 300    /* after which the loop counts as held up */
+#define INSISTENT 3      /* from so many interrupts of one task on, nobody may catch the error */
+#define TEXT      "interrupted"
 
 struct hvl_aim_s {
     hvl_object_t object;
@@ -37,7 +37,7 @@ struct hvl_aim_s {
     pthread_t watcher;
     int source_fd; /* what the watcher reads */
     int stop_fd;
-    sem_t answer;  /* the loop has seen it */
+    sem_t answer;    /* the loop has seen it */
     hvl_aim_t *next; /* of those that are open */
 };
 
@@ -57,8 +57,8 @@ static hvl_task_t anybody;
 
 /* ---- On the loop's thread ---- */
 
-/* Our own code is not torn apart; the first of the user's is hit. Who insists hits on until the task
- * has ended, so no pcall helps. */
+/* Our own code is not torn apart; the first of the user's is hit. Who insists hits on until the
+ * task has ended, so no pcall helps. */
 static void on_hook(lua_State *L, lua_Debug *at) {
     hvl_task_t *victim = the.victim;
     hvl_task_t *current = the.rt->current;
@@ -120,7 +120,8 @@ static int is_answered(hvl_aim_t *aim) {
 
 void hvl_aim_fire(hvl_aim_t *aim) {
     hvl_task_t *task = aim->task;
-    while (sem_trywait(&aim->answer) == 0) continue;
+    while (sem_trywait(&aim->answer) == 0)
+        continue;
     aim->is_pending = 1;
     if (task != NULL) {
         int count = atomic_fetch_add(&aim->fired, 1) + 1;
@@ -254,7 +255,8 @@ static void close_aim(hvl_aim_t *aim) {
     }
     if (aim->has_watcher) {
         uint64_t one = 1;
-        while (write(aim->stop_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+        while (write(aim->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
+            continue;
         pthread_join(aim->watcher, NULL);
     }
     if (aim->source_fd >= 0 && aim->source_fd == the.sigint_fd) {
@@ -268,7 +270,8 @@ static void close_aim(hvl_aim_t *aim) {
 
 void hvl_close_aims(hvl_t *rt) {
     if (the.rt != rt) return;
-    while (the.open_aims != NULL) close_aim(the.open_aims);
+    while (the.open_aims != NULL)
+        close_aim(the.open_aims);
 }
 
 /* Behind every event that was posted for it. */
@@ -295,8 +298,11 @@ static int aim_gc(lua_State *L) {
 
 int hvl_open_interrupt(lua_State *L) {
     static const luaL_Reg functions[] = {{"aim", aim_new}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"take", aim_take}, {"release", aim_release},
-                                       {"watch", aim_watch}, {"close", aim_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"take", aim_take},
+                                       {"release", aim_release},
+                                       {"watch", aim_watch},
+                                       {"close", aim_close},
+                                       {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", aim_gc}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);

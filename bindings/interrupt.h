@@ -23,8 +23,8 @@ typedef struct hvl_aim_s hvl_aim_t;
 
 extern const hvl_class_t hvl_aim_class;
 
-/* Interrupts the task that the aim was taken by, where it is: it may be running, also compiled code,
- * or waiting. From any thread but the loop's, as long as the aim is not closed. */
+/* Interrupts the task that the aim was taken by, where it is: it may be running, also compiled
+ * code, or waiting. From any thread but the loop's, as long as the aim is not closed. */
 void hvl_aim_fire(hvl_aim_t *aim);
 
 #endif

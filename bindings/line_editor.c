@@ -4,27 +4,21 @@
  * has a thread of its own, which never touches Lua. The loop's thread asks for a line or answers a
  * request for completion under the lock and pokes `wake_fd`; the editor's thread posts events.
  *
- * What anybody writes to the terminal while a line is being typed would garble it. So for that time
- * stdout and stderr lead into a pipe, whose other end is read here: the line is taken away, the
- * text written, and the line drawn again. Between lines they are the terminal itself, so that a
- * program that is started at the prompt gets it.
- *
+ * What others write to the terminal meanwhile is dealt with in terminal.c, on the editor's thread.
  * There is one editor a process, because there is one terminal. */
 #include "interrupt.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <wchar.h>
 
 #include "hbase.h"
+#include "terminal.h"
 
 #ifdef HVL_HAS_LIBEDIT
 
@@ -34,7 +28,7 @@
 #define ANSWER_MS   1000 /* how long Tab waits for the names */
 #define ECHO_MS     100  /* how long a line must run before the terminal shows what is typed */
 #define STOP_MS     50
-#define PARTIAL_MS  50   /* how long text without a line end waits for the rest of its line */
+#define PARTIAL_MS  50 /* how long text without a line end waits for the rest of its line */
 
 enum { NOTHING, LINE, END_OF_INPUT, INTERRUPTED }; /* what reading a line has come to */
 
@@ -42,15 +36,13 @@ typedef struct editor_s {
     hvl_object_t object;
     EditLine *el;
     History *history;
-    hvl_aim_t *aim;         /* what Ctrl-C at the prompt fires; its object is held by aim_ref */
+    hvl_aim_t *aim; /* what Ctrl-C at the prompt fires; its object is held by aim_ref */
     int aim_ref;
-    int complete_ref;       /* function(text before the cursor, columns) -> text to insert, list */
-    htimer_t *keeper;       /* keeps the loop running while a line is waited for */
+    int complete_ref; /* function(text before the cursor, columns) -> text to insert, list */
+    htimer_t *keeper; /* keeps the loop running while a line is waited for */
     hvl_waiter_t reader;
-    FILE *in, *out, *err;   /* the terminal, whatever 0, 1 and 2 are at the moment */
+    hvl_terminal_t terminal;
     int wake_fd;
-    int pipe_fds[2];
-    int is_captured[3];     /* of descriptors 1 and 2 */
     pthread_t thread;
     int has_thread;
     int is_open;
@@ -63,19 +55,13 @@ typedef struct editor_s {
     int has_answer;
     char *answer_insert;
     char *answer_list;
-    char *question;         /* for complete, taken by the loop */
+    char *question; /* for complete, taken by the loop */
     int result;
     char *line;
     char prompt[64];
 
     /* The editor's thread only. */
-    int is_reading;
     int is_interrupted;
-    int is_column_unknown;  /* the last text had no line end */
-    int is_quiet;           /* the terminal does not echo; quiet is what it was set to */
-    struct termios quiet;
-    size_t partial_len;
-    char partial[16384];
     mbstate_t decoder;
 } editor_t;
 
@@ -83,122 +69,26 @@ static const hvl_class_t editor_class = {"hv.editor"};
 
 static editor_t *the_editor;
 
-/* ---- The terminal ---- */
+/* ---- What the terminal asks ---- */
 
-static int columns_of(const editor_t *editor) {
-    struct winsize size;
-    if (ioctl(fileno(editor->out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
-}
-
-/* Columns that a text takes up; what is not printable is shown as ^X. */
-static int width_of(const char *text, size_t len) {
-    mbstate_t state = {0};
-    int width = 0;
-    while (len > 0) {
-        wchar_t wide;
-        size_t bytes = mbrtowc(&wide, text, len, &state);
-        if (bytes == 0 || bytes > len) {
-            bytes = 1;
-            width += 4; /* shown as \ooo */
-            memset(&state, 0, sizeof state);
-        } else {
-            int columns = wcwidth(wide);
-            width += columns < 0 ? 2 : columns;
-        }
-        text += bytes;
-        len -= bytes;
-    }
-    return width;
-}
-
-/* Takes the line that is being typed off the screen; the cursor is where its prompt began. */
-static void erase_line(editor_t *editor) {
+static int columns_before(void *data) {
+    const editor_t *editor = data;
     const LineInfo *info = el_line(editor->el);
-    int columns = columns_of(editor);
-    int before = width_of(editor->prompt, strlen(editor->prompt)) +
-                 width_of(info->buffer, (size_t)(info->cursor - info->buffer));
-    int rows = before / columns;
-    fputc('\r', editor->out);
-    if (rows > 0) fprintf(editor->out, "\033[%dA", rows);
-    fputs("\033[J", editor->out);
+    return hvl_terminal_width(editor->prompt, strlen(editor->prompt)) +
+           hvl_terminal_width(info->buffer, (size_t)(info->cursor - info->buffer));
 }
 
-static void draw_line(editor_t *editor) {
-    fflush(editor->out);
+static void draw_line(void *data) {
+    const editor_t *editor = data;
     el_set(editor->el, EL_REFRESH);
-}
-
-static void write_text(editor_t *editor, const char *text, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\n') fputc('\r', editor->out);
-        fputc(text[i], editor->out);
-    }
-}
-
-/* Writes whole lines above the one that is being typed. */
-static void write_above(editor_t *editor, const char *text, size_t len) {
-    if (len == 0) return;
-    erase_line(editor);
-    write_text(editor, text, len);
-    if (text[len - 1] != '\n') write_text(editor, "\n", 1);
-    draw_line(editor);
-}
-
-/* ---- What others write ---- */
-
-static void flush_partial(editor_t *editor) {
-    if (editor->is_reading) {
-        write_above(editor, editor->partial, editor->partial_len);
-    } else {
-        write_text(editor, editor->partial, editor->partial_len);
-        fflush(editor->out);
-    }
-    editor->partial_len = 0;
-}
-
-/* Shows what has come through the pipe. While a line is typed, only lines that are complete. */
-static void pass_output(editor_t *editor) {
-    for (;;) {
-        size_t room = sizeof editor->partial - editor->partial_len;
-        ssize_t count = read(editor->pipe_fds[0], editor->partial + editor->partial_len, room);
-        if (count <= 0) return;
-        editor->partial_len += (size_t)count;
-        const char *last = memrchr(editor->partial, '\n', editor->partial_len);
-        if (!editor->is_reading || last == NULL) {
-            if (!editor->is_reading || editor->partial_len == sizeof editor->partial) {
-                flush_partial(editor);
-            }
-            continue;
-        }
-        size_t len = (size_t)(last - editor->partial) + 1;
-        write_above(editor, editor->partial, len);
-        editor->partial_len -= len;
-        memmove(editor->partial, last + 1, editor->partial_len);
-    }
-}
-
-static void begin_capture(editor_t *editor) {
-    for (int fd = 1; fd <= 2; fd++) {
-        editor->is_captured[fd] = isatty(fd) && dup2(editor->pipe_fds[1], fd) >= 0;
-    }
-}
-
-/* The terminal comes back; then what is in the pipe is shown, so nothing overtakes it. */
-static void end_capture(editor_t *editor) {
-    for (int fd = 1; fd <= 2; fd++) {
-        if (editor->is_captured[fd]) dup2(fileno(editor->out), fd);
-        editor->is_captured[fd] = 0;
-    }
-    pass_output(editor);
-    if (editor->partial_len > 0) flush_partial(editor);
 }
 
 /* ---- Between the threads ---- */
 
 static void wake(const editor_t *editor) {
     uint64_t one = 1;
-    while (write(editor->wake_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+    while (write(editor->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
 }
 
 static void post(editor_t *editor, hevent_cb cb) {
@@ -211,16 +101,16 @@ enum { REQUEST, KEY, TIMED_OUT };
 /* Waits for a request, for a key where `fd` is not -1, or until the time has passed (negative:
  * never), and shows what others write meanwhile. */
 static int wait_for_input(editor_t *editor, int fd, int limit_ms) {
-    struct pollfd fds[3] = {{editor->wake_fd, POLLIN, 0}, {editor->pipe_fds[0], POLLIN, 0},
-                            {fd, POLLIN, 0}};
+    struct pollfd fds[3] = {
+        {editor->wake_fd, POLLIN, 0}, {editor->terminal.pipe_fds[0], POLLIN, 0}, {fd, POLLIN, 0}};
     for (;;) {
-        int has_partial = editor->partial_len > 0;
+        int has_partial = editor->terminal.partial_len > 0;
         int count = poll(fds, 3, has_partial ? PARTIAL_MS : limit_ms);
         if (count < 0 && errno != EINTR) return REQUEST;
         if (count == 0 && !has_partial) return TIMED_OUT;
-        if (count == 0) flush_partial(editor);
+        if (count == 0) hvl_terminal_flush(&editor->terminal);
         if (count <= 0) continue;
-        if (fds[1].revents & POLLIN) pass_output(editor);
+        if (fds[1].revents & POLLIN) hvl_terminal_pass_output(&editor->terminal);
         if (fds[0].revents & POLLIN) {
             uint64_t number;
             if (read(editor->wake_fd, &number, sizeof number) < 0) continue;
@@ -237,7 +127,7 @@ static int get_char(EditLine *el, wchar_t *wide) {
     editor_t *editor;
     el_get(el, EL_CLIENTDATA, &editor);
     for (;;) {
-        int fd = fileno(editor->in);
+        int fd = fileno(editor->terminal.in);
         if (wait_for_input(editor, fd, -1) == KEY) {
             char byte;
             ssize_t count = read(fd, &byte, 1);
@@ -256,8 +146,8 @@ static int get_char(EditLine *el, wchar_t *wide) {
         pthread_mutex_unlock(&editor->lock);
         if (wants_end) return 0;
         if (wants_resize) {
-            erase_line(editor);
-            fflush(editor->out);
+            hvl_terminal_erase_line(&editor->terminal);
+            fflush(editor->terminal.out);
             el_resize(el);
             draw_line(editor);
         }
@@ -276,7 +166,7 @@ static unsigned char on_interrupt_key(EditLine *el, int key) {
     editor_t *editor;
     el_get(el, EL_CLIENTDATA, &editor);
     editor->is_interrupted = 1;
-    fputs("^C", editor->out);
+    fputs("^C", editor->terminal.out);
     return CC_NEWLINE;
 }
 
@@ -289,8 +179,8 @@ static unsigned char on_suspend_key(EditLine *el, int key) {
     kill(getpid(), SIGTSTP);
     poll(NULL, 0, STOP_MS); /* another thread takes the signal */
     el_set(el, EL_PREP_TERM, 1);
-    fputs("\r\n", editor->out);
-    fflush(editor->out);
+    fputs("\r\n", editor->terminal.out);
+    fflush(editor->terminal.out);
     return CC_REDISPLAY;
 }
 
@@ -330,7 +220,7 @@ static unsigned char on_complete_key(EditLine *el, int key) {
         el_insertstr(el, insert);
         result = CC_REFRESH;
     } else if (list != NULL && *list != '\0') {
-        write_above(editor, list, strlen(list));
+        hvl_terminal_write_above(&editor->terminal, list, strlen(list));
     } else {
         result = CC_REFRESH_BEEP;
     }
@@ -339,50 +229,22 @@ static unsigned char on_complete_key(EditLine *el, int key) {
     return result;
 }
 
-/* A text that was written without a line end is set off from the prompt, which begins a line: a
- * mark and blanks up to the right margin wrap only where something stands before them. */
-static void begin_line(editor_t *editor) {
-    fprintf(editor->out, "\033[7m%%\033[27m%*s\r\033[K", columns_of(editor) - 1, "");
-    fflush(editor->out);
-}
-
-/* What is typed or pasted while a line runs is for the next prompt, which shows it; the terminal
- * would show it too. Only what runs for longer, and may be a program that reads itself, has the
- * echo; and where that has changed the terminal, it is not touched. */
-static void be_quiet(editor_t *editor) {
-    if (tcgetattr(fileno(editor->in), &editor->quiet) != 0) return;
-    editor->quiet.c_lflag &= ~(tcflag_t)ECHO;
-    editor->is_quiet = tcsetattr(fileno(editor->in), TCSANOW, &editor->quiet) == 0;
-}
-
-static void end_quiet(editor_t *editor) {
-    struct termios now;
-    if (!editor->is_quiet) return;
-    editor->is_quiet = 0;
-    if (tcgetattr(fileno(editor->in), &now) != 0) return;
-    if (now.c_lflag != editor->quiet.c_lflag || now.c_iflag != editor->quiet.c_iflag) return;
-    now.c_lflag |= ECHO;
-    tcsetattr(fileno(editor->in), TCSANOW, &now);
-}
-
 static void on_result(hevent_t *ev);
 
 static void read_line(editor_t *editor) {
-    end_quiet(editor);
-    begin_line(editor);
-    begin_capture(editor);
-    editor->is_reading = 1;
+    hvl_terminal_begin_line(&editor->terminal);
+    editor->terminal.is_reading = 1;
     editor->is_interrupted = 0;
     memset(&editor->decoder, 0, sizeof editor->decoder);
     int count = 0;
     const char *text = el_gets(editor->el, &count);
-    be_quiet(editor);
-    editor->is_reading = 0;
+    hvl_terminal_be_quiet(&editor->terminal);
+    editor->terminal.is_reading = 0;
     if (editor->is_interrupted || text == NULL) {
-        fputs("\r\n", editor->out);
-        fflush(editor->out);
+        fputs("\r\n", editor->terminal.out);
+        fflush(editor->terminal.out);
     }
-    end_capture(editor);
+    hvl_terminal_end_line(&editor->terminal);
     int result = editor->is_interrupted ? INTERRUPTED : text == NULL ? END_OF_INPUT : LINE;
     char *line = result == LINE ? hv_strdup(text) : NULL;
     if (line != NULL) line[strcspn(line, "\n")] = '\0';
@@ -404,11 +266,12 @@ static void *run_editor(void *data) {
         if (wants_end) break;
         if (wants_line) {
             read_line(editor);
-        } else if (wait_for_input(editor, -1, editor->is_quiet ? ECHO_MS : -1) == TIMED_OUT) {
-            end_quiet(editor);
+        } else if (wait_for_input(editor, -1, editor->terminal.is_quiet ? ECHO_MS : -1) ==
+                   TIMED_OUT) {
+            hvl_terminal_end_quiet(&editor->terminal);
         }
     }
-    end_quiet(editor);
+    hvl_terminal_end_quiet(&editor->terminal);
     return NULL;
 }
 
@@ -470,13 +333,15 @@ static void on_question(hevent_t *ev) {
         task->on_finish = on_completed;
         task->userdata[0] = editor;
         lua_pushstring(task->co, question);
-        lua_pushinteger(task->co, columns_of(editor));
+        lua_pushinteger(task->co, hvl_terminal_columns(&editor->terminal));
         hvl_task_run(task, 2);
     }
     hv_free(question);
 }
 
-static void on_keeper(htimer_t *timer) { (void)timer; }
+static void on_keeper(htimer_t *timer) {
+    (void)timer;
+}
 
 static void on_read_canceled(hvl_task_t *task, void *data) {
     (void)task;
@@ -545,14 +410,8 @@ static void close_editor(editor_t *editor) {
     }
     if (editor->el != NULL) el_end(editor->el);
     if (editor->history != NULL) history_end(editor->history);
-    FILE *files[] = {editor->in, editor->out, editor->err};
-    int fds[] = {editor->wake_fd, editor->pipe_fds[0], editor->pipe_fds[1]};
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (files[i] != NULL) fclose(files[i]);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-        if (fds[i] >= 0) close(fds[i]);
-    }
+    hvl_terminal_close(&editor->terminal);
+    if (editor->wake_fd >= 0) close(editor->wake_fd);
     hv_free(editor->line);
     hv_free(editor->question);
     hv_free(editor->answer_insert);
@@ -570,19 +429,12 @@ void hvl_close_editor(hvl_t *rt) {
     if (the_editor != NULL && the_editor->object.rt == rt) close_editor(the_editor);
 }
 
-static FILE *open_terminal(int fd, const char *mode) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    FILE *file = copy >= 0 ? fdopen(copy, mode) : NULL;
-    if (file == NULL && copy >= 0) close(copy);
-    return file;
-}
-
 static void set_keys(EditLine *el) {
     static const char *const keys[][2] = {
-        {"^R", "em-inc-search-prev"},   {"^W", "ed-delete-prev-word"},
+        {"^R", "em-inc-search-prev"},       {"^W", "ed-delete-prev-word"},
         {"\033[3~", "ed-delete-next-char"}, {"\033[1~", "ed-move-to-beg"},
-        {"\033[4~", "ed-move-to-end"},  {"\033[H", "ed-move-to-beg"},
-        {"\033[F", "ed-move-to-end"},   {"\033[1;5D", "ed-prev-word"},
+        {"\033[4~", "ed-move-to-end"},      {"\033[H", "ed-move-to-beg"},
+        {"\033[F", "ed-move-to-end"},       {"\033[1;5D", "ed-prev-word"},
         {"\033[1;5C", "em-next-word"},
     };
     el_set(el, EL_EDITOR, "emacs");
@@ -602,18 +454,13 @@ static void set_keys(EditLine *el) {
 
 static int set_up(editor_t *editor) {
     HistEvent event;
-    editor->in = open_terminal(0, "r");
-    editor->out = open_terminal(1, "w");
-    editor->err = open_terminal(1, "w");
     editor->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (editor->in == NULL || editor->out == NULL || editor->err == NULL || editor->wake_fd < 0 ||
-        pipe2(editor->pipe_fds, O_CLOEXEC) != 0) {
-        return -errno;
-    }
-    fcntl(editor->pipe_fds[0], F_SETFL, O_NONBLOCK);
+    if (editor->wake_fd < 0) return -errno;
+    int code = hvl_terminal_open(&editor->terminal);
+    if (code != 0) return code;
     /* Wide characters: the user's own, or at least UTF-8. */
     if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
-    editor->el = el_init("hvlua", editor->in, editor->out, editor->err);
+    editor->el = el_init("hvlua", editor->terminal.in, editor->terminal.out, editor->terminal.err);
     editor->history = history_init();
     if (editor->el == NULL || editor->history == NULL) return -ENOTSUP;
     history(editor->history, &event, H_SETSIZE, HISTORY_MAX);
@@ -626,7 +473,7 @@ static int set_up(editor_t *editor) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int code = pthread_create(&editor->thread, NULL, run_editor, editor);
+    code = pthread_create(&editor->thread, NULL, run_editor, editor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     editor->has_thread = code == 0;
     return -code;
@@ -645,7 +492,10 @@ static int open_editor(lua_State *L) {
     }
     if (the_editor != NULL) return hvl_push_error(L, "line editor", HV_EBUSY);
     editor_t *editor = hvl_object_new(L, rt, &editor_class, sizeof *editor);
-    editor->wake_fd = editor->pipe_fds[0] = editor->pipe_fds[1] = -1;
+    editor->terminal.pipe_fds[0] = editor->terminal.pipe_fds[1] = editor->wake_fd = -1;
+    editor->terminal.editor = editor;
+    editor->terminal.columns_before = columns_before;
+    editor->terminal.draw = draw_line;
     editor->complete_ref = editor->aim_ref = LUA_NOREF;
     editor->is_open = 1;
     pthread_mutex_init(&editor->lock, NULL);
@@ -692,7 +542,9 @@ static int editor_gc(lua_State *L) {
 
 #else
 
-void hvl_close_editor(hvl_t *rt) { (void)rt; }
+void hvl_close_editor(hvl_t *rt) {
+    (void)rt;
+}
 
 #endif
 
@@ -700,9 +552,11 @@ int hvl_open_line_editor(lua_State *L) {
     lua_newtable(L);
 #ifdef HVL_HAS_LIBEDIT
     static const luaL_Reg functions[] = {{"open", open_editor}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"read", editor_read}, {"close", editor_close},
+    static const luaL_Reg methods[] = {{"read", editor_read},
+                                       {"close", editor_close},
                                        {"set_history", editor_set_history},
-                                       {"resize", editor_resize}, {NULL, NULL}};
+                                       {"resize", editor_resize},
+                                       {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", editor_gc}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     hvl_setfuncs(L, rt, functions);

@@ -107,10 +107,10 @@ static int absolute(lua_State *L) {
 }
 
 int hvl_open_private(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"append", append},     {"replace", replace},   {"directory", directory},
-        {"umask", set_umask},   {"peer_uid", peer_uid}, {"identity", identity},
-        {"absolute", absolute}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"append", append},       {"replace", replace},
+                                         {"directory", directory}, {"umask", set_umask},
+                                         {"peer_uid", peer_uid},   {"identity", identity},
+                                         {"absolute", absolute},   {NULL, NULL}};
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -1,5 +1,5 @@
-/* profile.c - where a program spends its time, by LuaJIT's sampling profiler; and compiled code that
- * can be left. Only one thread's state can use that profiler, the first that asks.
+/* profile.c - where a program spends its time, by LuaJIT's sampling profiler; and compiled code
+ * that can be left. Only one thread's state can use that profiler, the first that asks.
  *
  * LuaJIT compiles a test of a flag into each line of its traces while the profiler is on ("l").
  * SIGPROF sets the flag, and the trace goes back to the interpreter, which calls us. A prompt needs
@@ -17,10 +17,10 @@
 
 #include "hbase.h"
 
-#define STACKS_MAX  16384 /* different ones; further stacks are counted as one */
-#define SLOTS       (2 * STACKS_MAX)
-#define FRAMES_MAX  (-64) /* negative: outermost first */
-#define NEVER       "li1000000000"
+#define STACKS_MAX 16384 /* different ones; further stacks are counted as one */
+#define SLOTS      (2 * STACKS_MAX)
+#define FRAMES_MAX (-64) /* negative: outermost first */
+#define NEVER      "li1000000000"
 
 /* What the virtual machine was doing: the order of `states` below. */
 enum { STATE_COUNT = 5 };
@@ -33,7 +33,7 @@ typedef struct stack_s {
 } frames_t;
 
 static struct {
-    hvl_t *rt;               /* whose profiler it is; NULL: nobody's */
+    hvl_t *rt; /* whose profiler it is; NULL: nobody's */
     pthread_t thread;
     struct sigaction luajit; /* what LuaJIT does at SIGPROF */
     int checkers;            /* who wants traces that can be left */
@@ -52,7 +52,8 @@ static struct {
 
 static frames_t *find_stack(const char *text, size_t len) {
     uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)text[i]) * 16777619u;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 16777619u;
     for (uint32_t slot = hash % SLOTS;; slot = (slot + 1) % SLOTS) {
         frames_t *stack = &profiler.stacks[slot];
         if (stack->text == NULL) {
@@ -207,8 +208,9 @@ static int stop(lua_State *L) {
     if (is_engine_ours()) stop_engine();
     if (profiler.checkers > 0) start_engine(rt, NEVER);
     lua_createtable(L, 0, 8);
-    set_number(L, "wall_ms", (lua_Number)(now.tv_sec - profiler.begin.tv_sec) * 1000 +
-                                 (lua_Number)(now.tv_nsec - profiler.begin.tv_nsec) / 1e6);
+    set_number(L, "wall_ms",
+               (lua_Number)(now.tv_sec - profiler.begin.tv_sec) * 1000 +
+                   (lua_Number)(now.tv_nsec - profiler.begin.tv_nsec) / 1e6);
     set_number(L, "cpu_ms", (lua_Number)used_us / 1000);
     set_number(L, "interval", profiler.interval_ms);
     set_number(L, "loop", profiler.loop_samples);
@@ -239,7 +241,8 @@ static int at_end(lua_State *L) {
 }
 
 int hvl_open_profile(lua_State *L) {
-    static const luaL_Reg functions[] = {{"start", start}, {"stop", stop}, {"at_end", at_end}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"start", start}, {"stop", stop}, {"at_end", at_end}, {NULL, NULL}};
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -295,8 +295,8 @@ end
 
 --- Opens the line editor on this terminal, or returns nil where there is none.
 function M.open_editor(complete, aim)
-  local raw = require "_hv.line_editor"
-  if not raw.open then return nil end
+  local is_there, raw = pcall(require, "_hv.line_editor")
+  if not is_there or not raw.open then return nil end
   if not raw.is_wrapped then
     raw.is_wrapped = true
     raw.methods.read = require("hv.wait").waits(raw.methods.read)
