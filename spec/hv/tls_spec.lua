@@ -172,6 +172,43 @@ describe("hv.tls", function()
       assert.equal("ETIMEDOUT", code)
     end)
 
+    it("is an option of a client that reconnects", function()
+      local server = listen(tls_server(), function(conn) conn:write(conn:read()) end) -- and closes
+      local got, opens = {}, 0
+      local one = keep(assert(hv.tcp.client { host = "127.0.0.1", port = server:port(),
+        tls = { ca = certs.ca }, reconnect = { min_delay = 1 },
+        on_open = function(self)
+          opens = opens + 1
+          assert.equal("TLSv1.3", self:conn():tls().version)
+          self:write("x" .. opens)
+        end,
+        on_message = function(_, data) got[#got + 1] = data end }))
+      helper.eventually(function() return #got >= 2 end)
+      assert.same({ "x1", "x2" }, { got[1], got[2] })
+      one:close()
+      local note, calls = helper.recorder()
+      assert(hv.tcp.client { host = "127.0.0.1", port = server:port(), tls = true,
+        reconnect = false, on_close = note })
+      helper.eventually(function() return calls[1] end)
+      assert.matches("tls failure: unable to get local issuer certificate", calls[1][2])
+      assert.equal("ETLS", calls[1][3])
+      local none, message, code = hv.tcp.client { host = "127.0.0.1", port = server:port(),
+        tls = { ca = "/nowhere/ca.pem" } }
+      assert.is_nil(none)
+      assert.equal("connect: trusted roots /nowhere/ca.pem: no such file or directory", message)
+      assert.equal("ETLS", code)
+    end)
+
+    it("tells on_close what TLS has failed at, also behind the handshake", function()
+      local server = listen(tls_server { ca = certs.ca, client_auth = "require" })
+      local note, calls = helper.recorder()
+      assert(hv.tcp.client { host = "127.0.0.1", port = server:port(), tls = { ca = certs.ca },
+        reconnect = false, on_close = note })
+      helper.eventually(function() return calls[1] end)
+      assert.matches("tls failure: .*certificate required", calls[1][2])
+      assert.equal("ETLS", calls[1][3])
+    end)
+
     it("refuses misuse, naming it", function()
       local function refused(pattern, tls)
         local ok, message = pcall(hv.tcp.connect, { host = "127.0.0.1", port = 1, tls = tls })
