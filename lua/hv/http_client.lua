@@ -95,26 +95,41 @@ local function join(base, text)
   return text:find("?", 1, true) and joined or joined .. query
 end
 
+--- The URL as text, without user and password.
+local function text_of(parts)
+  return url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = parts.path,
+    query = parts.query, fragment = parts.fragment }
+end
+
+local TARGETS_MAX = 256
+
+--- URLs that were asked for lately, by their text: { parts, text_of(parts) }. Most programs ask few
+--- ones many times, and taking one apart costs as much as all the rest of a request.
+local targets, target_count = {}, 0
+
 local function parse_target(text)
+  local target = targets[text]
+  if target then return target end
   local parts, message, code = url.parse(text)
   if not parts then return nil, message, code end
   if parts.scheme ~= "http" and parts.scheme ~= "https" then
     return nil, ("url %q: scheme must be http or https"):format(text), "EINVAL"
   end
   if parts.port == 0 then return nil, ("url %q: port is 0"):format(text), "EINVAL" end
-  return parts
+  if target_count == TARGETS_MAX then targets, target_count = {}, 0 end
+  target = { parts = parts, text = text_of(parts) }
+  targets[text], target_count = target, target_count + 1
+  return target
 end
 
-local function add_query(parts, query)
-  if not query then return end
-  local text = url.encode_query(query)
-  if text ~= "" then parts.query = parts.query and parts.query .. "&" .. text or text end
-end
-
---- The URL as text, without user and password.
-local function text_of(parts)
-  return url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = parts.path,
-    query = parts.query, fragment = parts.fragment }
+--- The same with more of a query; what is kept stays as it is.
+local function with_query(target, query)
+  local text = query and url.encode_query(query) or ""
+  if text == "" then return target end
+  local parts = {}
+  for key, value in pairs(target.parts) do parts[key] = value end
+  parts.query = parts.query and parts.query .. "&" .. text or text
+  return { parts = parts, text = text_of(parts) }
 end
 
 -- ---- Redirects ----
@@ -175,11 +190,12 @@ end
 local function perform(self, t, plan)
   local seen = {}
   while true do
-    seen[fingerprint(plan)] = true
     local reply, message, code = exchange.run(self, t, plan)
     if not reply then return nil, message, code end
-    store_cookies(plan, reply)
     local location = is_redirect[reply.status] and reply.headers:get("location")
+    -- With the cookies that were sent: those that have come may lead elsewhere.
+    if location then seen[fingerprint(plan)] = true end
+    store_cookies(plan, reply)
     if not location or t.redirects == 0 then return reply end
     drop_reply(reply)
     exchange.end_upload(plan)
@@ -226,15 +242,14 @@ local function request(self, given)
   if not method:find("^[%w!#$%%&'*+.^_`|~-]+$") or method:upper() == "CONNECT" then
     return misuse(("hv.http.request: bad method %q"):format(method))
   end
-  local parts, message, code = parse_target(join(self._options.base_url, t.url))
-  if not parts then return nil, message, code end
-  add_query(parts, self._options.query)
-  add_query(parts, t.query)
+  local target, message, code = parse_target(join(self._options.base_url, t.url))
+  if not target then return nil, message, code end
+  target = with_query(with_query(target, self._options.query), t.query)
   local body
   body, message, code = body_of("hv.http.request", t)
   if body == false then return nil, method:lower() .. " " .. t.url .. ": " .. message, code end
   local plan = {
-    method = method, parts = parts, url = text_of(parts), body = body, history = {},
+    method = method, parts = target.parts, url = target.text, body = body, history = {},
     due = t.timeout > 0 and loop.now() + t.timeout or 0,
     jar = t.cookies and jar_of(t.cookies) or t.cookies == nil and self._jar or nil,
     is_streamed = t.stream or t.upgrade ~= nil or t.on_progress ~= nil,

@@ -47,7 +47,6 @@ local of_body = { ["content-type"] = true, ["content-encoding"] = true,
   ["content-language"] = true, ["content-location"] = true }
 
 local function add_lines(list, seen, from, plan)
-  if not from then return end
   local names = {}
   for i = 1, #from, 2 do
     local name = from[i]:lower()
@@ -61,20 +60,34 @@ local function add_lines(list, seen, from, plan)
   for name in pairs(names) do seen[name] = true end
 end
 
+--- A line that the program has not given itself.
+local function add_default(list, seen, name, lower, value)
+  if not value or seen[lower] then return end
+  local count = #list
+  list[count + 1], list[count + 2] = name, value
+end
+
+local nothing_seen = {}
+
 --- The header lines of one request, a flat list.
 local function header_lines(self, t, plan)
-  local list, seen = {}, {}
-  add_lines(list, seen, t.headers, plan)
-  add_lines(list, seen, self._options.headers, plan)
-  local function default(name, value)
-    if value and not seen[name:lower()] then list[#list + 1], list[#list + 2] = name, value end
+  local list, seen = {}, nothing_seen
+  local given, of_client = t.headers, self._options.headers
+  if given or of_client then
+    seen = {}
+    if given then add_lines(list, seen, given, plan) end
+    if of_client then add_lines(list, seen, of_client, plan) end
   end
-  default("User-Agent", t.user_agent)
-  default("Accept", "*/*")
-  if t.decompress then default("Accept-Encoding", "gzip, deflate, br") end
-  if not plan.is_foreign then default("Authorization", authorization(t, plan.parts)) end
-  if plan.jar then default("Cookie", plan.jar:get(plan.parts)) end
-  if plan.body then default("Content-Type", plan.body.type) end
+  add_default(list, seen, "User-Agent", "user-agent", t.user_agent)
+  add_default(list, seen, "Accept", "accept", "*/*")
+  if t.decompress then
+    add_default(list, seen, "Accept-Encoding", "accept-encoding", "gzip, deflate, br")
+  end
+  if not plan.is_foreign then
+    add_default(list, seen, "Authorization", "authorization", authorization(t, plan.parts))
+  end
+  if plan.jar then add_default(list, seen, "Cookie", "cookie", plan.jar:get(plan.parts)) end
+  if plan.body then add_default(list, seen, "Content-Type", "content-type", plan.body.type) end
   return list
 end
 
