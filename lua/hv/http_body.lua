@@ -9,7 +9,10 @@ local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local url = require "hv.url"
 
-local PIECE_BYTES = 65536
+--- Large, since each piece of a file costs a way to a thread and back.
+local PIECE_BYTES = 524288
+--- Small enough to see a text go out.
+local TEXT_PIECE_BYTES = 65536
 
 local M = {}
 
@@ -229,7 +232,7 @@ function M.open_text(text)
   local at = 1
   return function()
     if at > #text then return nil end
-    local piece = text:sub(at, at + PIECE_BYTES - 1)
+    local piece = text:sub(at, at + TEXT_PIECE_BYTES - 1)
     at = at + #piece
     return piece
   end
