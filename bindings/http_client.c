@@ -1,306 +1,17 @@
-/* http_client.c - HTTP calls as Lua sees them: a pool (hv.http_pool) and its calls (hv.http_call).
- * What a program meets is built on them by lua/hv/http_client.lua.
- *
- * A call either collects its whole response and wakes its task once (perform), or hands it over
- * piece by piece (head, read). Piece by piece means that it is paused whenever a piece lies here
- * and nobody has taken it, so at most one read of the network waits in memory; a compressed one is
- * unpacked as it is taken, so that few bytes never become many at once.
- *
- * A call that nobody holds any more is given up by the collector. */
+/* http_client.c - pools of HTTP connections as Lua sees them (hv.http_pool), and the start of calls
+ * on them. What a program meets is built on both by lua/hv/http_client.lua. */
 #include "http_client.h"
 
-#include "hbase.h"
-#include "hcodec.h"
-#include "hhttp_client.h"
 #include "tls.h"
 
 #define HEADERS_MAX 256 /* of one request */
-#define PIECE_BYTES (64 * 1024)
 
 typedef struct pool_s {
     hvl_object_t object;
     hhttp_client_t *client; /* NULL once closed */
 } pool_t;
 
-/* Bytes that grow; plain memory of the runtime. */
-typedef struct bytes_s {
-    char *data;
-    size_t len;
-    size_t cap;
-} bytes_t;
-
-/* What the reader waits for. */
-enum { WANTS_HEAD, WANTS_PIECE, WANTS_END };
-
-typedef struct call_s {
-    hvl_object_t object;
-    hhttp_call_t *call; /* retained */
-    hvl_waiter_t reader;
-    hvl_waiter_t writer;
-    hcodec_t *codec;   /* NULL: the body is not coded, or nobody wants it decoded */
-    bytes_t body;      /* collected; or the piece that lies here, as it came */
-    uint64_t max_body; /* decoded; 0: no limit */
-    uint64_t decoded;
-    size_t taken; /* of `body`, where it is a piece */
-    int body_ref; /* the request's body, or LUA_NOREF */
-    int error;
-    const char *words; /* of an error of ours; NULL: those of the call */
-    uint8_t wants;
-    uint8_t collects;
-    uint8_t decodes;
-    uint8_t has_head;
-    uint8_t is_ready;
-    uint8_t is_done;
-    uint8_t has_input; /* the codec has a piece that is not used up */
-    uint8_t was_fed;   /* the codec has seen a byte */
-} call_t;
-
 static const hvl_class_t pool_class = {"hv.http_pool"};
-static const hvl_class_t call_class = {"hv.http_call"};
-
-/* ---- Bytes ---- */
-
-static int append(bytes_t *bytes, const void *data, size_t len) {
-    if (len > bytes->cap - bytes->len) {
-        size_t cap = bytes->cap > 0 ? bytes->cap : 4096;
-        while (cap - bytes->len < len) {
-            if (cap > SIZE_MAX / 4) return HV_ENOMEM;
-            cap *= 2;
-        }
-        char *grown = hv_realloc(bytes->data, cap, cap); /* nothing of it is to be cleared */
-        if (grown == NULL) return HV_ENOMEM;
-        bytes->data = grown;
-        bytes->cap = cap;
-    }
-    memcpy(bytes->data + bytes->len, data, len);
-    bytes->len += len;
-    return 0;
-}
-
-static void drop_bytes(bytes_t *bytes) {
-    hv_free(bytes->data);
-    *bytes = (bytes_t){NULL, 0, 0};
-}
-
-/* ---- Results ---- */
-
-static void push_slice(lua_State *L, hhttp_slice_t slice) {
-    lua_pushlstring(L, slice.data != NULL ? slice.data : "", slice.len);
-}
-
-/* Pushes nil, words, code. */
-static int push_failure(lua_State *L, const call_t *self) {
-    lua_pushnil(L);
-    const char *words = self->words != NULL ? self->words : hhttp_call_error_text(self->call);
-    if (self->error == HV_ETLS && strcmp(words, herr_text(HV_ETLS)) != 0) {
-        lua_pushfstring(L, "%s: %s", herr_text(HV_ETLS), words);
-    } else {
-        lua_pushstring(L, words);
-    }
-    lua_pushstring(L, herr_name(self->error));
-    return 3;
-}
-
-/* Pushes status, reason, version, a flat list of header lines, and the length or nil. */
-static int push_head(lua_State *L, const hhttp_call_t *call) {
-    lua_pushinteger(L, hhttp_call_status(call));
-    push_slice(L, hhttp_call_reason(call));
-    lua_pushstring(L, hhttp_call_version(call) == 10 ? "1.0" : "1.1");
-    lua_createtable(L, 32, 0);
-    size_t cursor = 0;
-    hhttp_header_t header;
-    for (int i = 1; hhttp_call_next_header(call, &cursor, &header); i += 2) {
-        push_slice(L, header.name);
-        lua_rawseti(L, -2, i);
-        push_slice(L, header.value);
-        lua_rawseti(L, -2, i + 1);
-    }
-    int64_t length = hhttp_call_length(call);
-    if (length >= 0) {
-        lua_pushnumber(L, (lua_Number)length);
-    } else {
-        lua_pushnil(L);
-    }
-    return 5;
-}
-
-/* ---- Decoding ---- */
-
-static void fail(call_t *self, int error, const char *words) {
-    if (self->error == 0) {
-        self->error = error;
-        self->words = words;
-    }
-    hhttp_call_cancel(self->call);
-}
-
-static void fail_codec(call_t *self, int error) {
-    fail(self, error, error == HV_ELIMIT  ? "the decoded body is longer than allowed"
-                      : error == HV_ENOMEM ? herr_text(HV_ENOMEM)
-                                           : "the coded body is malformed");
-}
-
-/* Begins to decode where the response has one coding that we know. */
-static void begin_codec(call_t *self) {
-    hhttp_slice_t coding = hhttp_call_header(self->call, "content-encoding", 16);
-    if (!self->decodes || coding.data == NULL || coding.len == 0) return;
-    int format = hcodec_by_name(coding.data, coding.len);
-    if (format < 0) return;
-    hcodec_options_t options = {.output_bytes_max = self->max_body};
-    self->codec = hcodec_decompressor_new((hcodec_format_e)format, &options);
-    if (self->codec == NULL) fail(self, HV_ENOMEM, NULL);
-}
-
-/* Unpacks what was given to the codec, all of it, behind what is collected. Returns 0 or an error. */
-static int collect_decoded(call_t *self) {
-    char out[16 * 1024];
-    for (;;) {
-        int64_t len = hcodec_output(self->codec, out, sizeof out);
-        if (len <= 0) return (int)len;
-        if (append(&self->body, out, (size_t)len) != 0) return HV_ENOMEM;
-    }
-}
-
-/* The coded body has ended: it must have been whole. */
-static int finish_codec(call_t *self) {
-    if (self->codec == NULL || !self->was_fed || hcodec_has_ended(self->codec)) return 0;
-    hcodec_input(self->codec, "", 0, HCODEC_FINISH);
-    if (self->collects) return collect_decoded(self);
-    self->has_input = 1;
-    return 0;
-}
-
-/* Pushes the next piece. Returns 1, 0 where there is none yet, or an error. */
-static int push_piece(lua_State *L, call_t *self) {
-    if (self->codec != NULL) {
-        if (!self->has_input) return 0;
-        char *out = hv_malloc(PIECE_BYTES);
-        if (out == NULL) return HV_ENOMEM;
-        int64_t len = hcodec_output(self->codec, out, PIECE_BYTES);
-        if (len > 0) lua_pushlstring(L, out, (size_t)len);
-        hv_free(out);
-        if (len <= 0) self->has_input = 0;
-        return len > 0 ? 1 : (int)len;
-    }
-    if (self->taken == self->body.len) return 0;
-    lua_pushlstring(L, self->body.data + self->taken, self->body.len - self->taken);
-    self->taken = self->body.len;
-    return 1;
-}
-
-/* ---- Callbacks of the call ---- */
-
-static call_t *self_of(hhttp_call_t *call) { return hhttp_call_userdata(call); }
-
-static void on_head(hhttp_call_t *call) {
-    call_t *self = self_of(call);
-    if (self == NULL) return;
-    self->has_head = 1;
-    if (hhttp_call_status(call) != 101) begin_codec(self);
-    if (self->collects && hhttp_call_status(call) != 101) return;
-    if (hhttp_call_status(call) != 101) hhttp_call_pause(call);
-    hvl_task_t *task = self->object.rt->loop != NULL ? hvl_wake(&self->reader) : NULL;
-    if (task != NULL) hvl_resume_now(task, push_head(task->co, call));
-}
-
-static void collect(call_t *self, const void *data, size_t len) {
-    int code;
-    if (self->codec != NULL) {
-        self->was_fed = 1;
-        hcodec_input(self->codec, data, len, HCODEC_MORE);
-        code = collect_decoded(self);
-    } else {
-        code = append(&self->body, data, len);
-    }
-    if (code != 0) fail_codec(self, code);
-}
-
-/* Gives the waiting reader a piece, if there is one. */
-static void serve_reader(call_t *self) {
-    if (self->wants != WANTS_PIECE || !hvl_is_waited(&self->reader)) return;
-    lua_State *L = self->object.rt->L;
-    int result = push_piece(L, self);
-    if (result < 0) fail_codec(self, result);
-    if (result == 0) hhttp_call_resume(self->call);
-    if (result <= 0) return;
-    hvl_task_t *task = hvl_wake(&self->reader);
-    lua_xmove(L, task->co, 1);
-    hvl_resume_now(task, 1);
-}
-
-static void on_data(hhttp_call_t *call, const void *data, size_t len) {
-    call_t *self = self_of(call);
-    if (self == NULL || self->object.rt->loop == NULL) return;
-    if (self->collects) {
-        collect(self, data, len);
-        return;
-    }
-    hhttp_call_pause(call);
-    self->body.len = self->taken = 0;
-    int code = append(&self->body, data, len);
-    if (code != 0) {
-        fail(self, code, NULL);
-        return;
-    }
-    if (self->codec != NULL) {
-        self->was_fed = self->has_input = 1;
-        hcodec_input(self->codec, self->body.data, len, HCODEC_MORE);
-    }
-    serve_reader(self);
-}
-
-static void on_ready(hhttp_call_t *call) {
-    call_t *self = self_of(call);
-    if (self == NULL || self->object.rt->loop == NULL) return;
-    self->is_ready = 1;
-    hvl_task_t *task = hvl_wake(&self->writer);
-    if (task == NULL) return;
-    lua_pushboolean(task->co, 1);
-    hvl_resume_now(task, 1);
-}
-
-static void on_drain(hhttp_call_t *call) {
-    call_t *self = self_of(call);
-    hvl_task_t *task = self != NULL && self->object.rt->loop != NULL ? hvl_wake(&self->writer)
-                                                                     : NULL;
-    if (task == NULL) return;
-    lua_pushboolean(task->co, 1);
-    hvl_resume_now(task, 1);
-}
-
-/* Pushes what the reader gets at the end. */
-static int push_end(lua_State *L, call_t *self) {
-    if (self->error != 0) return push_failure(L, self);
-    if (self->wants == WANTS_HEAD) return push_head(L, self->call);
-    if (self->wants == WANTS_END) {
-        int count = push_head(L, self->call);
-        lua_pushlstring(L, self->body.data != NULL ? self->body.data : "", self->body.len);
-        drop_bytes(&self->body);
-        return count + 1;
-    }
-    lua_pushnil(L);
-    return 1;
-}
-
-static void on_done(hhttp_call_t *call, int error) {
-    call_t *self = self_of(call);
-    if (self == NULL) return;
-    self->is_done = 1;
-    if (self->error == 0) self->error = error;
-    if (self->object.rt->loop == NULL) return; /* the state is being taken down */
-    hvl_unref(self->object.rt, &self->body_ref);
-    if (self->error == 0) {
-        int code = finish_codec(self);
-        if (code != 0) fail_codec(self, code);
-    }
-    hvl_task_t *writer = hvl_wake(&self->writer);
-    if (writer != NULL) {
-        hvl_resume_later(writer, hvl_push_error(writer->co, "write", HV_ECLOSED));
-    }
-    if (self->error == 0) serve_reader(self); /* the end of a coded body may give a piece more */
-    hvl_task_t *reader = hvl_wake(&self->reader);
-    if (reader != NULL) hvl_resume_now(reader, push_end(reader->co, self));
-}
 
 /* ---- Starting ---- */
 
@@ -354,8 +65,8 @@ static int read_proxy(lua_State *L, hhttp_proxy_t *proxy) {
     int index = lua_gettop(L);
     if (!lua_istable(L, index)) return 0;
     const char *kind = text_field(L, index, "kind");
-    proxy->kind = kind != NULL && strcmp(kind, "socks5") == 0 ? HHTTP_PROXY_SOCKS5
-                                                              : HHTTP_PROXY_HTTP;
+    proxy->kind =
+        kind != NULL && strcmp(kind, "socks5") == 0 ? HHTTP_PROXY_SOCKS5 : HHTTP_PROXY_HTTP;
     proxy->host = text_field(L, index, "host");
     lua_getfield(L, index, "port");
     proxy->port = (int)lua_tointeger(L, -1);
@@ -395,9 +106,8 @@ static int start_call(lua_State *L) {
     hvl_t *rt = pool->object.rt;
     if (pool->client == NULL || rt->loop == NULL) return hvl_push_error(L, "request", HV_ECLOSED);
     luaL_checkstack(L, 64, "too many values");
-    call_t *self = hvl_object_new(L, rt, &call_class, sizeof *self);
+    http_call_t *self = hvl_http_call_new(L, rt);
     int at = lua_gettop(L);
-    self->body_ref = LUA_NOREF;
     hhttp_header_t headers[HEADERS_MAX];
     hhttp_proxy_t proxy = {HHTTP_PROXY_NONE, NULL, 0, NULL, NULL};
     hhttp_call_options_t options = {
@@ -409,13 +119,8 @@ static int start_call(lua_State *L) {
         .headers = headers,
         .closes = flag_field(L, "closes"),
         .is_fresh = flag_field(L, "fresh"),
-        .on_head = on_head,
-        .on_data = on_data,
-        .on_ready = on_ready,
-        .on_drain = on_drain,
-        .on_done = on_done,
-        .userdata = self,
     };
+    hvl_http_call_listen(self, &options);
     options.url.is_https = flag_field(L, "is_https");
     options.url.port = (int)number_field(L, "port");
     const char *host = text_field(L, 2, "host");
@@ -444,162 +149,6 @@ static int start_call(lua_State *L) {
     hhttp_call_retain(self->call);
     lua_settop(L, at);
     return 1;
-}
-
-/* ---- Waiting ---- */
-
-static call_t *check_call(lua_State *L) { return hvl_check(L, 1, &call_class); }
-
-static void on_read_canceled(hvl_task_t *task, void *data) {
-    (void)task;
-    call_t *self = data;
-    self->reader.task = NULL;
-    hhttp_call_cancel(self->call);
-}
-
-static void on_write_canceled(hvl_task_t *task, void *data) {
-    (void)task;
-    call_t *self = data;
-    self->writer.task = NULL;
-    hhttp_call_cancel(self->call);
-}
-
-static int wait_as_reader(lua_State *L, call_t *self, const char *what) {
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&self->reader)) return hvl_push_error(L, what, HV_EBUSY);
-    self->reader = hvl_wait_begin(L, what, -1, on_read_canceled, self);
-    return hvl_wait(L);
-}
-
-static int wait_as_writer(lua_State *L, call_t *self, const char *what) {
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&self->writer)) return hvl_push_error(L, what, HV_EBUSY);
-    self->writer = hvl_wait_begin(L, what, -1, on_write_canceled, self);
-    return hvl_wait(L);
-}
-
-/* perform() -> status, reason, version, headers, length, body; for a call that collects. */
-static int call_perform(lua_State *L) {
-    call_t *self = check_call(L);
-    self->wants = WANTS_END;
-    return self->is_done ? push_end(L, self) : wait_as_reader(L, self, "request");
-}
-
-/* head() -> status, reason, version, headers, length */
-static int call_head(lua_State *L) {
-    call_t *self = check_call(L);
-    self->wants = WANTS_HEAD;
-    if (self->is_done) return push_end(L, self);
-    return self->has_head ? push_head(L, self->call) : wait_as_reader(L, self, "request");
-}
-
-/* read() -> the next piece; nil at the end; nil, words, code */
-static int call_read(lua_State *L) {
-    call_t *self = check_call(L);
-    self->wants = WANTS_PIECE;
-    if (self->error == 0) {
-        int result = push_piece(L, self);
-        if (result < 0) fail_codec(self, result);
-        if (result > 0) return 1;
-    }
-    if (self->error != 0) return push_failure(L, self);
-    if (self->is_done) return push_end(L, self);
-    hhttp_call_resume(self->call);
-    return wait_as_reader(L, self, "read");
-}
-
-/* ready() -> true once the body may be written */
-static int call_ready(lua_State *L) {
-    call_t *self = check_call(L);
-    if (self->is_done) return hvl_push_error(L, "write", HV_ECLOSED);
-    if (!self->is_ready) return wait_as_writer(L, self, "write");
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* write(data) -> true; waits where much is queued */
-static int call_write(lua_State *L) {
-    call_t *self = check_call(L);
-    size_t len;
-    const char *data = luaL_checklstring(L, 2, &len);
-    int code = hhttp_call_write(self->call, data, len);
-    if (code == HV_EAGAIN) return wait_as_writer(L, self, "write");
-    if (code != 0) return hvl_push_error(L, "write", code);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-static int call_finish(lua_State *L) {
-    call_t *self = check_call(L);
-    int code = hhttp_call_finish(self->call);
-    if (code != 0) return hvl_push_error(L, "write", code);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* ---- Without waiting ---- */
-
-static int call_cancel(lua_State *L) {
-    call_t *self = check_call(L);
-    if (self->object.rt->loop != NULL && !self->is_done) hhttp_call_cancel(self->call);
-    return 0;
-}
-
-/* sent() -> bytes of the body that have left for the network */
-static int call_sent(lua_State *L) {
-    call_t *self = check_call(L);
-    uint64_t sent = hhttp_call_sent(self->call);
-    const hio_t *io = hhttp_call_io(self->call);
-    uint64_t queued = io != NULL ? hio_write_bufsize(io) : 0;
-    lua_pushnumber(L, (lua_Number)(sent > queued ? sent - queued : 0));
-    return 1;
-}
-
-/* request_head() -> request line and headers as sent */
-static int call_request_head(lua_State *L) {
-    push_slice(L, hhttp_call_request_head(check_call(L)->call));
-    return 1;
-}
-
-static int call_is_reused(lua_State *L) {
-    lua_pushboolean(L, hhttp_call_is_reused(check_call(L)->call));
-    return 1;
-}
-
-/* connection() -> { peer=, local_address=, tls= }, or nil where there is none any more */
-static int call_connection(lua_State *L) {
-    hio_t *io = hhttp_call_io(check_call(L)->call);
-    if (io == NULL || !hio_is_connected(io)) return 0;
-    lua_createtable(L, 0, 3);
-    hvl_push_address(L, hio_peeraddr(io));
-    lua_setfield(L, -2, "peer");
-    hvl_push_address(L, hio_localaddr(io));
-    lua_setfield(L, -2, "local_address");
-    if (hio_is_ssl(io)) {
-        hvl_tls_push_facts(L, io);
-        lua_setfield(L, -2, "tls");
-    }
-    return 1;
-}
-
-static int call_gc(lua_State *L) {
-    call_t *self = lua_touserdata(L, 1);
-    if (self->call == NULL) return 0;
-    hhttp_call_set_userdata(self->call, NULL);
-    if (self->object.rt->loop != NULL) {
-        hhttp_call_cancel(self->call);
-        hvl_unref(self->object.rt, &self->body_ref);
-    }
-    hhttp_call_release(self->call);
-    self->call = NULL;
-    hcodec_free(self->codec);
-    drop_bytes(&self->body);
-    return 0;
-}
-
-hio_t *hvl_http_take_io(lua_State *L, int index) {
-    call_t *self = hvl_check(L, index, &call_class);
-    return hhttp_call_take_io(self->call);
 }
 
 /* is_public_suffix(domain) */
@@ -682,24 +231,10 @@ int hvl_open_http_client(lua_State *L) {
     static const luaL_Reg pool_methods[] = {
         {"close", pool_close}, {"counts", pool_counts}, {NULL, NULL}};
     static const luaL_Reg pool_metamethods[] = {{"__gc", pool_gc}, {NULL, NULL}};
-    static const luaL_Reg call_methods[] = {{"perform", call_perform},
-                                            {"head", call_head},
-                                            {"read", call_read},
-                                            {"ready", call_ready},
-                                            {"write", call_write},
-                                            {"finish", call_finish},
-                                            {"cancel", call_cancel},
-                                            {"sent", call_sent},
-                                            {"request_head", call_request_head},
-                                            {"is_reused", call_is_reused},
-                                            {"connection", call_connection},
-                                            {NULL, NULL}};
-    static const luaL_Reg call_metamethods[] = {{"__gc", call_gc}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     hvl_class_new(L, rt, &pool_class, pool_methods, pool_metamethods);
     lua_pop(L, 1);
-    hvl_class_new(L, rt, &call_class, call_methods, call_metamethods);
-    lua_pop(L, 1);
+    hvl_http_call_open(L, rt);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
     return 1;

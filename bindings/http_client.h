@@ -1,11 +1,45 @@
-/* http_client.h - what other bindings need of HTTP calls: the connection behind a 101. */
+/* http_client.h - what the files of the binding of HTTP clients share: calls as Lua objects. */
 #ifndef HVL_HTTP_CLIENT_H_
 #define HVL_HTTP_CLIENT_H_
 
 #include "bind.h"
+#include "hcodec.h"
+#include "hhttp_client.h"
 
-/* Takes the connection of the call (hv.http_call) at a stack index, whose response is a 101: see
- * hhttp_call_take_io. NULL where there is none any more. Raises where it is no call. */
-hio_t *hvl_http_take_io(lua_State *L, int index);
+/* Bytes that grow; plain memory of the runtime. */
+typedef struct http_bytes_s {
+    char *data;
+    size_t len;
+    size_t cap;
+} http_bytes_t;
+
+typedef struct http_call_s {
+    hvl_object_t object;
+    hhttp_call_t *call; /* retained */
+    hvl_waiter_t reader;
+    hvl_waiter_t writer;
+    hcodec_t *codec;   /* NULL: the body is not coded, or nobody wants it decoded */
+    http_bytes_t body; /* collected; or the piece that lies here, as it came */
+    size_t taken;      /* of `body`, where it is a piece */
+    uint64_t max_body; /* decoded; 0: no limit */
+    const char *words; /* of an error of ours; NULL: those of the call */
+    int error;
+    int body_ref;  /* the request's body, or LUA_NOREF */
+    uint8_t wants; /* WANTS_* of http_call.c */
+    uint8_t collects;
+    uint8_t decodes;
+    uint8_t has_head;
+    uint8_t is_ready;
+    uint8_t is_done;
+    uint8_t has_input; /* the codec has a piece that is not used up */
+    uint8_t was_fed;   /* the codec has seen a byte */
+} http_call_t;
+
+/* Makes the object of a call, without the call, on the stack. */
+http_call_t *hvl_http_call_new(lua_State *L, hvl_t *rt);
+/* Has the callbacks of a call that is about to start tell its object. */
+void hvl_http_call_listen(http_call_t *self, hhttp_call_options_t *options);
+/* Registers the class. */
+void hvl_http_call_open(lua_State *L, hvl_t *rt);
 
 #endif

@@ -16,8 +16,8 @@ static int failures;
 static void on_head(hhttp_call_t *call) {
     hhttp_slice_t reason = hhttp_call_reason(call);
     hhttp_slice_t type = hhttp_call_header(call, "content-type", 12);
-    printf("%d %.*s (%.*s)\n", hhttp_call_status(call), (int)reason.len, reason.data,
-           (int)type.len, type.data != NULL ? type.data : "");
+    printf("%d %.*s (%.*s)\n", hhttp_call_status(call), (int)reason.len, reason.data, (int)type.len,
+           type.data != NULL ? type.data : "");
 }
 
 static void on_data(hhttp_call_t *call, const void *data, size_t len) {

@@ -109,6 +109,13 @@ end)
 --- Addresses and TLS facts of the connection: { peer=, local_address=, tls= }; nil once it is gone.
 function Reply:connection() return self.call:connection() end
 
+--- The connection of a reply of 101, to speak the protocol that was asked for (option `upgrade`).
+--- What the server has sent behind its head is read first.
+---@return hv.Tcp? conn
+---@return string? message
+---@return hv.ErrCode? code ECLOSED where there is none any more, or it was taken already
+function Reply:take() return self.call:take() end
+
 --- Gives the rest of a streamed body up, and with it the connection. Again: nothing.
 function Reply:close()
   if not self.body and not self.is_complete then self.call:cancel() end

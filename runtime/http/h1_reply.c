@@ -16,7 +16,9 @@
 
 _Static_assert(LLHTTP_STRICT_MODE == 1, "llhttp must be compiled, and included, as strict");
 
-int h1_reply_error(int status) { return status == 414 || status == 431 ? HV_ELIMIT : HV_EPROTO; }
+int h1_reply_error(int status) {
+    return status == 414 || status == 431 ? HV_ELIMIT : HV_EPROTO;
+}
 
 /* ---- The status line ---- */
 
@@ -134,8 +136,8 @@ static int settle(h1_reply_t *reply, const reply_reader_t *reader, int to_head,
     int is_http11 = reply->version == 11;
     reply->keep_alive = !reader->connection.close && reply->body != H1_REPLY_UNTIL_CLOSE &&
                         (is_http11 || reader->connection.keep_alive);
-    reply->is_upgrade = reply->status == 101 && is_http11 && reader->connection.upgrade &&
-                        reader->has_upgrade;
+    reply->is_upgrade =
+        reply->status == 101 && is_http11 && reader->connection.upgrade && reader->has_upgrade;
     reply->parser.head.is_chunked = reply->is_chunked;
     reply->parser.head.content_length =
         reply->body == H1_REPLY_COUNTED && !reply->is_chunked ? reader->content_length : 0;
@@ -199,7 +201,8 @@ size_t h1_write_request(const h1_request_t *request, char *out) {
     *at++ = ' ';
     at = put(at, request->target.data, request->target.len);
     at = PUT(at, " HTTP/1.1\r\n");
-    if (request->host.data != NULL) at = put_line(at, "Host", request->host.data, request->host.len);
+    if (request->host.data != NULL)
+        at = put_line(at, "Host", request->host.data, request->host.len);
     for (size_t i = 0; i < request->header_count; i++) {
         const hhttp_header_t *header = &request->headers[i];
         at = put(at, header->name.data, header->name.len);

@@ -6,7 +6,8 @@
  * and the body is in memory or has not been asked for yet.
  *
  * One timer serves all deadlines of a call. It is set to the nearest when the call starts and is
- * not touched while bytes move: when it fires it looks at how long the connection has been silent. */
+ * not touched while bytes move: when it fires it looks at how long the connection has been silent.
+ */
 #include "h1_write.h"
 #include "http_client_int.h"
 
@@ -195,7 +196,9 @@ void hhttp_call_cancel(hhttp_call_t *call) {
     if (call->client != NULL) hv__http_call_end(call, HV_ECANCELED, NULL);
 }
 
-void hhttp_call_retain(hhttp_call_t *call) { call->refs++; }
+void hhttp_call_retain(hhttp_call_t *call) {
+    call->refs++;
+}
 
 void hhttp_call_release(hhttp_call_t *call) {
     HV_ASSERT(call->refs > 0);
@@ -212,8 +215,8 @@ static void send_from_memory(hhttp_call_t *call) {
     const char *body = call->options.body;
     int64_t len = call->options.body_len;
     while (call->body_left > 0 && !hio_write_is_high(io)) {
-        size_t slice = call->body_left < BODY_SLICE_BYTES ? (size_t)call->body_left
-                                                          : BODY_SLICE_BYTES;
+        size_t slice =
+            call->body_left < BODY_SLICE_BYTES ? (size_t)call->body_left : BODY_SLICE_BYTES;
         call->flags |= CALL_BODY_BEGUN;
         int code = hio_write(io, body + (len - call->body_left), slice);
         /* The close callback tells why; what the server has answered meanwhile is read first. */
@@ -279,13 +282,17 @@ int hhttp_call_finish(hhttp_call_t *call) {
 
 /* ---- The response ---- */
 
-int hhttp_call_status(const hhttp_call_t *call) { return call->reply.status; }
+int hhttp_call_status(const hhttp_call_t *call) {
+    return call->reply.status;
+}
 
 hhttp_slice_t hhttp_call_reason(const hhttp_call_t *call) {
     return call->reply.status != 0 ? call->reply.reason : (hhttp_slice_t){NULL, 0};
 }
 
-int hhttp_call_version(const hhttp_call_t *call) { return call->reply.version; }
+int hhttp_call_version(const hhttp_call_t *call) {
+    return call->reply.version;
+}
 
 hhttp_slice_t hhttp_call_header(const hhttp_call_t *call, const char *name, size_t name_len) {
     if (call->reply.status == 0) return (hhttp_slice_t){NULL, 0};
@@ -349,9 +356,15 @@ hio_t *hhttp_call_io(const hhttp_call_t *call) {
     return call->link != NULL ? call->link->io : NULL;
 }
 
-int hhttp_call_is_reused(const hhttp_call_t *call) { return (call->flags & CALL_REUSED) != 0; }
-uint64_t hhttp_call_sent(const hhttp_call_t *call) { return call->sent; }
-void *hhttp_call_userdata(const hhttp_call_t *call) { return call->options.userdata; }
+int hhttp_call_is_reused(const hhttp_call_t *call) {
+    return (call->flags & CALL_REUSED) != 0;
+}
+uint64_t hhttp_call_sent(const hhttp_call_t *call) {
+    return call->sent;
+}
+void *hhttp_call_userdata(const hhttp_call_t *call) {
+    return call->options.userdata;
+}
 void hhttp_call_set_userdata(hhttp_call_t *call, void *userdata) {
     call->options.userdata = userdata;
 }

@@ -39,7 +39,8 @@ static void destroy(hhttp_client_t *client);
 
 static void free_clients(hv__guest_t *guest) {
     clients_t *clients = HV_CONTAINER_OF(guest, clients_t, guest);
-    while (clients->first != NULL) destroy(clients->first);
+    while (clients->first != NULL)
+        destroy(clients->first);
     hv__free(clients);
 }
 
@@ -93,7 +94,8 @@ hhttp_client_t *hhttp_client_new(hloop_t *loop, const hhttp_client_options_t *op
 static void destroy(hhttp_client_t *client) {
     HV_ASSERT(client->calls == NULL && client->counts.connections == 0);
     hhttp_client_t **at = client->list;
-    while (*at != client) at = &(*at)->next;
+    while (*at != client)
+        at = &(*at)->next;
     *at = client->next;
     hv__defer_cancel(client->loop, &client->free_work);
     hssl_ctx_free(client->default_tls);
@@ -126,7 +128,8 @@ void hhttp_client_close(hhttp_client_t *client) {
 }
 
 void hhttp_client_close_idle(hhttp_client_t *client) {
-    while (client->oldest_idle != NULL) hv__http_link_drop(client->oldest_idle);
+    while (client->oldest_idle != NULL)
+        hv__http_link_drop(client->oldest_idle);
 }
 
 void hhttp_client_counts(const hhttp_client_t *client, hhttp_client_counts_t *counts) {
@@ -147,7 +150,8 @@ hssl_ctx_t hv__http_tls_of(hhttp_client_t *client, const http_place_t *place, in
 
 static uint32_t hash_of(const char *key, size_t len) {
     uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)key[i]) * 16777619u;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)key[i]) * 16777619u;
     return hash;
 }
 
@@ -241,7 +245,8 @@ http_group_t *hv__http_group_of(hhttp_client_t *client, const http_place_t *plac
 void hv__http_group_leave(http_group_t *group) {
     if (group->count > 0 || group->waiting_count > 0) return;
     http_group_t **at = &group->client->groups[group->hash % HTTP_GROUP_BUCKETS];
-    while (*at != group) at = &(*at)->next;
+    while (*at != group)
+        at = &(*at)->next;
     *at = group->next;
     hssl_ctx_free(group->place.tls);
     hv__free(group);

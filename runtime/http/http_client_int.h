@@ -89,26 +89,26 @@ typedef enum {
 } http_call_state_e;
 
 enum {
-    CALL_STREAMED     = 0x0001, /* the body comes by hhttp_call_write */
-    CALL_CHUNKED      = 0x0002,
-    CALL_HOLDS_BODY   = 0x0004, /* until 100, or a second has passed */
-    CALL_BODY_BEGUN   = 0x0008,
-    CALL_BODY_SENT    = 0x0010, /* or there is none */
-    CALL_READY        = 0x0020, /* on_ready was called */
-    CALL_READY_OWED   = 0x0040,
-    CALL_DRAIN_OWED   = 0x0080,
-    CALL_PAUSED       = 0x0100,
-    CALL_RESUMED      = 0x0200, /* what is kept is to be parsed */
-    CALL_TO_HEAD      = 0x0400, /* the method is HEAD */
-    CALL_IDEMPOTENT   = 0x0800,
-    CALL_REUSED       = 0x1000, /* its connection has served before */
-    CALL_HEARD        = 0x2000, /* a byte of an answer has come */
-    CALL_EXPECTS      = 0x4000, /* its head says Expect: 100-continue */
+    CALL_STREAMED = 0x0001, /* the body comes by hhttp_call_write */
+    CALL_CHUNKED = 0x0002,
+    CALL_HOLDS_BODY = 0x0004, /* until 100, or a second has passed */
+    CALL_BODY_BEGUN = 0x0008,
+    CALL_BODY_SENT = 0x0010, /* or there is none */
+    CALL_READY = 0x0020,     /* on_ready was called */
+    CALL_READY_OWED = 0x0040,
+    CALL_DRAIN_OWED = 0x0080,
+    CALL_PAUSED = 0x0100,
+    CALL_RESUMED = 0x0200, /* what is kept is to be parsed */
+    CALL_TO_HEAD = 0x0400, /* the method is HEAD */
+    CALL_IDEMPOTENT = 0x0800,
+    CALL_REUSED = 0x1000,  /* its connection has served before */
+    CALL_HEARD = 0x2000,   /* a byte of an answer has come */
+    CALL_EXPECTS = 0x4000, /* its head says Expect: 100-continue */
     CALL_WANTS_UPGRADE = 0x8000,
 };
 
 struct hhttp_call_s {
-    hlink_t wait_link; /* in group->waiting */
+    hlink_t wait_link;  /* in group->waiting */
     hhttp_call_t *next; /* of client->calls */
     hhttp_call_t *prev;
     hhttp_client_t *client; /* NULL once it is over */
@@ -138,7 +138,7 @@ struct hhttp_call_s {
 };
 
 struct hhttp_client_s {
-    hhttp_client_t *next; /* of this loop's */
+    hhttp_client_t *next;  /* of this loop's */
     hhttp_client_t **list; /* where the first of them stands */
     hloop_t *loop;
     hhttp_client_options_t options;

@@ -1,9 +1,9 @@
 /* http_link.c - one connection of a client: how it comes about, and what is read from it.
  *
- * Arriving bytes are parsed where they lie, in the loop's read buffer; what cannot be used yet (half
- * a head, or anything while the call is paused) is kept. A request that may be answered by a change
- * of protocol is read up to the end of the head and not further, so that the bytes behind it stay
- * with the io for whoever takes it.
+ * Arriving bytes are parsed where they lie, in the loop's read buffer; what cannot be used yet
+ * (half a head, or anything while the call is paused) is kept. A request that may be answered by a
+ * change of protocol is read up to the end of the head and not further, so that the bytes behind it
+ * stay with the io for whoever takes it.
  *
  * Invariants: a link that rests is read, so that its end, and bytes nobody has asked for, are seen:
  * both take it out of the pool. A response that is complete gives the connection back only where
@@ -11,9 +11,9 @@
  * callback, but for one whose io was taken; process() tells that apart by TAKEN. */
 #include "http_client_int.h"
 
-#define TAKEN       (-1)
-#define READ_MAX    (2u << 20) /* what an io keeps by default */
-#define WRITE_MAX   (UINT32_MAX / 2)
+#define TAKEN     (-1)
+#define READ_MAX  (2u << 20) /* what an io keeps by default */
+#define WRITE_MAX (UINT32_MAX / 2)
 
 /* ---- Ends ---- */
 
@@ -184,8 +184,8 @@ void hv__http_link_ready(http_link_t *link) {
 /* The next head, and no byte behind it. */
 static void read_head_only(http_link_t *link) {
     const h1_limits_t *limits = &link->group->client->limits;
-    hio_set_max_read_bufsize(link->io, limits->request_line_bytes_max + limits->header_bytes_max +
-                                           8);
+    hio_set_max_read_bufsize(link->io,
+                             limits->request_line_bytes_max + limits->header_bytes_max + 8);
     hio_read_until(link->io, "\r\n\r\n", 4);
 }
 
@@ -221,8 +221,8 @@ static void finish(http_link_t *link, int has_more) {
     hhttp_call_t *call = link->call;
     http_group_t *group = link->group;
     const hhttp_client_options_t *options = &group->client->options;
-    int is_kept = call->reply.keep_alive && call->flags & CALL_BODY_SENT &&
-                  !call->options.closes && !has_more && !group->client->is_closing &&
+    int is_kept = call->reply.keep_alive && call->flags & CALL_BODY_SENT && !call->options.closes &&
+                  !has_more && !group->client->is_closing &&
                   group->idle_count < options->idle_per_host_max;
     link->call = NULL;
     call->link = NULL;

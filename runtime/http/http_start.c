@@ -77,9 +77,9 @@ static int draft_target(draft_t *draft) {
     size_t room = target.len + sizeof draft->authority + sizeof "http:///";
     draft->target = hv__malloc(room);
     if (draft->target == NULL) return HV_ENOMEM;
-    int prefix_len = is_absolute ? snprintf(draft->target, room, "http://%s%s", draft->authority,
-                                            slash)
-                                 : snprintf(draft->target, room, "%s", slash);
+    int prefix_len = is_absolute
+                         ? snprintf(draft->target, room, "http://%s%s", draft->authority, slash)
+                         : snprintf(draft->target, room, "%s", slash);
     memcpy(draft->target + prefix_len, target.data, target.len);
     draft->request.target = (hhttp_slice_t){draft->target, (size_t)prefix_len + target.len};
     return 0;

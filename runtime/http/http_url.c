@@ -20,7 +20,8 @@ static int read_authority(const char *text, size_t len, hhttp_url_t *parts) {
     parts->port = parts->is_https ? 443 : 80;
     if (colon >= end || colon + 1 == end) return 0;
     int port = 0;
-    for (const char *at = colon + 1; at < end; at++) port = port * 10 + (*at - '0');
+    for (const char *at = colon + 1; at < end; at++)
+        port = port * 10 + (*at - '0');
     parts->port = port;
     return port > 0 ? 0 : HV_EINVAL;
 }

@@ -16,7 +16,7 @@ static const h1_limits_t limits = {
     .request_line_bytes_max = 64, .header_bytes_max = 256, .header_count_max = 8};
 
 typedef struct outcome_s {
-    int error; /* 0: not refused */
+    int error;       /* 0: not refused */
     int is_complete; /* the body has ended, or ends with the connection */
     int status;
     int keep_alive;
@@ -75,8 +75,8 @@ typedef struct vector_s {
     const char *payload; /* NULL: the message is not complete */
 } vector_t;
 
-#define LINE "HTTP/1.1 200 OK\r\n"
-#define NONE H1_REPLY_NO_BODY
+#define LINE  "HTTP/1.1 200 OK\r\n"
+#define NONE  H1_REPLY_NO_BODY
 #define SIZED H1_REPLY_COUNTED
 #define CLOSE H1_REPLY_UNTIL_CLOSE
 
@@ -156,7 +156,8 @@ static const vector_t vectors[] = {
 };
 
 static void expect(const vector_t *vector, const outcome_t *outcome, size_t cut) {
-    int is_right = outcome->error == vector->error && outcome->is_complete == (vector->payload != NULL);
+    int is_right =
+        outcome->error == vector->error && outcome->is_complete == (vector->payload != NULL);
     if (is_right && vector->error == 0) {
         is_right = outcome->status == vector->status && outcome->body == vector->body &&
                    outcome->keep_alive == vector->keep_alive;

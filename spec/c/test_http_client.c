@@ -1,5 +1,6 @@
-/* Tests of runtime/http/http_client.c, http_link.c, http_call.c, http_start.c and http_proxy.c: real
- * sockets on one loop. The server is a script: the n-th request that comes gets the n-th answer. */
+/* Tests of runtime/http/http_client.c, http_link.c, http_call.c, http_start.c and http_proxy.c:
+ * real sockets on one loop. The server is a script: the n-th request that comes gets the n-th
+ * answer. */
 #include "loop_test.h"
 
 #include "hhttp_client.h"
@@ -50,8 +51,8 @@ static void on_served_read(hio_t *io, void *buf, int len) {
     size_t mark_len = strlen(mark);
     char *at;
     while (script_at < script_len && hio_is_opened(io) &&
-           (at = memmem(served->text + served->seen, served->len - served->seen, mark,
-                        mark_len)) != NULL) {
+           (at = memmem(served->text + served->seen, served->len - served->seen, mark, mark_len)) !=
+               NULL) {
         served->seen = (size_t)(at - served->text) + mark_len;
         answer_t *answer = &script[script_at++];
         size_t bytes = answer->len > 0 ? (size_t)answer->len : strlen(answer->bytes);
@@ -187,7 +188,8 @@ static void test_get_sends_request_and_keeps_connection(void **state) {
     (void)state;
     answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst", 0);
     answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3;a=b\r\nond\r\n0\r\n"
-           "T: x\r\n\r\n", 0);
+           "T: x\r\n\r\n",
+           0);
     answer("HTTP/1.1 204 No Content\r\n\r\n", 0);
     get("/a?b=c");
     expect_ok(200, "first");
@@ -229,12 +231,14 @@ static void test_head_has_no_body_but_length(void **state) {
 static void test_interim_responses_come_before_the_final_one(void **state) {
     (void)state;
     answer("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-           "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+           "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+           0);
     get("/");
     expect_ok(200, "ok");
     assert_int_equal(seen->interims, 2);
     char many[2048] = "";
-    for (int i = 0; i < 20; i++) strcat(many, "HTTP/1.1 102 Wait\r\n\r\n");
+    for (int i = 0; i < 20; i++)
+        strcat(many, "HTTP/1.1 102 Wait\r\n\r\n");
     answer(many, 0);
     get("/");
     assert_int_equal(seen->error, HV_ELIMIT);
@@ -308,15 +312,16 @@ static void test_limits_of_a_response(void **state) {
     get("/");
     assert_int_equal(seen->error, HV_ELIMIT);
     static char many[8000] = "HTTP/1.1 200 OK\r\n";
-    for (int i = 0; i < 201; i++) strcat(many, "a: b\r\n");
+    for (int i = 0; i < 201; i++)
+        strcat(many, "a: b\r\n");
     strcat(many, "\r\n");
     answer(many, 0);
     get("/");
     assert_int_equal(seen->error, HV_ELIMIT);
-    static const char *const bodies[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n\r\nhello world"};
+    static const char *const bodies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
+                                         "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                                         "chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n",
+                                         "HTTP/1.1 200 OK\r\n\r\nhello world"};
     for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
         answer(bodies[i], 1);
         hhttp_call_options_t options = options_of("/");
@@ -483,7 +488,8 @@ static void test_streamed_body_is_chunked_or_counted(void **state) {
     options.on_ready = write_pieces;
     perform(&options);
     expect_ok(200, "");
-    assert_non_null(strstr(requests, "Transfer-Encoding: chunked\r\n\r\n4\r\none \r\n3\r\nEND\r\n"));
+    assert_non_null(
+        strstr(requests, "Transfer-Encoding: chunked\r\n\r\n4\r\none \r\n3\r\nEND\r\n"));
     requests_len = 0;
     options.body_len = 7;
     perform(&options);
@@ -551,10 +557,12 @@ static void test_expectation_is_given_up_after_a_second(void **state) {
     options.expect_bytes = 1;
     RUN_PASSES(loop, 1);
     assert_non_null(hhttp_call_start(client, &options));
-    for (int i = 0; i < 1000 && requests_len == 0; i++) RUN_PASSES(loop, 1);
+    for (int i = 0; i < 1000 && requests_len == 0; i++)
+        RUN_PASSES(loop, 1);
     assert_null(strstr(requests, "END"));
     hclock_advance(1001 * 1000);
-    for (int i = 0; i < 1000 && !seen->done; i++) RUN_PASSES(loop, 1);
+    for (int i = 0; i < 1000 && !seen->done; i++)
+        RUN_PASSES(loop, 1);
     hclock_use_real();
     expect_ok(200, "ok");
 }
@@ -609,7 +617,8 @@ static void expect_timeout(hhttp_call_options_t *options) {
     assert_non_null(hhttp_call_start(client, options));
     requests_len = 0;
     requests[0] = '\0';
-    for (int i = 0; i < 10000 && strstr(requests, "\r\n\r\n") == NULL; i++) RUN_PASSES(loop, 1);
+    for (int i = 0; i < 10000 && strstr(requests, "\r\n\r\n") == NULL; i++)
+        RUN_PASSES(loop, 1);
     hclock_advance(999 * 1000);
     RUN_PASSES(loop, 5);
     assert_int_equal(seen->done, 0);
@@ -695,7 +704,8 @@ static void test_upgrade_gives_the_connection_and_what_lies_behind(void **state)
     (void)state;
     for (int later = 0; later < 2; later++) {
         answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-               "Connection: Upgrade\r\n\r\nfirst frame", 0);
+               "Connection: Upgrade\r\n\r\nfirst frame",
+               0);
         hhttp_call_options_t options = options_of("/chat");
         options.upgrade = "websocket";
         upgraded_text[0] = '\0';
@@ -750,8 +760,9 @@ static void test_tunnel_through_connect(void **state) {
     perform(&options);
     assert_int_equal(seen->error, 0);
     assert_non_null(seen->taken);
-    assert_non_null(strstr(requests, "CONNECT example.org:80 HTTP/1.1\r\n"
-                                     "Host: example.org:80\r\nProxy-Authorization: Basic YTo=\r\n"));
+    assert_non_null(strstr(requests,
+                           "CONNECT example.org:80 HTTP/1.1\r\n"
+                           "Host: example.org:80\r\nProxy-Authorization: Basic YTo=\r\n"));
     assert_non_null(strstr(requests, "GET /ws HTTP/1.1\r\nHost: example.org\r\n"));
     hio_close(seen->taken);
     answer("HTTP/1.1 407 Sign In\r\nContent-Length: 0\r\n\r\n", 0);
@@ -806,10 +817,14 @@ static void test_socks_with_password_and_remote_name(void **state) {
 static void test_requests_that_cannot_be_sent_are_refused(void **state) {
     (void)state;
     static const hhttp_header_t bad[] = {
-        {{"Content-Length", 14}, {"1", 1}}, {{"transfer-encoding", 17}, {"x", 1}},
-        {{"Connection", 10}, {"x", 1}},     {{"Expect", 6}, {"x", 1}},
-        {{"A B", 3}, {"x", 1}},             {{"A", 1}, {"x\r\nB: c", 7}},
-        {{"A", 1}, {"x\0y", 3}},            {{"", 0}, {"x", 1}},
+        {{"Content-Length", 14}, {"1", 1}},
+        {{"transfer-encoding", 17}, {"x", 1}},
+        {{"Connection", 10}, {"x", 1}},
+        {{"Expect", 6}, {"x", 1}},
+        {{"A B", 3}, {"x", 1}},
+        {{"A", 1}, {"x\r\nB: c", 7}},
+        {{"A", 1}, {"x\0y", 3}},
+        {{"", 0}, {"x", 1}},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         hhttp_call_options_t options = options_of("/");
@@ -848,9 +863,18 @@ static void test_url_is_taken_apart(void **state) {
     assert_int_equal(url.target.len, 1);
     assert_int_equal(hhttp_url_parse("http://h?q", &url), 0);
     assert_int_equal(url.target.data[0], '?');
-    static const char *const bad[] = {"", "h", "ftp://h/", "http://", "http:///a", "http://u@h/",
-                                      "http://h:0/", "http://h:65536/", "http://h:x/",
-                                      "http://[::1/", "http://h/a b", "http://h/\n"};
+    static const char *const bad[] = {"",
+                                      "h",
+                                      "ftp://h/",
+                                      "http://",
+                                      "http:///a",
+                                      "http://u@h/",
+                                      "http://h:0/",
+                                      "http://h:65536/",
+                                      "http://h:x/",
+                                      "http://[::1/",
+                                      "http://h/a b",
+                                      "http://h/\n"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         assert_int_equal(hhttp_url_parse(bad[i], &url), HV_EINVAL);
     }
