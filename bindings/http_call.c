@@ -106,7 +106,9 @@ static void fail_codec(http_call_t *self, int error) {
 /* Begins to decode where the response has one coding that we know. */
 static void begin_codec(http_call_t *self) {
     hhttp_slice_t coding = hhttp_call_header(self->call, "content-encoding", 16);
-    if (!self->decodes || coding.data == NULL || coding.len == 0) return;
+    /* A part of a coded body cannot be decoded by itself. */
+    if (!self->decodes || hhttp_call_status(self->call) == 206) return;
+    if (coding.data == NULL || coding.len == 0) return;
     int format = hcodec_by_name(coding.data, coding.len);
     if (format < 0) return;
     hcodec_options_t options = {.output_bytes_max = self->max_body};

@@ -172,6 +172,8 @@ static int pool_new(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     if (rt->loop == NULL) return hvl_push_error(L, "hv.http.client", HV_ECLOSED);
     hhttp_client_options_t options = {
+        .status_line_bytes_max = limit_field(L, "max_status_line"),
+        .interim_max = limit_field(L, "max_interim"),
         .header_bytes_max = limit_field(L, "max_header"),
         .header_count_max = limit_field(L, "max_headers"),
         .connections_per_host_max = limit_field(L, "max_connections"),

@@ -75,6 +75,7 @@ M.read_client = options.reader("hv.http.client", with(shared_options, {
   base_url = { "string" }, cookies = { "any" }, max_connections = { "integer" },
   max_idle = { "integer" }, max_idle_per_host = { "integer" }, max_waiting = { "integer" },
   keep_alive = { "ms" }, max_header = { "size" }, max_headers = { "integer" },
+  max_status_line = { "size" }, max_interim = { "integer" },
 }))
 
 --- What neither the request nor the client says.

@@ -56,6 +56,8 @@
 ---@field keep_alive? integer        ms that an unused connection is kept; 30000
 ---@field max_header? integer|string of a response; "64K"
 ---@field max_headers? integer       200
+---@field max_status_line? integer|string "8K"
+---@field max_interim? integer       responses of 1xx before the final one; 16
 
 ---@class hv.HttpClient
 local HttpClient = {}

@@ -243,7 +243,7 @@ http_group_t *hv__http_group_of(hhttp_client_t *client, const http_place_t *plac
 }
 
 void hv__http_group_leave(http_group_t *group) {
-    if (group->count > 0 || group->waiting_count > 0) return;
+    if (group->count > 0 || group->waiting_count > 0 || group->holds > 0) return;
     http_group_t **at = &group->client->groups[group->hash % HTTP_GROUP_BUCKETS];
     while (*at != group)
         at = &(*at)->next;

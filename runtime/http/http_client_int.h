@@ -48,6 +48,7 @@ struct http_group_s {
     hlist_t waiting;
     uint32_t count; /* of links */
     uint32_t idle_count;
+    uint32_t holds; /* of functions that still need it */
     uint32_t waiting_count;
     uint32_t hash;
     http_place_t place;

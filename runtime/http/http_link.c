@@ -69,6 +69,7 @@ static void on_close(hio_t *io) {
     hhttp_client_t *client = group->client;
     hhttp_call_t *call = link->call;
     int had_served = link->served > 0;
+    group->holds++; /* what on_done does may end the last call of it */
     part(link);
     hv__http_link_free(link);
     if (call != NULL) {
@@ -83,6 +84,7 @@ static void on_close(hio_t *io) {
             hv__http_call_end(call, error, words);
         }
     }
+    group->holds--;
     hv__http_serve_waiting(group);
     hv__http_group_leave(group);
     hv__http_client_leave(client);
@@ -403,6 +405,7 @@ static void on_read(hio_t *io, void *buf, int len) {
     }
     long used = process(link, buf, (size_t)len);
     if (used == TAKEN || link->state != LINK_BUSY || link->call != call) return;
+    if (call->flags & CALL_PAUSED) hio_read_stop(io);
     if (used < len) keep(link, (const char *)buf + used, (size_t)(len - used));
 }
 

@@ -653,6 +653,53 @@ static void test_connecting_that_fails_says_why(void **state) {
     assert_int_equal(seen->error, HV_ECONNREFUSED);
 }
 
+static void close_client(hhttp_call_t *call, int error) {
+    on_done(call, error);
+    hhttp_client_close(client);
+    client = NULL;
+}
+
+static void test_client_closed_in_the_last_callback_of_a_connection(void **state) {
+    (void)state;
+    hhttp_client_close(client);
+    client = hhttp_client_new(loop, &(hhttp_client_options_t){.connections_per_host_max = 1});
+    static const char *const ends[] = {"HTTP/1.1 200 OK\r\n\r\nall", ""};
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        script_len = script_at = 0;
+        answer(ends[i], 1);
+        memset(seen, 0, 2 * sizeof *seen);
+        hhttp_call_options_t options = options_of("/");
+        options.on_done = close_client;
+        assert_non_null(hhttp_call_start(client, &options));
+        options.on_done = on_done;
+        options.userdata = seen + 1;
+        assert_non_null(hhttp_call_start(client, &options));
+        RUN_UNTIL(loop, seen[0].done && seen[1].done);
+        assert_int_equal(seen[1].error, HV_ECANCELED);
+        client = hhttp_client_new(loop, &(hhttp_client_options_t){.connections_per_host_max = 1});
+    }
+}
+
+static void test_call_paused_before_its_response_waits(void **state) {
+    (void)state;
+    static char big[6 << 20];
+    memset(big, 'x', sizeof big);
+    memcpy(big, "HTTP/1.1 200 OK\r\nContent-Length: 6291000\r\n\r\n", 45);
+    script[script_len++] = (answer_t){big, 0, 100000};
+    hhttp_call_options_t options = options_of("/");
+    options.on_data = NULL;
+    memset(seen, 0, sizeof *seen);
+    hhttp_call_t *call = hhttp_call_start(client, &options);
+    hhttp_call_pause(call);
+    RUN_UNTIL(loop, requests_len > 0);
+    RUN_PASSES(loop, 50);
+    assert_int_equal(seen->heads + seen->done, 0);
+    hhttp_call_resume(call);
+    RUN_UNTIL(loop, seen->heads);
+    hhttp_call_cancel(call);
+    RUN_UNTIL(loop, seen->done);
+}
+
 static void test_closing_client_cancels_its_calls(void **state) {
     (void)state;
     hhttp_call_options_t options = options_of("/");
@@ -907,6 +954,8 @@ int main(void) {
         TEST(test_cancel_ends_a_call_in_every_state),
         TEST(test_silent_server_ends_in_each_timeout),
         TEST(test_connecting_that_fails_says_why),
+        TEST(test_client_closed_in_the_last_callback_of_a_connection),
+        TEST(test_call_paused_before_its_response_waits),
         TEST(test_closing_client_cancels_its_calls),
         TEST(test_loop_that_ends_reports_its_calls),
         TEST(test_upgrade_gives_the_connection_and_what_lies_behind),

@@ -317,6 +317,27 @@ describe("a body that comes", function()
     hv.fs.remove(dir, { recursive = true })
   end)
 
+  it("is not decoded where it is a part", function()
+    local base, seen = script("HTTP/1.1 206 Partial Content\r\nContent-Encoding: gzip\r\n" ..
+      "Content-Length: 3\r\n\r\nabc")
+    assert.are.equal("abc", hv.http.get(base, { headers = { Range = "bytes=5-7" } }).body)
+    assert.is_nil(seen[1]:find("Accept-Encoding", 1, true))
+  end)
+
+  it("that nobody holds any more is given up", function()
+    local is_closed
+    local base = script(function(conn)
+      conn:write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+      conn:read()
+      is_closed = true
+    end)
+    hv.go(function() hv.http.get(base, { stream = true }) end):join()
+    helper.eventually(function()
+      collectgarbage()
+      return is_closed
+    end)
+  end)
+
   it("has limits", function()
     local base = serve(function(app) app:get("/", function() return ("x"):rep(1000) end) end)
     assert.are.equal("ELIMIT", select(3, hv.http.get(base, { max_body = 999 })))
@@ -325,6 +346,14 @@ describe("a body that comes", function()
     assert.are.equal("ELIMIT", select(3, client:get(base)))
     client = keep(hv.http.client { max_headers = 1 })
     assert.are.equal("ELIMIT", select(3, client:get(base)))
+    client = keep(hv.http.client { max_status_line = 10 })
+    assert.are.equal("ELIMIT", select(3, client:get(base)))
+    local interim = script(("HTTP/1.1 103 Early Hints\r\n\r\n"):rep(2) .. reply_with "late",
+      ("HTTP/1.1 103 Early Hints\r\n\r\n"):rep(2) .. reply_with "late")
+    client = keep(hv.http.client { max_interim = 1 })
+    assert.are.equal("ELIMIT", select(3, client:get(interim)))
+    client = keep(hv.http.client { max_interim = 2 })
+    assert.are.equal("late", client:get(interim).body)
   end)
 
   it("that ends too soon is a failure, and the chunks tell", function()
