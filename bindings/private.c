@@ -2,6 +2,7 @@
  * folder of the admin socket, and who is at the other end of that socket. Small and local, so it
  * blocks. */
 #include <errno.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "conn.h"
@@ -86,6 +87,14 @@ static int peer_uid(lua_State *L) {
     return 2;
 }
 
+/* is_gone(conn) -> whether nobody is at the other end any more, neither to write nor to read */
+static int is_gone(lua_State *L) {
+    hvl_conn_t *conn = hvl_check(L, 1, &hvl_conn_class);
+    struct pollfd look = {.fd = conn->io != NULL ? hio_fd(conn->io) : -1};
+    lua_pushboolean(L, look.fd < 0 || (poll(&look, 1, 0) > 0 && (look.revents & POLLHUP) != 0));
+    return 1;
+}
+
 /* identity() -> the process's number, and the user's */
 static int identity(lua_State *L) {
     lua_pushinteger(L, getpid());
@@ -107,10 +116,10 @@ static int absolute(lua_State *L) {
 }
 
 int hvl_open_private(lua_State *L) {
-    static const luaL_Reg functions[] = {{"append", append},       {"replace", replace},
-                                         {"directory", directory}, {"umask", set_umask},
-                                         {"peer_uid", peer_uid},   {"identity", identity},
-                                         {"absolute", absolute},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"append", append},     {"replace", replace},   {"directory", directory},
+        {"umask", set_umask},   {"peer_uid", peer_uid}, {"identity", identity},
+        {"absolute", absolute}, {"is_gone", is_gone},   {NULL, NULL}};
     lua_newtable(L);
     hvl_setfuncs(L, hvl_self(L), functions);
     return 1;

@@ -28,6 +28,7 @@ local M = {}
 local SESSIONS_MAX = 32
 local LINE_MAX = 1048576
 local WRITE_MS = 30000
+local LOOK_MS = 100
 
 --- How frames are cut; hv.attach does the same.
 M.unpack = {
@@ -188,14 +189,28 @@ local function serve_interrupts(conn, token)
   while attached[token] do task.sleep(1000) end
 end
 
+--- Whoever has ended his side may still read (echo ... | nc -NU). Who is gone altogether has what
+--- he wrote done, but leaves nothing that waits.
 local function serve_text(conn, line)
-  local session = open_session(function(text) pcall(conn.write, conn, text) end)
+  local function write(text) pcall(conn.write, conn, text) end
+  local session = open_session(write)
+  local lines = channel.new(1000)
+  local is_over = false
+  local runner = task.go(function()
+    run_lines(session, lines, function(state)
+      if state ~= "exit" then write(state == "more" and ">> " or "> ") end
+    end)
+    is_over = true
+    conn:close() -- ends the loop below, where it still reads
+  end)
   while line do
-    local state = session:line(line)
-    if state == "exit" or not conn:write(state == "more" and ">> " or "> ") then break end
+    lines:send(line)
     line = conn:read_line()
   end
+  lines:close()
+  repeat task.sleep(LOOK_MS) until is_over or private.is_gone(conn)
   close_session(session)
+  runner:cancel()
 end
 
 local function serve(conn)

@@ -99,6 +99,26 @@ describe("hvlua --admin", function()
     conn:close()
   end)
 
+  it("answers who writes everything at once and then only reads", function()
+    local conn = connect()
+    conn:write("require('hv').sleep(50) return 'late'\n6 * 7\n")
+    conn:shutdown()
+    local text = conn:read_until("42\n")
+    assert.equal('"late"\n> 42\n', text)
+    conn:close()
+  end)
+
+  it("cancels what runs for a plain peer that has gone", function()
+    local conn = connect()
+    conn:write("pcall(require('hv').sleep, 1e6) left = true\n")
+    conn:close()
+    local watcher = attach()
+    repeat
+      watcher.send("return left == true")
+    until watcher.answer() == "true\n"
+    watcher.close()
+  end)
+
   it("shows results, prints and errors to who is attached, not to the server", function()
     local result = assert(run('dump()\nprint("mine")\nio.write("too\\n")\nerror("oops", 0)\n' ..
       'local t = nil\nreturn (nil).x\n_ == nil\n{ 1, 2 }\n'))
@@ -203,6 +223,8 @@ describe("hvlua --admin", function()
     by_number:wait()
     by_number.stdout:close()
   end)
+
+  if not require("_hv.line_editor").open then return end -- built without libedit
 
   it("gives a terminal the whole prompt", function()
     local terminal = tmux.open { ADMIN = path }
