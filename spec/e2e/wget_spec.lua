@@ -111,8 +111,15 @@ describe("examples/wget.lua", function()
   end)
 
   it("keeps to the width that the terminal has", function()
-    local result = wget("--force-progress", url .. "/big.bin")
-    for line in result.stderr:gmatch("\r([^\r\n]+)") do assert.is_true(#line < 80) end
+    for _, columns in ipairs { 120, 60, 40 } do
+      -- Without a terminal of its own it must ask the environment.
+      local result = assert(hv.process.run { "setsid", "-w", hvlua, "examples/wget.lua",
+        "-P", dir .. "/out", "--force-progress", url .. "/big.bin",
+        env = { COLUMNS = tostring(columns) } })
+      local longest = 0
+      for line in result.stderr:gmatch("\r([^\r\n]+)") do longest = math.max(longest, #line) end
+      assert.is_true(longest > 20 and longest < columns)
+    end
   end)
 
   it("writes where it is told to, or nothing", function()

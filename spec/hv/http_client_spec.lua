@@ -177,6 +177,14 @@ describe("a request's URL", function()
       hv.http.get(plain .. "/a", { auth = { bearer = "t" } }):json())
   end)
 
+  it("may have an IPv6 address", function()
+    local app = hv.http.app()
+    app:get("/", function(req) return req:header("host") end)
+    local server = keep(assert(app:listen { host = "::1", port = 0 }))
+    local host = "[::1]:" .. server:port()
+    assert.are.equal(host, assert(hv.http.get("http://" .. host .. "/")).body)
+  end)
+
   it("leads to a unix socket where that is asked for", function()
     local dir = assert(hv.fs.tmpdir())
     local server = keep(assert(hv.tcp.listen({ path = dir .. "/s" }, function(conn)
@@ -289,6 +297,7 @@ describe("a body that comes", function()
       deflate = hv.process.run { "python3", "-c",
         "import zlib,sys;sys.stdout.buffer.write(zlib.compress(open(sys.argv[1],'rb').read()))",
         dir .. "/t" }.stdout,
+      br = hv.crypto.unbase64 "WzfBgURaYaztTQ7SyWOpmd2UlncpeBs3AAE=",
     }
     local base = serve(function(app)
       app:get("/:coding", function(req)
