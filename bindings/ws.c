@@ -160,10 +160,6 @@ static void keep_functions(lua_State *L, int index, ws_endpoint_t *self) {
         self->has[i] = lua_isfunction(L, -1);
         lua_rawseti(L, -2, i);
     }
-    lua_pushliteral(L, "text");
-    lua_rawseti(L, -2, WS_WORD_TEXT);
-    lua_pushliteral(L, "binary");
-    lua_rawseti(L, -2, WS_WORD_BINARY);
 }
 
 /* endpoint(hub, options): all checked */
@@ -173,7 +169,8 @@ static int endpoint_new(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     if (rt->loop == NULL) return hvl_push_error(L, "endpoint", HV_ECLOSED);
     ws_endpoint_t *self = hvl_object_new(L, rt, &endpoint_class, sizeof *self);
-    self->env_ref = LUA_NOREF;
+    self->env_ref = self->message_ref = LUA_NOREF;
+    self->words = lua_touserdata(L, lua_upvalueindex(2));
     lua_createtable(L, WS_HUB, 0);
     keep_functions(L, 2, self);
     lua_pushvalue(L, -2);
@@ -260,7 +257,6 @@ static int connect_to(lua_State *L) {
 
 int hvl_open_ws(lua_State *L) {
     static const luaL_Reg functions[] = {{"hub", hub_new},
-                                         {"endpoint", endpoint_new},
                                          {"accept", accept_request},
                                          {"connect", connect_to},
                                          {NULL, NULL}};
@@ -277,6 +273,10 @@ int hvl_open_ws(lua_State *L) {
     lua_pop(L, 1);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
+    lua_pushlightuserdata(L, rt);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)hvl_ws_new_words(L));
+    lua_pushcclosure(L, endpoint_new, 2);
+    lua_setfield(L, -2, "endpoint");
     hvl_ws_open_objects(L, rt);
     return 1;
 }

@@ -12,14 +12,23 @@
 /* Keys of an endpoint's environment table. */
 enum {
     WS_FN_TASK = 1, WS_FN_OPEN, WS_FN_MESSAGE, WS_FN_CLOSE, WS_FN_DRAIN, WS_FN_PONG, WS_FN_COUNT,
-    WS_WORD_TEXT = WS_FN_COUNT, WS_WORD_BINARY, WS_SELF, WS_HUB,
+    WS_SELF = WS_FN_COUNT, WS_HUB,
 };
+
+/* The two kinds as Lua strings. There is one string of a text in a state, so that the address tells
+ * which it is. */
+typedef struct ws_words_s {
+    int refs[3];          /* by hws_kind_e */
+    const char *texts[3];
+} ws_words_t;
 
 typedef struct ws_endpoint_s {
     hvl_object_t object;
     hws_endpoint_t *endpoint;
-    int env_ref;   /* the environment table while sockets are open, else LUA_NOREF */
-    uint32_t open; /* sockets */
+    int env_ref;     /* the environment table while sockets are open, else LUA_NOREF */
+    int message_ref; /* and on_message, which is called most */
+    uint32_t open;   /* sockets */
+    const struct ws_words_s *words;
     uint8_t has[WS_FN_COUNT];
 } ws_endpoint_t;
 
@@ -48,6 +57,8 @@ ws_socket_t *hvl_ws_new(lua_State *L, ws_endpoint_t *endpoint, int endpoint_inde
 void hvl_ws_keep(lua_State *L, ws_socket_t *socket, int key);
 /* Registers the class and leaves its methods, metatable and field function in the table on top. */
 void hvl_ws_open_objects(lua_State *L, hvl_t *rt);
+/* Makes the words of a state. */
+const ws_words_t *hvl_ws_new_words(lua_State *L);
 /* "text" or "binary" at an index, text for nil; raises for anything else. */
 hws_kind_e hvl_ws_check_kind(lua_State *L, int index, const char *where);
 

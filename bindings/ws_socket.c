@@ -17,11 +17,15 @@ enum { KEPT_DATA = 1, KEPT_REQUEST, KEPT_REASON };
 static void hold_endpoint(lua_State *L, ws_endpoint_t *endpoint, int index) {
     if (endpoint->open++ > 0) return;
     lua_getfenv(L, index);
+    lua_rawgeti(L, -1, WS_FN_MESSAGE);
+    endpoint->message_ref = hvl_ref(L);
     endpoint->env_ref = hvl_ref(L);
 }
 
 static void release_endpoint(ws_endpoint_t *endpoint) {
-    if (--endpoint->open == 0) hvl_unref(endpoint->object.rt, &endpoint->env_ref);
+    if (--endpoint->open > 0) return;
+    hvl_unref(endpoint->object.rt, &endpoint->message_ref);
+    hvl_unref(endpoint->object.rt, &endpoint->env_ref);
 }
 
 ws_socket_t *hvl_ws_new(lua_State *L, ws_endpoint_t *endpoint, int endpoint_index, hws_t *ws) {
@@ -173,16 +177,18 @@ static void on_open(hws_t *ws) {
 static void push_message(lua_State *L, const ws_socket_t *socket, hws_kind_e kind, const void *data,
                          size_t len) {
     lua_pushlstring(L, data, len);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, socket->endpoint->env_ref);
-    lua_rawgeti(L, -1, kind == HWS_TEXT ? WS_WORD_TEXT : WS_WORD_BINARY);
-    lua_replace(L, -2);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, socket->endpoint->words->refs[kind]);
 }
 
 static void on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
     ws_socket_t *socket = hws_userdata(ws);
     if (socket->is_eventful) {
-        hvl_task_t *task = begin_for(socket, WS_FN_MESSAGE, on_event_finished);
+        hvl_task_t *task = hvl_task_begin_ref(socket->object.rt, socket->endpoint->message_ref);
         if (task == NULL) return;
+        hvl_push(task->co, socket);
+        task->on_finish = on_event_finished;
+        task->userdata[0] = socket;
+        socket->busy++;
         push_message(task->co, socket, kind, data, len);
         if (hvl_task_run(task, 3) == HVL_WAITING) hws_pause(ws);
         return;
@@ -298,24 +304,40 @@ const hws_handlers_t hvl_ws_handlers = {
 
 static ws_socket_t *check_socket(lua_State *L) { return hvl_check(L, 1, &hvl_ws_class); }
 
-static const char *const kind_words[] = {"text", "binary"};
+const ws_words_t *hvl_ws_new_words(lua_State *L) {
+    static const char *const texts[] = {NULL, "text", "binary"};
+    ws_words_t *words = lua_newuserdata(L, sizeof *words);
+    hvl_ref(L); /* as long as the state */
+    for (int kind = HWS_TEXT; kind <= HWS_BINARY; kind++) {
+        lua_pushstring(L, texts[kind]);
+        words->texts[kind] = lua_tostring(L, -1);
+        words->refs[kind] = hvl_ref(L);
+    }
+    return words;
+}
 
 hws_kind_e hvl_ws_check_kind(lua_State *L, int index, const char *where) {
-    size_t len = 0;
     if (lua_isnoneornil(L, index)) return HWS_TEXT;
-    const char *word = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
-    if (len == 4 && memcmp(word, kind_words[0], 4) == 0) return HWS_TEXT;
-    if (len == 6 && memcmp(word, kind_words[1], 6) == 0) return HWS_BINARY;
+    const char *word = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
+    if (strcmp(word, "text") == 0) return HWS_TEXT;
+    if (strcmp(word, "binary") == 0) return HWS_BINARY;
     hvl_misuse(L, "%s: kind must be \"text\" or \"binary\", got %s", where,
                lua_type(L, index) == LUA_TSTRING ? word : luaL_typename(L, index));
     return HWS_TEXT;
 }
 
+/* The kind of a message to be sent. */
+static hws_kind_e check_kind(lua_State *L, const ws_socket_t *socket) {
+    const ws_words_t *words = socket->endpoint->words;
+    const char *word = lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : NULL;
+    if (word == words->texts[HWS_BINARY]) return HWS_BINARY;
+    return word == words->texts[HWS_TEXT] ? HWS_TEXT : hvl_ws_check_kind(L, 3, "ws:send");
+}
+
 static const char *check_data(lua_State *L, const char *where, size_t *len) {
-    if (!lua_isstring(L, 2)) {
-        hvl_misuse(L, "%s: string expected, got %s", where, luaL_typename(L, 2));
-    }
-    return lua_tolstring(L, 2, len);
+    const char *data = lua_tolstring(L, 2, len); /* a number too */
+    if (data == NULL) hvl_misuse(L, "%s: string expected, got %s", where, luaL_typename(L, 2));
+    return data;
 }
 
 static void on_write_canceled(hvl_task_t *task, void *data) {
@@ -350,7 +372,7 @@ static int socket_send(lua_State *L) {
     ws_socket_t *socket = check_socket(L);
     size_t len;
     const char *data = check_data(L, "ws:send", &len);
-    hws_kind_e kind = hvl_ws_check_kind(L, 3, "ws:send");
+    hws_kind_e kind = check_kind(L, socket);
     if (socket->ws == NULL || socket->is_closed_here) {
         return hvl_push_error(L, "send", HV_ECLOSED);
     }

@@ -29,11 +29,22 @@ raw.meta.__index = function(self, key)
   return field(self, key)
 end
 
-Ws.send = wait.waits(Ws.send)
-Ws.receive = wait.waits(Ws.receive)
+-- The common case of each, written out: sent at once, a message of two values.
+local finish, send, receive = wait.finish, Ws.send, Ws.receive
 
-local receive = Ws.receive
-local function next_message(self) return receive(self) end
+function Ws:send(data, kind, fn)
+  if type(kind) == "function" then kind, fn = nil, kind end
+  local ok, message, code = send(self, data, kind, fn)
+  if ok == true then return true end
+  return finish(ok, message, code)
+end
+
+function Ws:receive(timeout, fn)
+  if type(timeout) == "function" then timeout, fn = nil, timeout end
+  return finish(receive(self, timeout, fn))
+end
+
+local function next_message(self) return finish(receive(self)) end
 
 --- `for data, kind in ws:messages()`: until the end; ws.close_code then tells which.
 function Ws:messages()
