@@ -192,6 +192,7 @@ static int accept_request(lua_State *L) {
     ws_endpoint_t *self = hvl_check(L, 1, &endpoint_class);
     http_exchange_t *exchange = hvl_http_check_request(L, 2);
     if (exchange == NULL) return 0;
+    lua_settop(L, 3);
     hws_t *ws = hws_accept(self->endpoint, exchange->req, NULL);
     if (ws == NULL) return 0;
     ws_socket_t *socket = hvl_ws_new(L, self, 1, ws);

@@ -66,11 +66,16 @@ typedef struct http_conn_s {
     http_kept_t *kept;    /* NULL while nothing is kept back */
     hv__defer_t work;     /* to go on once no API call is on the stack */
     uint32_t since_ms;    /* when it joined its list */
-    uint32_t request_count;
-    uint32_t budget; /* bytes that DRAIN and LINGER may still drop */
-    uint8_t list;    /* http_list_e */
-    uint8_t state;   /* http_state_e */
+    uint8_t list;         /* http_list_e */
+    uint8_t state;        /* http_state_e */
     uint8_t flags;
+    union {
+        struct {
+            uint32_t request_count;
+            uint32_t budget; /* bytes that DRAIN and LINGER may still drop */
+        };
+        void (*on_shutdown)(hio_t *io); /* UPGRADED: of whoever has taken it over, or NULL */
+    };
 } http_conn_t;
 
 enum {

@@ -47,9 +47,9 @@ static void go_on(hv__defer_t *work) {
     hio_t *io = conn->io;
     release_request(conn);
     if (!conn->server->is_closing || conn->flags & CONN_TOLD) return;
-    if (io->ext->on_shutdown == NULL || !hio_is_opened(io)) return;
+    if (conn->on_shutdown == NULL || !hio_is_opened(io)) return;
     conn->flags |= CONN_TOLD;
-    HV_DISPATCH(conn->server->loop, io->ext->on_shutdown(io));
+    HV_DISPATCH(conn->server->loop, conn->on_shutdown(io));
 }
 
 void hv__http_upgrade_finish(http_conn_t *conn, const char *rest, size_t len) {
@@ -99,16 +99,14 @@ int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t
         .framing = H1_FRAME_NONE,
         .send_upgrade = status == 101,
     };
-    code = hv__io_set_owner(conn->io, conn, let_go);
-    if (code == 0) code = hv__http_put_head(conn, &response);
-    if (code != 0) {
-        if (conn->io->ext != NULL) conn->io->ext->let_go = NULL;
-        return code;
-    }
+    code = hv__http_put_head(conn, &response);
+    if (code != 0) return code;
+    hv__io_set_owner(conn->io, conn, let_go);
     req->flags |= REQ_BEGUN | REQ_ENDED;
     server->answered++;
     strip(conn->io);
     conn->state = HTTP_UPGRADED;
+    conn->on_shutdown = NULL;
     hv__http_list_move(conn, HTTP_LIST_UPGRADED);
     if (server->processing != conn) {
         const http_kept_t *kept = conn->kept;
@@ -123,10 +121,10 @@ int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t
 }
 
 int hhttp_upgraded_on_shutdown(hio_t *io, void (*on_shutdown)(hio_t *io)) {
-    http_conn_t *conn = hv__io_owner(io, let_go);
+    http_conn_t *conn = hv__io_owner(io);
     if (conn == NULL) return HV_EINVAL;
     if (!hio_is_opened(io)) return HV_ECLOSED;
-    io->ext->on_shutdown = on_shutdown;
+    conn->on_shutdown = on_shutdown;
     if (conn->server->is_closing) hv__defer(conn->server->loop, &conn->work, go_on);
     return 0;
 }

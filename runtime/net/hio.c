@@ -347,10 +347,8 @@ static void finish_close(hio_t *io) {
     hv__event_deactivate(&io->watcher.node.ev);
     loop->io_count--;
     if (io->on_close != NULL) HV_DISPATCH(loop, io->on_close(io));
-    if (io->ext != NULL) {
-        hv__forward_closed(io);
-        hv__io_leave_owner(io, 0);
-    }
+    if (io->ext != NULL) hv__forward_closed(io);
+    hv__io_leave_owner(io, 0);
     destroy(io);
 }
 

@@ -28,10 +28,8 @@ void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hnet_t *net = loop->net;
     HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */
-    if (io->ext != NULL) {
-        hv__forward_cut(io);
-        hv__io_leave_owner(io, 1);
-    }
+    if (io->ext != NULL) hv__forward_cut(io);
+    hv__io_leave_owner(io, 1);
     if (net->current == io) leave_for_good(net, io);
     hv__io_stop_work(io);
     hv__io_leave_lists(io);

@@ -30,20 +30,17 @@ int hv__io_unread(hio_t *io, const void *data, size_t len, int has_ended) {
     return 0;
 }
 
-int hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go) {
-    hio_ext_t *ext = hv__io_ext(io);
-    if (ext == NULL) return HV_ENOMEM;
-    ext->owner = owner;
-    ext->let_go = let_go;
-    return 0;
+void hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go) {
+    hnet_t *net = io_net(io);
+    HV_ASSERT(net->let_go == NULL || net->let_go == let_go);
+    net->let_go = let_go;
+    io->owner = owner;
 }
 
-void *hv__io_owner(const hio_t *io, hv__io_let_go_fn let_go) {
-    return io->ext != NULL && io->ext->let_go == let_go ? io->ext->owner : NULL;
-}
+void *hv__io_owner(const hio_t *io) { return io->owner; }
 
 void hv__io_leave_owner(hio_t *io, int is_moving) {
-    hv__io_let_go_fn let_go = io->ext->let_go;
-    io->ext->let_go = NULL;
-    if (let_go != NULL) let_go(io, io->ext->owner, is_moving);
+    void *owner = io->owner;
+    io->owner = NULL;
+    if (owner != NULL) io_net(io)->let_go(io, owner, is_moving);
 }

@@ -105,9 +105,6 @@ typedef struct hio_ext_s {
     struct hio_file_s *last_file;
     uint64_t file_bytes;       /* of all of them */
     size_t bytes_before_files; /* of the queue, before the last of them */
-    void *owner; /* with let_go: see hio_owner.c */
-    hv__io_let_go_fn let_go;
-    void (*on_shutdown)(hio_t *io); /* the owner's: kept here because few connections have one */
     struct hv__connect_s *connect; /* while a name is connected to; there is no descriptor yet */
 } hio_ext_t;
 
@@ -138,6 +135,7 @@ struct hio_s {
     hlink_t dirty_link;   /* in net->dirty or flushing, with HIO_FLAG_DIRTY */
     hlink_t closing_link; /* in net->closing or reporting, when it is dead */
     hio_ext_t *ext;
+    void *owner; /* who has given it away, and wants to know of its end: see hio_owner.c */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -150,6 +148,7 @@ typedef struct hnet_s {
     hio_t *current;  /* the io whose callbacks are being called; NULL where there is none */
     size_t cork_len; /* bytes written to `current`, not sent yet */
     size_t plain_len; /* bytes written to `current`, not given to the wire by its layer yet */
+    hv__io_let_go_fn let_go; /* see hio_owner.c */
     void *tls_room;  /* the TLS layer's own; plain memory */
     char *nul_at;    /* where a NUL stands in place of nul_kept while a read callback runs */
     char nul_kept;
@@ -312,11 +311,12 @@ void hv__forward_cut(hio_t *io);
  * the end where `has_ended` says that it was delivered before. `data` may lie in the io's own
  * buffers, also while they are being delivered. Returns 0 or a negative code: the io has failed. */
 int hv__io_unread(hio_t *io, const void *data, size_t len, int has_ended);
-/* Has let_go called once when the io is gone. Returns 0 or HV_ENOMEM: the io has failed. */
-int hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go);
-/* The owner that has set this function, or NULL. */
-void *hv__io_owner(const hio_t *io, hv__io_let_go_fn let_go);
-/* Of an io with `ext`: it is closed, or leaves its loop. */
+/* Has let_go called once when the io is gone; NULL for `owner` takes that back. The function is one
+ * for all ios of a loop: idle connections have room for one pointer only. */
+void hv__io_set_owner(hio_t *io, void *owner, hv__io_let_go_fn let_go);
+/* The owner, or NULL. */
+void *hv__io_owner(const hio_t *io);
+/* The io is closed, or leaves its loop. */
 void hv__io_leave_owner(hio_t *io, int is_moving);
 
 /* ---- hio_timeout.c ---- */

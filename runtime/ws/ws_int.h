@@ -160,6 +160,8 @@ void hv__ws_over(hws_t *ws, int error);
 void hv__ws_finish(hws_t *ws);
 /* The close callback of every socket's io. */
 void hv__ws_on_close(hio_t *io);
+/* Its drain callback, set once it is needed: idle sockets have no room for it. */
+void hv__ws_on_drain(hio_t *io);
 
 /* ---- ws_send.c ---- */
 

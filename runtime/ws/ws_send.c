@@ -177,6 +177,13 @@ static int check_open(const hws_t *ws) {
     return ws->state == WS_CONNECTING ? HV_ENOTCONN : HV_ECLOSED;
 }
 
+/* What was taken may have raised the queue above its mark. */
+static int after_send(hws_t *ws) {
+    if (HV_LIKELY(!hio_write_is_high(ws->io))) return 0;
+    hio_setcb_drain(ws->io, hv__ws_on_drain);
+    return HV_EAGAIN;
+}
+
 int hws_send(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
     int code = check_open(ws);
     if (code != 0) return code;
@@ -189,16 +196,14 @@ int hws_send(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
     } else {
         code = hv__ws_write_frame(ws, (uint8_t)(WS_HEAD_FIN | kind), data, len);
     }
-    if (HV_UNLIKELY(code != 0)) return code;
-    return hio_write_is_high(ws->io) ? HV_EAGAIN : 0;
+    return HV_UNLIKELY(code != 0) ? code : after_send(ws);
 }
 
 static int send_control(hws_t *ws, uint8_t opcode, const void *data, size_t len) {
     int code = check_open(ws);
     if (code == 0 && len > WS_CONTROL_BYTES_MAX) code = HV_EINVAL;
     if (code == 0) code = hv__ws_write_frame(ws, WS_HEAD_FIN | opcode, data, len);
-    if (code != 0) return code;
-    return hio_write_is_high(ws->io) ? HV_EAGAIN : 0;
+    return code != 0 ? code : after_send(ws);
 }
 
 int hws_ping(hws_t *ws, const void *data, size_t len) { return send_control(ws, WS_PING, data, len); }

@@ -12,8 +12,6 @@
  * RFC 6455 section 5.5 (control frames), 7 (closing). */
 #include "ws_int.h"
 
-#define LINGER_CLOSE_TIMEOUT_MS 10000 /* for our last bytes to leave */
-
 /* ---- The work of a socket ---- */
 
 ws_work_t *hv__ws_work(hws_t *ws) {
@@ -295,7 +293,7 @@ static void on_eof(hio_t *io) {
     hio_close(io);
 }
 
-static void on_drain(hio_t *io) {
+void hv__ws_on_drain(hio_t *io) {
     hws_t *ws = hio_context(io);
     const hws_endpoint_t *endpoint = ws->endpoint;
     if (ws->state != WS_OPEN || endpoint->handlers.on_drain == NULL) return;
@@ -454,10 +452,8 @@ void hv__ws_open(hws_t *ws, hio_t *io, const ws_agreement_t *agreement) {
     hio_setcb_read(io, on_read);
     hio_setcb_eof(io, on_eof);
     hio_setcb_close(io, hv__ws_on_close);
-    hio_setcb_drain(io, on_drain);
     hio_set_write_high(io, options->write_high);
     hio_set_max_write_bufsize(io, options->write_max);
-    hio_set_close_timeout(io, LINGER_CLOSE_TIMEOUT_MS);
     ws->flags |= WSF_OPEN_OWED;
     hv__defer(ws->endpoint->hub->loop, &ws->defer, go_on);
 }
