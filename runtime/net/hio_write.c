@@ -227,8 +227,9 @@ int hv__io_write_raw(hio_t *io, const void *data, size_t len) { return write_wir
 char *hv__io_place(hio_t *io, size_t len) {
     hnet_t *net = io_net(io);
     uint32_t away = HIO_FLAG_LAYERED | HIO_FLAG_SHUT_WANTED | HIO_FLAG_SHUT;
-    if (io->state != HIO_OPEN || io->flags & away || net->current != io || net->is_reporting) return NULL;
-    if (len >= DIRECT_SEND_BYTES || hbuf_len(&io->queue) > 0) return NULL;
+    if (io->state != HIO_OPEN || io->flags & away) return NULL;
+    if (net->current != io || net->is_reporting) return NULL;
+    if (len >= DIRECT_SEND_BYTES || hv__io_has_unsent(io)) return NULL;
     size_t after = net->cork_len + len;
     if (after > CORK_BYTES || after > io->write_high || after > io->write_max) return NULL;
     char *place = net->cork + net->cork_len;
