@@ -129,7 +129,12 @@ void hvl_aim_fire(hvl_aim_t *aim) {
     }
     hevent_t ev = {.cb = on_fired, .userdata = aim};
     if (hloop_post_event(the.rt->loop, &ev) != 0 || !aim->takes_any) return;
-    if (!is_answered(aim)) poke(&anybody, 0);
+    if (is_answered(aim)) return;
+    poke(&anybody, 0);
+    if (is_answered(aim)) return;
+    fprintf(stderr,
+            "hvlua: a function of C does not return, and cannot be interrupted; kill %d ends it all\n",
+            (int)getpid());
 }
 
 static void on_sigint(int signo) {

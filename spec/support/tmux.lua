@@ -1,6 +1,7 @@
 --- tmux.lua - a real terminal for specs: keys go in, the screen is looked at until it shows what is
 --- expected or a deadline passes.
 local hv = require "hv"
+local private = require "_hv.private"
 
 local DEADLINE_MS = 20000 -- only what hangs ever waits so long
 
@@ -33,6 +34,10 @@ function M.open(environment)
   words[#words + 1] = "bash --norc --noprofile"
   local message = terminal:tmux("new-session -d -x 100 -y 40 " .. quote(table.concat(words, " ")))
   assert(message == "", "tmux: " .. message)
+  -- Where the spec is killed before it closes the terminal, this does it.
+  os.execute(("(while [ -e %s ] && kill -0 %d; do sleep 1; done; tmux -S %s kill-server) " ..
+    ">/dev/null 2>&1 </dev/null &"):format(quote(folder), (private.identity()),
+    quote(folder .. "/socket")))
   terminal:expect("shell%$ $")
   return terminal
 end
