@@ -112,7 +112,6 @@ static void start_engine(hvl_t *rt, const char *mode) {
 
 static void stop_engine(void) {
     luaJIT_profile_stop(profiler.rt->L);
-    profiler.rt = NULL;
 }
 
 /* Whether our handler is in place: a script may have used jit.profile meanwhile. */
@@ -124,22 +123,31 @@ static int is_engine_ours(void) {
 
 void hvl_check_traces(hvl_t *rt) {
     if (profiler.rt != NULL && profiler.rt != rt) return;
+    profiler.rt = rt;
     profiler.checkers++;
-    if (profiler.rt == NULL) start_engine(rt, NEVER);
+    hvl_check_traces_again(rt);
 }
 
 void hvl_check_traces_again(hvl_t *rt) {
     struct sigaction now;
     if (profiler.rt != rt || is_engine_ours()) return;
-    /* Somebody else's profile that still runs is left alone: its traces can be left as well. */
+    /* A profile of the script's that runs is left alone: its traces can be left too, by line or
+     * call. */
     if (sigaction(SIGPROF, NULL, &now) == 0 && now.sa_handler != SIG_DFL) return;
     start_engine(rt, NEVER);
+}
+
+/* Gives the profiler back, where nobody wants it any more. */
+static void let_go(void) {
+    if (profiler.checkers > 0 || profiler.is_profiling) return;
+    if (is_engine_ours()) stop_engine();
+    profiler.rt = NULL;
 }
 
 void hvl_uncheck_traces(hvl_t *rt) {
     if (profiler.rt != rt || profiler.checkers == 0) return;
     profiler.checkers--;
-    if (profiler.checkers == 0 && !profiler.is_profiling && is_engine_ours()) stop_engine();
+    let_go();
 }
 
 void hvl_leave_trace(void) {
@@ -206,7 +214,8 @@ static int stop(lua_State *L) {
     hvl_t *rt = profiler.rt;
     profiler.is_profiling = 0;
     if (is_engine_ours()) stop_engine();
-    if (profiler.checkers > 0) start_engine(rt, NEVER);
+    if (profiler.checkers > 0) hvl_check_traces_again(rt);
+    let_go();
     lua_createtable(L, 0, 8);
     set_number(L, "wall_ms",
                (lua_Number)(now.tv_sec - profiler.begin.tv_sec) * 1000 +

@@ -1,4 +1,5 @@
 --- What Ctrl-C rests on: an aim that a thread fires while Lua runs and looks at nothing.
+local helper = require "helper"
 local hv = require "hv"
 local interrupt = require "_hv.interrupt"
 
@@ -74,6 +75,23 @@ describe("an aim", function()
     for _ = 1, 1e5 do end -- luacheck: ignore 542
     profile.stop()
     assert.is_false((run(endless["an empty loop"])))
+  end)
+
+  it("leaves a profile alone that runs already", function()
+    local output = helper.run [[
+      local hv, profile = require "hv", require "jit.profile"
+      local count = 0
+      profile.start("li5", function(_, samples) count = count + samples end)
+      local aim = require("_hv.interrupt").aim()
+      local till = hv.hrtime() + 10e9
+      while count == 0 and hv.hrtime() < till do end
+      aim:close()
+      local before = count
+      while count == before and hv.hrtime() < till do end
+      profile.stop()
+      print(before > 0, count > before)
+      hv.stop()]]
+    assert.equal("true\ttrue\n", (output:gsub("[^\n]*held up[^\n]*\n", "")))
   end)
 
   it("leaves other tasks alone", function()
