@@ -76,8 +76,9 @@ describe("the example that make run starts", function()
     assert.same({ "0123456789", "200", "application/octet-stream" }, { curl("/data") })
     local paths = json.decode((curl("/paths")))
     table.sort(paths)
-    assert.same({ "/", "/data", "/echo", "/form", "/group/:group_name/user/:user_id", "/json",
-      "/kv", "/paths", "/ping", "/query" }, paths)
+    assert.same({ "/", "/chat", "/clock", "/dashboard.css", "/dashboard.js", "/data", "/echo",
+      "/form", "/group/:group_name/user/:user_id", "/json", "/kv", "/metrics", "/numbers",
+      "/panels.js", "/paths", "/ping", "/query", "/upload" }, paths)
     assert.equal("hello,world", (curl("/echo", "-d", "hello,world")))
     assert.same({ page_no = "1", page_size = "10" },
       json.decode((curl("/query?page_no=1&page_size=10"))))
@@ -91,7 +92,7 @@ describe("the example that make run starts", function()
       json.decode((curl("/group/test/user/123", "-X", "DELETE"))))
     local page, status, kind = curl("/")
     assert.same({ "200", "text/html; charset=utf-8" }, { status, kind })
-    assert.truthy(page:find("<h1>", 1, true))
+    assert.truthy(page:find("<h1>hvlua</h1>", 1, true))
   end)
 
   it("answers HEAD, many at once and a large body by curl", function()
