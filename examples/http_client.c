@@ -55,6 +55,7 @@ int main(int argc, char **argv) {
             .method = body != NULL ? "POST" : "GET",
             .body = body,
             .body_len = body != NULL ? (int64_t)strlen(body) : 0,
+            .redirects_max = 10,
             .total_timeout_ms = 30000,
             .on_head = on_head,
             .on_data = on_data,

@@ -115,7 +115,7 @@ void hv__http_call_unwait(hhttp_call_t *call) {
 
 void hv__http_call_end(hhttp_call_t *call, int error, const char *words) {
     if (call->state == CALL_DONE) return;
-    int was_waiting = call->state == CALL_WAITING && call->link == NULL;
+    int was_waiting = call->state == CALL_WAITING && call->group != NULL;
     call->state = CALL_DONE;
     call->error = error;
     if (words != NULL) snprintf(call->detail, sizeof call->detail, "%s", words);
@@ -205,6 +205,7 @@ void hhttp_call_release(hhttp_call_t *call) {
     if (--call->refs > 0) return;
     hv__free(call->head);
     hv__free(call->block);
+    hv__http_follow_free(call->follow);
     hv__free(call);
 }
 

@@ -1,5 +1,5 @@
 /* http_client_int.h - the inside of HTTP clients: the pool, a connection (link), a call. Private to
- * http_client.c, http_link.c, http_proxy.c, http_call.c and http_start.c.
+ * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c and http_follow.c.
  *
  *   call:  WAITING -> CONNECTING -> HEAD -> BODY -> DONE       (a 101: HEAD -> UPGRADED -> DONE)
  *             ^___________________|  sent again where a kept connection had ended
@@ -106,6 +106,7 @@ enum {
     CALL_HEARD = 0x2000,   /* a byte of an answer has come */
     CALL_EXPECTS = 0x4000, /* its head says Expect: 100-continue */
     CALL_WANTS_UPGRADE = 0x8000,
+    CALL_FOLLOWS = 0x10000, /* the body of a redirect is being dropped */
 };
 
 struct hhttp_call_s {
@@ -135,6 +136,7 @@ struct hhttp_call_s {
     uint64_t received;
     h1_reply_t reply; /* status 0: none yet; its slices point into `block` */
     char *block;
+    struct http_follow_s *follow; /* NULL: redirects are the program's affair */
     char detail[200]; /* words of the peer, the proxy or TLS; "": those of the code */
 };
 
@@ -198,6 +200,30 @@ void hv__http_proxy_begin(http_link_t *link);
 void hv__http_proxy_done(http_link_t *link);
 /* "Basic ..." for a user and password, or NULL without memory; free with hv__free. */
 char *hv__http_basic(const char *user, const char *password);
+
+/* ---- http_start.c ---- */
+
+/* Gives a call the request that the options ask for, and its place. Returns 0 or an error. */
+int hv__http_call_prepare(hhttp_call_t *call, const hhttp_call_options_t *options);
+
+/* ---- http_follow.c ---- */
+
+/* Has a call follow redirects; the options are copied. Returns 0 or HV_ENOMEM. */
+int hv__http_follow_new(hhttp_call_t *call, const hhttp_call_options_t *options);
+void hv__http_follow_free(struct http_follow_s *follow);
+/* A final head has come: whether it is one to follow. Where it cannot be, ends the call.
+ * Returns 1, 0 or an error. */
+int hv__http_follow_check(hhttp_call_t *call);
+/* The body of the redirect is over, or given up: goes on with the next request. */
+void hv__http_follow_go(hhttp_call_t *call);
+
+/* ---- http_url.c: pure ---- */
+
+/* Resolves a reference against the URL of a request (RFC 3986 section 5.2), without its fragment.
+ * Bytes that may not stand in a target are percent-encoded.
+ *   out  gets the text and a NUL
+ * Returns 0; HV_EINVAL where it leads to no http or https URL, HV_ELIMIT where it does not fit. */
+int hv__http_url_resolve(const hhttp_url_t *base, hhttp_slice_t reference, char *out, size_t size);
 
 /* ---- http_call.c ---- */
 

@@ -11,9 +11,10 @@
  * callback, but for one whose io was taken; process() tells that apart by TAKEN. */
 #include "http_client_int.h"
 
-#define TAKEN     (-1)
-#define READ_MAX  (2u << 20) /* what an io keeps by default */
-#define WRITE_MAX (UINT32_MAX / 2)
+#define TAKEN             (-1)
+#define READ_MAX          (2u << 20) /* what an io keeps by default */
+#define REDIRECT_BODY_MAX (64 * 1024)
+#define WRITE_MAX         (UINT32_MAX / 2)
 
 /* ---- Ends ---- */
 
@@ -75,7 +76,9 @@ static void on_close(hio_t *io) {
     if (call != NULL) {
         const char *words;
         int error = error_of(io, call, &words);
-        if (is_whole(io, call)) {
+        if (call->flags & CALL_FOLLOWS && call->state == CALL_BODY) {
+            hv__http_follow_go(call);
+        } else if (is_whole(io, call)) {
             call->state = CALL_DONE;
             hv__http_call_report(call);
         } else if (had_served && error != HV_ELIMIT && hv__http_call_is_repeatable(call)) {
@@ -241,6 +244,10 @@ static void finish(http_link_t *link, int has_more) {
             hio_abort(link->io);
         }
     }
+    if (call->flags & CALL_FOLLOWS) {
+        hv__http_follow_go(call);
+        return;
+    }
     call->state = CALL_DONE;
     hv__http_call_report(call);
 }
@@ -290,10 +297,16 @@ static long take_final(http_link_t *link, hhttp_call_t *call, long block_len) {
         hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");
         return 0;
     }
+    int follows = call->follow != NULL ? hv__http_follow_check(call) : 0;
+    if (follows < 0) return 0;
     call->state = CALL_BODY;
     if (call->flags & CALL_WANTS_UPGRADE) {
         hio_set_max_read_bufsize(link->io, READ_MAX);
         hio_read(link->io);
+    }
+    if (follows) {
+        call->flags |= CALL_FOLLOWS;
+        return block_len;
     }
     if (options->on_head != NULL) HV_DISPATCH(client->loop, options->on_head(call));
     return block_len;
@@ -342,6 +355,14 @@ static size_t take_body(http_link_t *link, const char *data, size_t len) {
     }
     if (piece.len == 0) return used;
     call->received += piece.len;
+    if (call->flags & CALL_FOLLOWS) {
+        /* Nobody wants it; a long one costs more than a new connection. */
+        if (call->received > REDIRECT_BODY_MAX) {
+            hv__http_link_drop(link);
+            hv__http_follow_go(call);
+        }
+        return used;
+    }
     if (call->options.body_bytes_max > 0 && call->received > call->options.body_bytes_max) {
         hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");
     } else if (call->options.on_data != NULL) {

@@ -150,18 +150,30 @@ static int draft_request(draft_t *draft) {
     return draft_authorization(draft);
 }
 
-/* Makes the call of a draft, not in any list yet. Returns NULL without memory. */
-static hhttp_call_t *make_call(hhttp_client_t *client, const draft_t *draft) {
+static uint32_t flags_of(const draft_t *draft) {
     const h1_request_t *request = &draft->request;
-    hhttp_call_t *call = hv__calloc(1, sizeof *call);
-    char *head = hv__malloc(h1_request_bytes_max(request));
-    if (call == NULL || head == NULL) {
-        hv__free(call);
-        hv__free(head);
-        return NULL;
+    uint32_t flags = 0;
+    if (draft->options->is_streamed) flags |= CALL_STREAMED;
+    if (request->is_chunked) flags |= CALL_CHUNKED;
+    if (request->expects_continue) flags |= CALL_EXPECTS;
+    if (request->upgrade != NULL) flags |= CALL_WANTS_UPGRADE;
+    switch (hhttp_method_of(request->method.data, request->method.len)) {
+    case HHTTP_HEAD: flags |= CALL_TO_HEAD | CALL_IDEMPOTENT; break;
+    case HHTTP_GET:
+    case HHTTP_PUT:
+    case HHTTP_DELETE:
+    case HHTTP_OPTIONS:
+    case HHTTP_TRACE: flags |= CALL_IDEMPOTENT; break;
+    default: break;
     }
-    call->refs = 1;
-    call->client = client;
+    return flags;
+}
+
+/* Gives a call the request of a draft. Returns 0 or HV_ENOMEM. */
+static int take_draft(hhttp_call_t *call, const draft_t *draft) {
+    const h1_request_t *request = &draft->request;
+    char *head = hv__realloc(call->head, h1_request_bytes_max(request));
+    if (head == NULL) return HV_ENOMEM;
     call->head = head;
     call->head_len = h1_write_request(request, head);
     call->options = *draft->options;
@@ -179,21 +191,9 @@ static hhttp_call_t *make_call(hhttp_client_t *client, const draft_t *draft) {
         call->options.body_len = 0;
     }
     call->body_left = call->options.body_len;
-    if (draft->options->is_streamed) call->flags |= CALL_STREAMED;
-    if (request->is_chunked) call->flags |= CALL_CHUNKED;
+    call->flags = flags_of(draft);
     if (!draft->options->is_streamed && call->body_left == 0) call->flags |= CALL_BODY_SENT;
-    if (request->expects_continue) call->flags |= CALL_EXPECTS;
-    if (request->upgrade != NULL) call->flags |= CALL_WANTS_UPGRADE;
-    switch (hhttp_method_of(request->method.data, request->method.len)) {
-    case HHTTP_HEAD: call->flags |= CALL_TO_HEAD | CALL_IDEMPOTENT; break;
-    case HHTTP_GET:
-    case HHTTP_PUT:
-    case HHTTP_DELETE:
-    case HHTTP_OPTIONS:
-    case HHTTP_TRACE: call->flags |= CALL_IDEMPOTENT; break;
-    default: break;
-    }
-    return call;
+    return 0;
 }
 
 static int check_options(const hhttp_client_t *client, const hhttp_call_options_t *options) {
@@ -203,18 +203,31 @@ static int check_options(const hhttp_client_t *client, const hhttp_call_options_
     return 0;
 }
 
-/* Returns 0 with *made set, or an error. */
-static int start(hhttp_client_t *client, draft_t *draft, hhttp_call_t **made) {
-    int code = check_options(client, draft->options);
-    if (code == 0) code = draft_place(draft);
-    if (code == 0) code = draft_request(draft);
-    if (code != 0) return code;
-    hhttp_call_t *call = make_call(client, draft);
-    if (call == NULL) return HV_ENOMEM;
-    call->group = hv__http_group_of(client, &draft->place);
-    if (call->group == NULL) {
+int hv__http_call_prepare(hhttp_call_t *call, const hhttp_call_options_t *options) {
+    hhttp_client_t *client = call->client;
+    draft_t draft = {.options = options};
+    int code = check_options(client, options);
+    if (code == 0) code = draft_place(&draft);
+    if (code == 0) code = draft_request(&draft);
+    if (code == 0) code = take_draft(call, &draft);
+    if (code == 0) {
+        call->group = hv__http_group_of(client, &draft.place);
+        if (call->group == NULL) code = HV_ENOMEM;
+    }
+    hv__free(draft.target);
+    hv__free(draft.basic);
+    return code;
+}
+
+/* Returns 0, or an error: the call is then in no list. */
+static int begin(hhttp_call_t *call, const hhttp_call_options_t *options) {
+    hhttp_client_t *client = call->client;
+    int code = hv__http_call_prepare(call, options);
+    if (code == 0 && options->redirects_max > 0) code = hv__http_follow_new(call, options);
+    if (code != 0) {
+        if (call->group != NULL) hv__http_group_leave(call->group);
         hhttp_call_release(call);
-        return HV_ENOMEM;
+        return code;
     }
     call->start_ms = hv__http_ms(client);
     call->timer_due_ms = UINT64_MAX;
@@ -222,21 +235,22 @@ static int start(hhttp_client_t *client, draft_t *draft, hhttp_call_t **made) {
     if (call->next != NULL) call->next->prev = call;
     client->calls = call;
     code = hv__http_assign(call);
-    if (code == 0) {
-        hv__http_call_arm(call);
-        *made = call;
-        return 0;
-    }
-    hv__http_call_forget(call);
+    if (code != 0) hv__http_call_forget(call);
     return code;
 }
 
 hhttp_call_t *hhttp_call_start(hhttp_client_t *client, const hhttp_call_options_t *options) {
-    draft_t draft = {.options = options};
-    hhttp_call_t *call = NULL;
-    int code = start(client, &draft, &call);
-    hv__free(draft.target);
-    hv__free(draft.basic);
-    if (code != 0) client->loop->last_error = code;
+    hhttp_call_t *call = hv__calloc(1, sizeof *call);
+    int code = HV_ENOMEM;
+    if (call != NULL) {
+        call->refs = 1;
+        call->client = client;
+        code = begin(call, options);
+    }
+    if (code != 0) {
+        client->loop->last_error = code;
+        return NULL;
+    }
+    hv__http_call_arm(call);
     return call;
 }

@@ -124,6 +124,11 @@ typedef struct hhttp_call_options_s {
     const char *upgrade;     /* "websocket": asks for it; see hhttp_call_take_io. NULL: no */
     int closes;              /* says Connection: close; the connection is not kept */
     int is_fresh;            /* takes no kept connection */
+    uint32_t redirects_max;  /* how many are followed; beyond: HV_ELIMIT. 0: none, the 3xx is the
+                                response. POST becomes GET after 301 and 302, everything but HEAD
+                                after 303 (RFC 9110 section 15.4); Authorization and Cookie stay
+                                with their origin. One that asks for a body again that was streamed
+                                is not followed */
 
     uint64_t body_bytes_max; /* of the response, as it travels; 0: no limit; beyond: HV_ELIMIT */
     uint32_t connect_timeout_ms; /* 10000 for name, connect, proxy and TLS */
@@ -201,6 +206,10 @@ HV_EXPORT hio_t *hhttp_call_take_io(hhttp_call_t *call);
 HV_EXPORT const char *hhttp_call_error_text(const hhttp_call_t *call);
 /* The request line and headers as they are sent. */
 HV_EXPORT hhttp_slice_t hhttp_call_request_head(const hhttp_call_t *call);
+/* The URL that is asked now, after redirects; NULL where redirects_max is 0. */
+HV_EXPORT const char *hhttp_call_url(const hhttp_call_t *call);
+/* How many redirects were followed. */
+HV_EXPORT uint32_t hhttp_call_redirects(const hhttp_call_t *call);
 /* The connection, for its addresses and TLS; NULL while there is none. Never read or write it. */
 HV_EXPORT hio_t *hhttp_call_io(const hhttp_call_t *call);
 /* Whether it took a connection that had served before. */

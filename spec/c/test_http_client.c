@@ -3,7 +3,7 @@
  * answer. */
 #include "loop_test.h"
 
-#include "hhttp_client.h"
+#include "http_client_int.h"
 
 #define SCRIPT_MAX 16
 #define TEXT_MAX   (1 << 21)
@@ -859,6 +859,203 @@ static void test_socks_with_password_and_remote_name(void **state) {
     assert_int_equal(counts().idle, 1);
 }
 
+/* ---- Redirects ---- */
+
+static char url_text[8192];
+
+static const char *resolve(const char *base, const char *reference) {
+    hhttp_url_t url;
+    assert_int_equal(hhttp_url_parse(base, &url), 0);
+    hhttp_slice_t slice = {reference, strlen(reference)};
+    int code = hv__http_url_resolve(&url, slice, url_text, sizeof url_text);
+    return code == 0 ? url_text : herr_name(code);
+}
+
+static void test_references_are_resolved(void **state) {
+    (void)state;
+    /* RFC 3986 section 5.4, as far as it is about http. */
+    static const char *const cases[][2] = {
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"#s", "http://a/b/c/d;p?q"},
+        {"g#s", "http://a/b/c/g"},
+        {"g?y#s", "http://a/b/c/g?y"},
+        {";x", "http://a/b/c/;x"},
+        {"g;x", "http://a/b/c/g;x"},
+        {"", "http://a/b/c/d;p?q"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"../../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {".g", "http://a/b/c/.g"},
+        {"g..", "http://a/b/c/g.."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
+        {"g;x=1/./y", "http://a/b/c/g;x=1/y"},
+        {"g?y/./x", "http://a/b/c/g?y/./x"},
+        {"https://h/x", "https://h/x"},
+        {"g h\xc3\xa4", "http://a/b/c/g%20h%C3%A4"},
+        {"mailto:a@b", "EINVAL"},
+        {"ftp://h/", "EINVAL"},
+        {"http://u@h/", "EINVAL"},
+        {"//", "EINVAL"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_string_equal(resolve("http://a/b/c/d;p?q", cases[i][0]), cases[i][1]);
+    }
+    assert_string_equal(resolve("http://a:81", "x"), "http://a:81/x");
+    assert_string_equal(resolve("https://[::1]:81/?q", "?x"), "https://[::1]:81/?x");
+    assert_string_equal(resolve("http://a?q", "x"), "http://a/x");
+}
+
+static char seen_url[256];
+static uint32_t seen_redirects;
+
+static void note_url(hhttp_call_t *call, int error) {
+    snprintf(seen_url, sizeof seen_url, "%s", hhttp_call_url(call));
+    seen_redirects = hhttp_call_redirects(call);
+    on_done(call, error);
+}
+
+static void test_redirects_are_followed(void **state) {
+    (void)state;
+    static const struct {
+        int status;
+        const char *method;
+        const char *then;
+        int has_body;
+    } cases[] = {{301, "GET", "GET", 0},   {301, "POST", "GET", 0}, {302, "POST", "GET", 0},
+                 {302, "PUT", "PUT", 1},   {303, "PUT", "GET", 0},  {303, "HEAD", "HEAD", 0},
+                 {307, "POST", "POST", 1}, {308, "POST", "POST", 1}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char redirect[128], expected[64];
+        snprintf(redirect, sizeof redirect,
+                 "HTTP/1.1 %d Moved\r\nLocation: ../b?c#d\r\nContent-Length: 0\r\n\r\n",
+                 cases[i].status);
+        script_len = script_at = 0;
+        requests_len = 0;
+        answer(redirect, 0);
+        answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0);
+        int has_body = strcmp(cases[i].method, "GET") != 0 && strcmp(cases[i].method, "HEAD") != 0;
+        hhttp_header_t headers[] = {{{"Authorization", 13}, {"x", 1}},
+                                    {{"Content-Type", 12}, {"text/x", 6}}};
+        hhttp_call_options_t options = options_of("/x/y");
+        options.method = cases[i].method;
+        options.headers = headers;
+        options.header_count = 2;
+        options.body = has_body ? "body" : NULL;
+        options.body_len = has_body ? 4 : 0;
+        options.redirects_max = 5;
+        options.on_done = note_url;
+        perform(&options);
+        expect_ok(200, "");
+        const char *second = strstr(requests, "/b?c HTTP/1.1\r\n");
+        assert_non_null(second);
+        snprintf(expected, sizeof expected, "%s /b?c HTTP/1.1\r\n", cases[i].then);
+        assert_memory_equal(second - strlen(cases[i].then) - 1, expected, strlen(expected));
+        assert_non_null(strstr(second, "Authorization: x\r\n"));
+        assert_int_equal(strstr(second, "Content-Type: text/x\r\n") != NULL,
+                         cases[i].has_body || !has_body);
+        assert_int_equal(strstr(second, "\r\n\r\nbody") != NULL, cases[i].has_body);
+        assert_int_equal(seen_redirects, 1);
+        assert_non_null(strstr(seen_url, "/b?c"));
+    }
+    assert_int_equal(accepted, 1); /* one connection served all of it */
+}
+
+static void test_redirect_to_another_origin_gets_no_credentials(void **state) {
+    (void)state;
+    hio_t *other = hloop_create_tcp_server(loop, "127.0.0.1", 0, on_accept);
+    char there[128], back[128];
+    snprintf(there, sizeof there, "HTTP/1.1 302 x\r\nLocation: http://127.0.0.1:%d/t\r\n\r\nbye",
+             port_of(other));
+    snprintf(back, sizeof back,
+             "HTTP/1.1 302 x\r\nLocation: http://127.0.0.1:%d/end\r\nContent-Length: 0\r\n\r\n",
+             port_of(listener));
+    answer(there, 1); /* with a body until the end of the connection */
+    answer(back, 0);
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nend", 0);
+    hhttp_header_t headers[] = {{{"authorization", 13}, {"secret", 6}},
+                                {{"Cookie", 6}, {"secret", 6}},
+                                {{"Host", 4}, {"first.example", 13}},
+                                {{"X-Own", 5}, {"x", 1}}};
+    hhttp_call_options_t options = options_of("/");
+    options.headers = headers;
+    options.header_count = 4;
+    options.redirects_max = 5;
+    perform(&options);
+    expect_ok(200, "end");
+    char *second = strstr(requests, "GET /t ");
+    assert_non_null(second);
+    assert_non_null(strstr(requests, "secret"));
+    assert_null(strstr(second, "secret"));
+    assert_null(strstr(second, "first.example"));
+    assert_non_null(strstr(strstr(second, "GET /end "), "X-Own: x\r\n"));
+}
+
+static void test_redirects_have_limits(void **state) {
+    (void)state;
+    static const char again[] = "HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n";
+    for (int i = 0; i < 3; i++)
+        answer(again, 0);
+    hhttp_call_options_t options = options_of("/");
+    options.redirects_max = 2;
+    perform(&options);
+    assert_int_equal(seen->error, HV_ELIMIT);
+    assert_string_equal(seen->words, "too many redirects");
+    answer("HTTP/1.1 302 x\r\nLocation: mailto:x\r\nContent-Length: 0\r\n\r\n", 0);
+    perform(&options);
+    assert_int_equal(seen->error, HV_EPROTO);
+    answer(again, 0);
+    options.redirects_max = 0;
+    perform(&options);
+    expect_ok(302, "");
+    /* Without a Location, or for a body that is gone, it is the response. */
+    answer("HTTP/1.1 302 x\r\nContent-Length: 2\r\n\r\nno", 0);
+    options.redirects_max = 2;
+    perform(&options);
+    expect_ok(302, "no");
+    wants_body = 1;
+    answer("HTTP/1.1 307 x\r\nLocation: /\r\nContent-Length: 2\r\n\r\nno", 0);
+    options.method = "POST";
+    options.is_streamed = 1;
+    options.body_len = 7;
+    options.on_ready = write_pieces;
+    perform(&options);
+    expect_ok(307, "no");
+    /* A long body is given up with its connection. */
+    static char big[200000];
+    memset(big, 'x', sizeof big);
+    int len =
+        snprintf(big, 100, "HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 1000000\r\n\r\n");
+    big[len] = 'x';
+    wants_body = 0;
+    script[script_len++] = (answer_t){big, 0, sizeof big};
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+    options = options_of("/");
+    options.redirects_max = 2;
+    options.is_fresh = 1;
+    perform(&options);
+    expect_ok(200, "ok");
+}
+
 /* ---- What is refused before it is sent ---- */
 
 static void test_requests_that_cannot_be_sent_are_refused(void **state) {
@@ -962,6 +1159,10 @@ int main(void) {
         TEST(test_refused_upgrade_is_a_response),
         TEST(test_tunnel_through_connect),
         TEST(test_socks_with_password_and_remote_name),
+        TEST(test_references_are_resolved),
+        TEST(test_redirects_are_followed),
+        TEST(test_redirect_to_another_origin_gets_no_credentials),
+        TEST(test_redirects_have_limits),
         TEST(test_requests_that_cannot_be_sent_are_refused),
         TEST(test_url_is_taken_apart),
     };

@@ -17,6 +17,11 @@ static int started, ended, failed, taken;
 
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
+    if (hhttp_request_path(req).len > 1) {
+        hhttp_header_t location = {{"Location", 8}, {"/?x=1", 5}};
+        hhttp_respond_with(req, 302, &location, 1, "moved", 5);
+        return;
+    }
     hhttp_respond(req, 200, "text/plain", "hello\n", 6);
 }
 
@@ -45,7 +50,7 @@ static void start_all(hhttp_client_t *client, int port) {
     snprintf(url, sizeof url, "http://127.0.0.1:%d/?x=1", port);
     hhttp_header_t header = {{"X-Long", 6}, {url, strlen(url)}};
     hhttp_proxy_t proxy = {HHTTP_PROXY_HTTP, "127.0.0.1", port, "me", "word"};
-    for (int kind = 0; kind < 8; kind++) {
+    for (int kind = 0; kind < 9; kind++) {
         hhttp_call_options_t options = {
             .on_done = on_done, .on_head = on_head, .headers = &header, .header_count = 1};
         options.total_timeout_ms = 1000;
@@ -56,6 +61,8 @@ static void start_all(hhttp_client_t *client, int port) {
         if (kind == 4) options.proxy = &proxy;
         if (kind == 5) options.upgrade = "x";
         if (kind == 6) options.upgrade = "x", options.proxy = &proxy;
+        if (kind == 7) options.redirects_max = 3, options.proxy = &proxy;
+        if (kind == 8) options.redirects_max = 3, options.url.target = (hhttp_slice_t){"/m", 2};
         started += hhttp_call_start(client, &options) != NULL;
     }
 }
@@ -105,7 +112,7 @@ static void test_every_allocation_failure_is_survived(void **state) {
     }
     print_message("%d allocations failed in turn\n", (int)nth - 1);
     assert_true(nth > 50);
-    assert_true(started >= 16);
+    assert_true(started >= 18);
 }
 
 int main(void) {
