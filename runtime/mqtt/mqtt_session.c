@@ -354,6 +354,15 @@ static int answer(hmqtt_t *client, uint8_t type, uint16_t id, uint8_t reason) {
     return mqtt__send(client, &(mqtt_packet_t){.type = type, .id = id, .reason = reason}) == 0;
 }
 
+/* The broker may forget a message of QoS 2 now. Without memory for that we say nothing, and it comes
+ * again. Returns whether the connection goes on. */
+static int confirm(hmqtt_t *client, uint16_t id) {
+    int code = mqtt_store_keep_received(&client->store, id);
+    if (code == 0) return client->phase != MQTT_OPEN || answer(client, HMQTT_PUBREC, id, 0);
+    mqtt__fail(client, -code, HMQTT_UNSPECIFIED);
+    return 0;
+}
+
 /* A message of QoS 2 is told once: its id is known from then on, over connections and, with a file,
  * over restarts, until the broker releases it. */
 static int on_publish_twice(hmqtt_t *client, const mqtt_packet_t *packet) {
@@ -367,9 +376,10 @@ static int on_publish_twice(hmqtt_t *client, const mqtt_packet_t *packet) {
             mqtt__fail(client, -code, HMQTT_UNSPECIFIED);
             return 0;
         }
-        if (!deliver(client, packet)) return 0;
-        if (client->phase != MQTT_OPEN) return 0;
-        if (client->is_ack_held) return 1;
+        int goes_on = deliver(client, packet) && client->phase == MQTT_OPEN;
+        if (client->is_ack_held) return goes_on;
+        if (!goes_on) mqtt_store_keep_received(&client->store, packet->id);
+        return goes_on && confirm(client, packet->id);
     }
     return answer(client, HMQTT_PUBREC, packet->id, 0);
 }
@@ -392,8 +402,12 @@ hmqtt_held_t hmqtt_hold_ack(hmqtt_t *client, const hmqtt_message_t *message) {
 }
 
 void hmqtt_ack(hmqtt_t *client, hmqtt_held_t held) {
-    if (held.qos == 0 || client->phase != MQTT_OPEN || client->stream != held.connection) return;
-    answer(client, held.qos == 2 ? HMQTT_PUBREC : HMQTT_PUBACK, held.packet_id, 0);
+    int is_same = client->phase == MQTT_OPEN && client->stream == held.connection;
+    if (client->is_freed || held.qos == 0) return;
+    if (held.qos == 1 && is_same) answer(client, HMQTT_PUBACK, held.packet_id, 0);
+    if (held.qos == 2 && is_same) confirm(client, held.packet_id);
+    if (held.qos == 2 && !is_same) mqtt_store_keep_received(&client->store, held.packet_id);
+    mqtt__flush_later(client);
 }
 
 static int on_pubrel(hmqtt_t *client, const mqtt_packet_t *packet) {

@@ -221,9 +221,10 @@ static void clear_all_received(mqtt_store_t *store) {
     store->received_count = 0;
 }
 
-int mqtt_store_receive(mqtt_store_t *store, uint16_t id) {
-    int code = set_received(store, id);
-    return code == 0 ? log_id(store, MQTT_LOG_RECEIVED, id) : code;
+int mqtt_store_receive(mqtt_store_t *store, uint16_t id) { return set_received(store, id); }
+
+int mqtt_store_keep_received(mqtt_store_t *store, uint16_t id) {
+    return mqtt_store_has_received(store, id) ? log_id(store, MQTT_LOG_RECEIVED, id) : 0;
 }
 
 void mqtt_store_forget(mqtt_store_t *store, uint16_t id) {

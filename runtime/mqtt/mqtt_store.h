@@ -85,6 +85,9 @@ mqtt_packet_t mqtt_entry_packet(const mqtt_entry_t *entry);
 int mqtt_store_has_received(const mqtt_store_t *store, uint16_t id);
 /* Returns 0 or HV_ENOMEM. */
 int mqtt_store_receive(mqtt_store_t *store, uint16_t id);
+/* Writes it to the file: when the message has been handled, since a program that ends before is to
+ * get it again. Returns 0 or a code. */
+int mqtt_store_keep_received(mqtt_store_t *store, uint16_t id);
 void mqtt_store_forget(mqtt_store_t *store, uint16_t id);
 void mqtt_store_forget_all(mqtt_store_t *store);
 

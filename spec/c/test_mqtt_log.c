@@ -107,6 +107,10 @@ static void write_some(void) {
     mqtt_store_remove(&store, one);
     assert_int_equal(mqtt_store_receive(&store, 7), 0);
     assert_int_equal(mqtt_store_receive(&store, 65535), 0);
+    assert_int_equal(mqtt_store_receive(&store, 8), 0); /* not handled before the end */
+    assert_int_equal(mqtt_store_keep_received(&store, 7), 0);
+    assert_int_equal(mqtt_store_keep_received(&store, 65535), 0);
+    assert_int_equal(mqtt_store_keep_received(&store, 100), 0); /* is none */
     mqtt_store_forget(&store, 7);
     add(&store, "four", 1);
     assert_int_equal(mqtt_store_flush(&store), 0);
@@ -123,6 +127,7 @@ static void test_what_was_written_comes_back(void **state) {
     assert_int_equal(mqtt_log_dropped(store.log), 0);
     assert_true(mqtt_store_has_received(&store, 65535));
     assert_false(mqtt_store_has_received(&store, 7));
+    assert_false(mqtt_store_has_received(&store, 8));
     assert_int_equal(store.received_count, 1);
     /* A new message takes no id that is in use. */
     assert_int_equal(add(&store, "five", 1)->id, 5);

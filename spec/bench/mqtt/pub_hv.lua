@@ -1,5 +1,5 @@
--- pub_hv.lua - hv.mqtt publishing 64 bytes: pub_hv.lua PORT QOS SECONDS WINDOW. Of QoS 1, WINDOW tasks
--- publish one message after the other.
+-- pub_hv.lua - hv.mqtt publishing 64 bytes: pub_hv.lua PORT QOS SECONDS WINDOW. Of QoS 1,
+-- WINDOW tasks publish one message after the other.
 local hv = require "hv"
 
 local port, qos, seconds, window = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]),
