@@ -254,6 +254,11 @@ static void on_done(hhttp_call_t *call, int error) {
     http_call_t *self = self_of(call);
     if (self == NULL) return;
     self->is_done = 1;
+    /* Only the end of the pool cancels a call that nobody here has given up. */
+    if (self->error == 0 && error == HV_ECANCELED) {
+        self->error = HV_ECLOSED;
+        self->words = herr_text(HV_ECLOSED);
+    }
     if (self->error == 0) self->error = error;
     if (self->object.rt->loop == NULL) return; /* the state is being taken down */
     hvl_unref(self->object.rt, &self->body_ref);
@@ -367,7 +372,9 @@ static int call_finish(lua_State *L) {
 
 static int call_cancel(lua_State *L) {
     http_call_t *self = check_call(L);
-    if (self->object.rt->loop != NULL && !self->is_done) hhttp_call_cancel(self->call);
+    if (self->object.rt->loop != NULL && !self->is_done) {
+        fail(self, HV_ECLOSED, herr_text(HV_ECLOSED));
+    }
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "hhttp_client.h"
 #include "hmem.h"
 #include "htimer.h"
+#include "http_url.h"
 
 #define HTTP_GROUP_BUCKETS 64
 
@@ -216,14 +217,6 @@ void hv__http_follow_free(struct http_follow_s *follow);
 int hv__http_follow_check(hhttp_call_t *call);
 /* The body of the redirect is over, or given up: goes on with the next request. */
 void hv__http_follow_go(hhttp_call_t *call);
-
-/* ---- http_url.c: pure ---- */
-
-/* Resolves a reference against the URL of a request (RFC 3986 section 5.2), without its fragment.
- * Bytes that may not stand in a target are percent-encoded.
- *   out  gets the text and a NUL
- * Returns 0; HV_EINVAL where it leads to no http or https URL, HV_ELIMIT where it does not fit. */
-int hv__http_url_resolve(const hhttp_url_t *base, hhttp_slice_t reference, char *out, size_t size);
 
 /* ---- http_call.c ---- */
 

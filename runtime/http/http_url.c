@@ -1,11 +1,12 @@
 /* http_url.c - an http or https URL taken apart, strictly: what is not surely one is refused. Pure.
  * RFC 3986 section 3, RFC 9110 section 4.2. */
+#include "http_url.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "h1_chars.h"
 #include "h1_target.h"
-#include "http_client_int.h"
 
 /* "//" host [ ":" port ], without userinfo. Returns 0 or HV_EINVAL. */
 static int read_authority(const char *text, size_t len, hhttp_url_t *parts) {

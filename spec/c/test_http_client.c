@@ -3,7 +3,7 @@
  * answer. */
 #include "loop_test.h"
 
-#include "http_client_int.h"
+#include "http_url.h"
 
 #define SCRIPT_MAX 16
 #define TEXT_MAX   (1 << 21)
