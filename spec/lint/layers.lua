@@ -76,7 +76,8 @@ local words = {
 -- Files that only turn bytes into facts and back: no loop, no sockets.
 local pure = {
   "^runtime/frame/", "^runtime/http/h1_", "^runtime/http/hheaders", "^runtime/http/hurl",
-  "^runtime/http/http_query", "^runtime/http/http_url", "^runtime/http/http_multipart", "^runtime/http/http_words",
+  "^runtime/http/http_query", "^runtime/http/http_url", "^runtime/http/http_multipart",
+  "^runtime/http/http_words",
   "^runtime/http/http_router",
   "^runtime/ws/ws_frame", "^runtime/ws/ws_utf8", "^runtime/ws/ws_handshake",
   "^runtime/mqtt/mqtt_packet", "^runtime/mqtt/mqtt_topic",
