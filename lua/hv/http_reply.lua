@@ -97,12 +97,12 @@ end)
 ---@async
 ---@return any value
 ---@return string? message
----@return hv.ErrCode? code EINVAL where it is none, or as of read
+---@return hv.ErrCode? code EPROTO where it is none; else as of reply:read
 Reply.json = wait.both_forms(function(self)
   local text, message, code = Reply.text(self)
   if not text then return nil, message, code end
   local ok, value = pcall(json.decode, text)
-  if not ok then return nil, self._where .. ": " .. tostring(value), "EINVAL" end
+  if not ok then return nil, self._where .. ": " .. tostring(value), "EPROTO" end
   return value
 end)
 

@@ -61,6 +61,39 @@ describe("hv.http.get and its kin", function()
     assert.are.same({ "hv.http.reply{200 OK " .. base .. "/}" }, { tostring(reply) })
   end)
 
+  it("have both forms, whatever waits", function()
+    local base = serve(function(app) app:get("/", function() return { json = { 7 } } end) end)
+    local client = keep(hv.http.client {})
+    local path = os.tmpname()
+    local forms = {
+      function(fn) hv.http.request({ url = base }, fn) end,
+      function(fn) client:get(base, fn) end,
+      function(fn) client:request({ url = base, stream = true }, fn) end,
+      function(fn) hv.http.download(base, path, fn) end,
+    }
+    for _, form in ipairs(forms) do
+      local note, calls = helper.recorder()
+      form(note)
+      assert.are.equal(0, #calls)
+      helper.eventually(function() return #calls == 1 end)
+      assert.are.equal(200, calls[1][1].status)
+      local got = {}
+      calls[1][1]:json(function(...) got = { n = select("#", ...), ... } end)
+      helper.eventually(function() return got.n end)
+      if form ~= forms[4] then assert.are.same({ 7 }, got[1]) end
+    end
+    os.remove(path)
+    local note, calls = helper.recorder()
+    assert(client:get(base, { stream = true })):read(note)
+    helper.eventually(function() return #calls == 1 end)
+    assert.are.equal("[7]", calls[1][1])
+    base = serve(function(app) app:get("/", function() return "no json" end) end)
+    local value, message, code = client:get(base):json()
+    assert.is_nil(value)
+    assert.matches("^get " .. base .. "/: ", message)
+    assert.are.equal("EPROTO", code)
+  end)
+
   it("send their method, and a body where one is given", function()
     local base = serve(function(app)
       app:any("/", function(req)
