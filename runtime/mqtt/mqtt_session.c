@@ -123,7 +123,8 @@ static int ask_again(hmqtt_t *client, const mqtt_subscription_t *subscription) {
     mqtt_packet_t packet = {.type = HMQTT_SUBSCRIBE,
                             .list = {hbuf_data(&list), (uint32_t)hbuf_len(&list)},
                             .properties = {hbuf_data(&block), (uint32_t)hbuf_len(&block)}};
-    if (code == 0) mqtt_store_add(&client->store, &packet, &code);
+    mqtt_entry_t *entry = code == 0 ? mqtt_store_add(&client->store, &packet, &code) : NULL;
+    if (entry != NULL) entry->is_again = 1;
     hbuf_deinit(&list);
     hbuf_deinit(&block);
     return code;
@@ -257,6 +258,15 @@ static int take_server_properties(hmqtt_t *client, hmqtt_block_t block) {
     return hbuf_append(&client->server_block, block.data, block.len, UINT32_MAX);
 }
 
+/* Takes back what ask_again has asked over a connection that did not answer any more. */
+static void take_back_asked(hmqtt_t *client) {
+    mqtt_entry_t *entry = client->store.control.first;
+    for (mqtt_entry_t *next; entry != NULL; entry = next) {
+        next = entry->next;
+        if (entry->is_again) mqtt_store_remove(&client->store, entry);
+    }
+}
+
 /* Without a session the broker knows nothing of what was under way: messages begin anew, but for
  * those that it had taken over already. Returns whether the connection goes on. */
 static int begin_session(hmqtt_t *client) {
@@ -269,6 +279,7 @@ static int begin_session(hmqtt_t *client) {
         if (!mqtt__finish(client, entry, &(hmqtt_event_t){.type = HMQTT_PUBCOMP})) return 0;
     }
     int code = 0;
+    take_back_asked(client);
     if (!client->options.resubscribes) return 1;
     for (uint32_t i = 0; i < client->subscription_count && code == 0; i++) {
         code = ask_again(client, &client->subscriptions[i]);

@@ -29,6 +29,7 @@ typedef struct mqtt_entry_s {
     uint8_t retain;
     uint8_t is_out;  /* sent over the connection of the moment */
     uint8_t was_out; /* sent over one before */
+    uint8_t is_again; /* SUBSCRIBE that the library itself repeats */
     uint32_t topic_len; /* of SUBSCRIBE: of its list of filters */
     uint32_t block_len;
     uint32_t payload_len;
