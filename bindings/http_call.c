@@ -3,8 +3,7 @@
  *
  * A call either collects its whole response and wakes its task once (perform), or hands it over
  * piece by piece (head, read). Piece by piece means that it is paused whenever a piece lies here
- * and nobody has taken it, so at most one read of the network waits in memory; a compressed one is
- * unpacked as it is taken, so that few bytes never become many at once.
+ * and nobody has taken it, so at most one piece waits in memory.
  *
  * A call that nobody holds any more is given up by the collector. */
 #include "http_client.h"
@@ -12,8 +11,6 @@
 #include "conn.h"
 #include "hbase.h"
 #include "tls.h"
-
-#define PIECE_BYTES (64 * 1024)
 
 /* What the reader waits for. */
 enum { WANTS_HEAD, WANTS_PIECE, WANTS_END };
@@ -86,7 +83,7 @@ static int push_head(lua_State *L, const hhttp_call_t *call) {
     return 5;
 }
 
-/* ---- Decoding ---- */
+/* ---- Pieces ---- */
 
 static void fail(http_call_t *self, int error, const char *words) {
     if (self->error == 0) {
@@ -96,58 +93,8 @@ static void fail(http_call_t *self, int error, const char *words) {
     hhttp_call_cancel(self->call);
 }
 
-static void fail_codec(http_call_t *self, int error) {
-    fail(self, error,
-         error == HV_ELIMIT   ? "the decoded body is longer than allowed"
-         : error == HV_ENOMEM ? herr_text(HV_ENOMEM)
-                              : "the coded body is malformed");
-}
-
-/* Begins to decode where the response has one coding that we know. */
-static void begin_codec(http_call_t *self) {
-    hhttp_slice_t coding = hhttp_call_header(self->call, "content-encoding", 16);
-    /* A part of a coded body cannot be decoded by itself. */
-    if (!self->decodes || hhttp_call_status(self->call) == 206) return;
-    if (coding.data == NULL || coding.len == 0) return;
-    int format = hcodec_by_name(coding.data, coding.len);
-    if (format < 0) return;
-    hcodec_options_t options = {.output_bytes_max = self->max_body};
-    self->codec = hcodec_decompressor_new((hcodec_format_e)format, &options);
-    if (self->codec == NULL) fail(self, HV_ENOMEM, NULL);
-}
-
-/* Unpacks what was given to the codec, all of it, behind what is collected. Returns 0 or an error.
- */
-static int collect_decoded(http_call_t *self) {
-    char out[16 * 1024];
-    for (;;) {
-        int64_t len = hcodec_output(self->codec, out, sizeof out);
-        if (len <= 0) return (int)len;
-        if (append(&self->body, out, (size_t)len) != 0) return HV_ENOMEM;
-    }
-}
-
-/* The coded body has ended: it must have been whole. */
-static int finish_codec(http_call_t *self) {
-    if (self->codec == NULL || !self->was_fed || hcodec_has_ended(self->codec)) return 0;
-    hcodec_input(self->codec, "", 0, HCODEC_FINISH);
-    if (self->collects) return collect_decoded(self);
-    self->has_input = 1;
-    return 0;
-}
-
-/* Pushes the next piece. Returns 1, 0 where there is none yet, or an error. */
+/* Pushes the piece that lies here. Returns 0 where there is none. */
 static int push_piece(lua_State *L, http_call_t *self) {
-    if (self->codec != NULL) {
-        if (!self->has_input) return 0;
-        char *out = hv_malloc(PIECE_BYTES);
-        if (out == NULL) return HV_ENOMEM;
-        int64_t len = hcodec_output(self->codec, out, PIECE_BYTES);
-        if (len > 0) lua_pushlstring(L, out, (size_t)len);
-        hv_free(out);
-        if (len <= 0) self->has_input = 0;
-        return len > 0 ? 1 : (int)len;
-    }
     if (self->taken == self->body.len) return 0;
     lua_pushlstring(L, self->body.data + self->taken, self->body.len - self->taken);
     self->taken = self->body.len;
@@ -164,57 +111,28 @@ static void on_head(hhttp_call_t *call) {
     http_call_t *self = self_of(call);
     if (self == NULL) return;
     self->has_head = 1;
-    if (hhttp_call_status(call) != 101) begin_codec(self);
     if (self->collects && hhttp_call_status(call) != 101) return;
     if (hhttp_call_status(call) != 101) hhttp_call_pause(call);
     hvl_task_t *task = self->object.rt->loop != NULL ? hvl_wake(&self->reader) : NULL;
     if (task != NULL) hvl_resume_now(task, push_head(task->co, call));
 }
 
-static void collect(http_call_t *self, const void *data, size_t len) {
-    int code;
-    if (self->codec != NULL) {
-        self->was_fed = 1;
-        hcodec_input(self->codec, data, len, HCODEC_MORE);
-        code = collect_decoded(self);
-    } else {
-        code = append(&self->body, data, len);
-    }
-    if (code != 0) fail_codec(self, code);
-}
-
-/* Gives the waiting reader a piece, if there is one. */
-static void serve_reader(http_call_t *self) {
-    if (self->wants != WANTS_PIECE || !hvl_is_waited(&self->reader)) return;
-    lua_State *L = self->object.rt->L;
-    int result = push_piece(L, self);
-    if (result < 0) fail_codec(self, result);
-    if (result == 0) hhttp_call_resume(self->call);
-    if (result <= 0) return;
-    hvl_task_t *task = hvl_wake(&self->reader);
-    lua_xmove(L, task->co, 1);
-    hvl_resume_now(task, 1);
-}
-
 static void on_data(hhttp_call_t *call, const void *data, size_t len) {
     http_call_t *self = self_of(call);
     if (self == NULL || self->object.rt->loop == NULL) return;
-    if (self->collects) {
-        collect(self, data, len);
+    if (!self->collects) {
+        hhttp_call_pause(call);
+        self->body.len = self->taken = 0;
+    }
+    if (append(&self->body, data, len) != 0) {
+        fail(self, HV_ENOMEM, NULL);
         return;
     }
-    hhttp_call_pause(call);
-    self->body.len = self->taken = 0;
-    int code = append(&self->body, data, len);
-    if (code != 0) {
-        fail(self, code, NULL);
-        return;
-    }
-    if (self->codec != NULL) {
-        self->was_fed = self->has_input = 1;
-        hcodec_input(self->codec, self->body.data, len, HCODEC_MORE);
-    }
-    serve_reader(self);
+    if (self->collects || self->wants != WANTS_PIECE) return;
+    hvl_task_t *task = hvl_wake(&self->reader);
+    if (task == NULL) return;
+    push_piece(task->co, self);
+    hvl_resume_now(task, 1);
 }
 
 static void on_ready(hhttp_call_t *call) {
@@ -262,15 +180,10 @@ static void on_done(hhttp_call_t *call, int error) {
     if (self->error == 0) self->error = error;
     if (self->object.rt->loop == NULL) return; /* the state is being taken down */
     hvl_unref(self->object.rt, &self->body_ref);
-    if (self->error == 0) {
-        int code = finish_codec(self);
-        if (code != 0) fail_codec(self, code);
-    }
     hvl_task_t *writer = hvl_wake(&self->writer);
     if (writer != NULL) {
         hvl_resume_later(writer, hvl_push_error(writer->co, "write", HV_ECLOSED));
     }
-    if (self->error == 0) serve_reader(self); /* the end of a coded body may give a piece more */
     hvl_task_t *reader = hvl_wake(&self->reader);
     if (reader != NULL) hvl_resume_now(reader, push_end(reader->co, self));
 }
@@ -328,11 +241,7 @@ static int call_head(lua_State *L) {
 static int call_read(lua_State *L) {
     http_call_t *self = check_call(L);
     self->wants = WANTS_PIECE;
-    if (self->error == 0) {
-        int result = push_piece(L, self);
-        if (result < 0) fail_codec(self, result);
-        if (result > 0) return 1;
-    }
+    if (self->error == 0 && push_piece(L, self)) return 1;
     if (self->error != 0) return push_failure(L, self);
     if (self->is_done) return push_end(L, self);
     hhttp_call_resume(self->call);
@@ -425,7 +334,6 @@ static int call_gc(lua_State *L) {
     }
     hhttp_call_release(self->call);
     self->call = NULL;
-    hcodec_free(self->codec);
     drop_bytes(&self->body);
     return 0;
 }

@@ -131,10 +131,9 @@ static int start_call(lua_State *L) {
     if (read_proxy(L, &proxy)) options.proxy = &proxy;
     read_times(L, &options);
     lua_Number max_body = number_field(L, "max_body");
-    self->max_body = max_body > 0 ? (uint64_t)max_body : 0;
-    options.body_bytes_max = self->max_body;
+    options.body_bytes_max = max_body > 0 ? (uint64_t)max_body : 0;
     self->collects = (uint8_t)flag_field(L, "collect");
-    self->decodes = (uint8_t)flag_field(L, "decode");
+    options.decodes = flag_field(L, "decode");
     read_body(L, &options, &self->body_ref);
     self->call = hhttp_call_start(pool->client, &options);
     if (self->call == NULL) {

@@ -3,7 +3,6 @@
 #define HVL_HTTP_CLIENT_H_
 
 #include "bind.h"
-#include "hcodec.h"
 #include "hhttp_client.h"
 
 /* Bytes that grow; plain memory of the runtime. */
@@ -18,21 +17,16 @@ typedef struct http_call_s {
     hhttp_call_t *call; /* retained */
     hvl_waiter_t reader;
     hvl_waiter_t writer;
-    hcodec_t *codec;   /* NULL: the body is not coded, or nobody wants it decoded */
     http_bytes_t body; /* collected; or the piece that lies here, as it came */
     size_t taken;      /* of `body`, where it is a piece */
-    uint64_t max_body; /* decoded; 0: no limit */
     const char *words; /* of an error of ours; NULL: those of the call */
     int error;
     int body_ref;  /* the request's body, or LUA_NOREF */
     uint8_t wants; /* WANTS_* of http_call.c */
     uint8_t collects;
-    uint8_t decodes;
     uint8_t has_head;
     uint8_t is_ready;
     uint8_t is_done;
-    uint8_t has_input; /* the codec has a piece that is not used up */
-    uint8_t was_fed;   /* the codec has seen a byte */
 } http_call_t;
 
 /* Makes the object of a call, without the call, on the stack. */

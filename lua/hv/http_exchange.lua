@@ -80,9 +80,6 @@ local function header_lines(self, t, plan)
   end
   add_default(list, seen, "User-Agent", "user-agent", t.user_agent)
   add_default(list, seen, "Accept", "accept", "*/*")
-  if t.decompress and not seen.range then
-    add_default(list, seen, "Accept-Encoding", "accept-encoding", "gzip, deflate, br")
-  end
   if not plan.is_foreign then
     add_default(list, seen, "Authorization", "authorization", authorization(t, plan.parts))
   end

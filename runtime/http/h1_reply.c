@@ -210,6 +210,7 @@ size_t h1_write_request(const h1_request_t *request, char *out) {
         at = put(at, header->value.data, header->value.len);
         at = PUT(at, "\r\n");
     }
+    if (request->accepts_codings) at = PUT(at, "Accept-Encoding: gzip, deflate, br\r\n");
     if (request->proxy_authorization != NULL) {
         at = put_line(at, "Proxy-Authorization", request->proxy_authorization,
                       strlen(request->proxy_authorization));

@@ -53,6 +53,7 @@ typedef struct h1_request_s {
     uint8_t is_chunked;
     uint8_t closes;
     uint8_t expects_continue;
+    uint8_t accepts_codings; /* gzip, deflate, br */
 } h1_request_t;
 
 /* Returns the bytes that h1_write_request needs at most. */

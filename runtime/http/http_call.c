@@ -206,6 +206,7 @@ void hhttp_call_release(hhttp_call_t *call) {
     hv__free(call->head);
     hv__free(call->block);
     hv__http_follow_free(call->follow);
+    hv__http_decoder_free(call->decoder);
     hv__free(call);
 }
 

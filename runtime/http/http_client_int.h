@@ -1,5 +1,5 @@
 /* http_client_int.h - the inside of HTTP clients: the pool, a connection (link), a call. Private to
- * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c and http_follow.c.
+ * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c, http_follow.c and http_decode.c.
  *
  *   call:  WAITING -> CONNECTING -> HEAD -> BODY -> DONE       (a 101: HEAD -> UPGRADED -> DONE)
  *             ^___________________|  sent again where a kept connection had ended
@@ -24,6 +24,7 @@
 
 typedef struct http_group_s http_group_t;
 typedef struct http_link_s http_link_t;
+typedef struct http_decoder_s http_decoder_t;
 
 /* Where a connection leads; strings lie in the group's key, NULL where there is none. */
 typedef struct http_place_s {
@@ -137,6 +138,7 @@ struct hhttp_call_s {
     uint64_t received;
     h1_reply_t reply; /* status 0: none yet; its slices point into `block` */
     char *block;
+    http_decoder_t *decoder; /* NULL: the body is not coded, or comes as it is */
     struct http_follow_s *follow; /* NULL: redirects are the program's affair */
     char detail[200]; /* words of the peer, the proxy or TLS; "": those of the code */
 };
@@ -217,6 +219,22 @@ void hv__http_follow_free(struct http_follow_s *follow);
 int hv__http_follow_check(hhttp_call_t *call);
 /* The body of the redirect is over, or given up: goes on with the next request. */
 void hv__http_follow_go(hhttp_call_t *call);
+
+/* ---- http_decode.c ---- */
+
+/* Makes the decoder of a response that needs one. Returns 0 or HV_ENOMEM. */
+int hv__http_decoder_begin(hhttp_call_t *call);
+void hv__http_decoder_free(http_decoder_t *decoder);
+/* How many bytes it takes now. */
+size_t hv__http_decoder_room(const http_decoder_t *decoder);
+void hv__http_decoder_give(http_decoder_t *decoder, const char *data, size_t len);
+/* No more will be given. */
+void hv__http_decoder_finish(http_decoder_t *decoder);
+int hv__http_decoder_is_finished(const http_decoder_t *decoder);
+/* Whether it may have something to hand out; then a step calls on_data once, or ends the call, or
+ * finds that there was nothing. In a dispatch. */
+int hv__http_decoder_is_busy(const http_decoder_t *decoder);
+void hv__http_decoder_step(hhttp_call_t *call);
 
 /* ---- http_call.c ---- */
 

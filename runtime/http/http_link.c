@@ -64,6 +64,23 @@ static int is_whole(const hio_t *io, const hhttp_call_t *call) {
            hio_error(io) == 0 && !hio_ssl_is_truncated(io);
 }
 
+/* The connection has ended, and with it the body. */
+static void finish_until_close(hhttp_call_t *call) {
+    http_decoder_t *decoder = call->decoder;
+    while (decoder != NULL && call->state == CALL_BODY) {
+        if (hv__http_decoder_is_busy(decoder)) {
+            hv__http_decoder_step(call);
+        } else if (!hv__http_decoder_is_finished(decoder)) {
+            hv__http_decoder_finish(decoder);
+        } else {
+            break;
+        }
+    }
+    if (call->state != CALL_BODY) return;
+    call->state = CALL_DONE;
+    hv__http_call_report(call);
+}
+
 static void on_close(hio_t *io) {
     http_link_t *link = hevent_userdata(io);
     http_group_t *group = link->group;
@@ -79,8 +96,7 @@ static void on_close(hio_t *io) {
         if (call->flags & CALL_FOLLOWS && call->state == CALL_BODY) {
             hv__http_follow_go(call);
         } else if (is_whole(io, call)) {
-            call->state = CALL_DONE;
-            hv__http_call_report(call);
+            finish_until_close(call);
         } else if (had_served && error != HV_ELIMIT && hv__http_call_is_repeatable(call)) {
             hv__http_call_repeat(call, 0);
         } else {
@@ -308,6 +324,10 @@ static long take_final(http_link_t *link, hhttp_call_t *call, long block_len) {
         call->flags |= CALL_FOLLOWS;
         return block_len;
     }
+    if (options->decodes && hv__http_decoder_begin(call) != 0) {
+        hv__http_call_end(call, HV_ENOMEM, NULL);
+        return 0;
+    }
     if (options->on_head != NULL) HV_DISPATCH(client->loop, options->on_head(call));
     return block_len;
 }
@@ -344,6 +364,10 @@ static long take_head(http_link_t *link, const char *data, size_t len) {
 
 static size_t take_body(http_link_t *link, const char *data, size_t len) {
     hhttp_call_t *call = link->call;
+    if (call->decoder != NULL) {
+        size_t room = hv__http_decoder_room(call->decoder);
+        if (len > room) len = room;
+    }
     hhttp_slice_t piece = {data, len};
     size_t used = len;
     if (call->reply.body == H1_REPLY_COUNTED) {
@@ -365,6 +389,8 @@ static size_t take_body(http_link_t *link, const char *data, size_t len) {
     }
     if (call->options.body_bytes_max > 0 && call->received > call->options.body_bytes_max) {
         hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");
+    } else if (call->decoder != NULL) {
+        hv__http_decoder_give(call->decoder, piece.data, piece.len);
     } else if (call->options.on_data != NULL) {
         hloop_t *loop = link->group->client->loop;
         HV_DISPATCH(loop, call->options.on_data(call, piece.data, piece.len));
@@ -378,9 +404,18 @@ static long process(http_link_t *link, const char *data, size_t len) {
     hhttp_call_t *call = link->call;
     size_t used = 0;
     while (link->state == LINK_BUSY && link->call == call && !(call->flags & CALL_PAUSED)) {
+        http_decoder_t *decoder = call->decoder;
+        if (decoder != NULL && hv__http_decoder_is_busy(decoder)) {
+            hv__http_decoder_step(call);
+            continue;
+        }
         int is_body = call->state == CALL_BODY;
         if (is_body && call->reply.body != H1_REPLY_UNTIL_CLOSE &&
             !h1_body_pending(&call->reply.parser)) {
+            if (decoder != NULL && !hv__http_decoder_is_finished(decoder)) {
+                hv__http_decoder_finish(decoder);
+                continue;
+            }
             finish(link, used < len);
             return (long)len;
         }

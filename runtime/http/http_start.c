@@ -2,6 +2,7 @@
  * head, and given its place in the pool. */
 #include "http_client_int.h"
 
+#include "h1_chars.h"
 #include "hloop_int.h"
 
 #define CONNECT_TIMEOUT_MS 10000
@@ -120,6 +121,18 @@ static void draft_body(draft_t *draft) {
     request->expects_continue = from >= 0 && len != 0 && (len < 0 || len >= from);
 }
 
+/* Whether codings are asked for: not where the program has a word of its own on it, nor for a part,
+ * which could not be decoded. */
+static int accepts_codings(const hhttp_call_options_t *options) {
+    if (!options->decodes) return 0;
+    for (size_t i = 0; i < options->header_count; i++) {
+        hhttp_slice_t name = options->headers[i].name;
+        if (h1_equals_folded(name.data, name.len, "accept-encoding", 15)) return 0;
+        if (h1_equals_folded(name.data, name.len, "range", 5)) return 0;
+    }
+    return 1;
+}
+
 static int draft_request(draft_t *draft) {
     const hhttp_call_options_t *options = draft->options;
     const hhttp_url_t *url = &options->url;
@@ -130,6 +143,7 @@ static int draft_request(draft_t *draft) {
     request->header_count = options->header_count;
     request->upgrade = options->upgrade;
     request->closes = options->closes != 0;
+    request->accepts_codings = (uint8_t)accepts_codings(options);
     int is_ipv6 = memchr(url->host.data, ':', url->host.len) != NULL;
     int is_usual = url->port == (url->is_https ? 443 : 80);
     char port[8] = "";

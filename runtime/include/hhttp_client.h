@@ -130,7 +130,9 @@ typedef struct hhttp_call_options_s {
                                 with their origin. One that asks for a body again that was streamed
                                 is not followed */
 
-    uint64_t body_bytes_max; /* of the response, as it travels; 0: no limit; beyond: HV_ELIMIT */
+    int decodes; /* asks for gzip, deflate and br, unless Accept-Encoding or Range are among the
+                    headers, and decodes what has one of them; hhttp_call_length is of the coded body */
+    uint64_t body_bytes_max; /* of the response, coded and decoded; 0: no limit; beyond: HV_ELIMIT */
     uint32_t connect_timeout_ms; /* 10000 for name, connect, proxy and TLS */
     uint32_t head_timeout_ms;    /* from the start to the head of the response; 0: none */
     uint32_t total_timeout_ms;   /* from the start to the end; 0: none */
