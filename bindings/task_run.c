@@ -149,6 +149,22 @@ static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
     return status;
 }
 
+#ifdef HV_HOSTILE
+/* Hostile builds collect after every run of Lua code, so that what is not anchored is gone before the
+ * next callback. A program that runs for long, or has much, gets a whole collection less and less
+ * often, and steps of one between: else it would do nothing else. */
+static void collect_garbage(lua_State *L) {
+    static _Thread_local uint32_t run_count, next;
+    if (++run_count < next) {
+        lua_gc(L, LUA_GCSTEP, 1);
+        return;
+    }
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    uint32_t megabytes = (uint32_t)lua_gc(L, LUA_GCCOUNT, 0) / 1024;
+    next = run_count < 1000 && megabytes < 16 ? 0 : run_count + 64 * (1 + megabytes * megabytes / 64);
+}
+#endif
+
 int hvl_task_step(hvl_task_t *task, int nargs) {
     hvl_t *rt = task->rt;
     hvl_task_t *before = rt->current;
@@ -160,6 +176,9 @@ int hvl_task_step(hvl_task_t *task, int nargs) {
     if (rt->memory != NULL) hvl_memory_enter(rt->memory, was_limited);
     rt->calling = calling;
     rt->current = before;
+#ifdef HV_HOSTILE
+    collect_garbage(rt->L);
+#endif
     if (status != LUA_YIELD) return status;
     if (task->state == HVL_SUSPENDED) {
         lua_settop(task->co, 0);

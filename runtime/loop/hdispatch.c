@@ -1,5 +1,6 @@
 /* hdispatch.c - calls what is due. No other file of this room calls a function of the user's, and
  * no API function calls into this file; that is how a callback never runs inside an API call. */
+#include "hhostile.h"
 #include "hloop_int.h"
 #include "hmem.h"
 
@@ -49,10 +50,8 @@ void hv__unpend(hloop_t *loop, hv__node_t *node) {
 #ifdef HV_HOSTILE
 /* Hostile builds call equals in any order, but for posted events, whose order is promised. */
 static void shuffle(hv__list_t *list) {
-    static _Thread_local uint32_t seed = 2463534242u;
-    seed ^= seed << 13, seed ^= seed >> 17, seed ^= seed << 5;
     hv__node_t *first = list->first, *second = first->next;
-    if (second == NULL || !(seed & 1)) return;
+    if (second == NULL || hv__hostile_random(2) == 0) return;
     if (first->ev.event_type != HEVENT_TYPE_IO || second->ev.event_type != HEVENT_TYPE_IO) return;
     first->next = second->next;
     second->next = first;

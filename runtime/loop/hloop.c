@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "hclock.h"
+#include "hhostile.h"
 #include "hmem.h"
 
 #define TIMERS_PER_CHUNK 1024
@@ -216,7 +217,22 @@ int64_t hv__loop_wait_us(hloop_t *loop) {
     return us;
 }
 
+#ifdef HV_HOSTILE
+/* The kernel promises no order among descriptors. */
+static void shuffle_events(hpoll_event_t *events, int count) {
+    for (int i = count - 1; i > 0; i--) {
+        uint32_t j = hv__hostile_random((uint32_t)i + 1);
+        hpoll_event_t kept = events[i];
+        events[i] = events[j];
+        events[j] = kept;
+    }
+}
+#endif
+
 static void collect_ready(hloop_t *loop, int count) {
+#ifdef HV_HOSTILE
+    shuffle_events(loop->events, count);
+#endif
     for (int i = 0; i < count; i++) {
         const hpoll_event_t *event = &loop->events[i];
         hv__watcher_t *watcher = hv__watcher_find(loop, event->fd);

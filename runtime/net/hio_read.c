@@ -7,6 +7,7 @@
  *
  * After each callback the io may be closed, stopped, set to other cutting rules, or detached to
  * another thread; in the last case the bytes behind the message (net->rest) have gone with it. */
+#include "hhostile.h"
 #include "hnet_int.h"
 
 int hv__io_deliver(hio_t *io, char *data, size_t len) {
@@ -139,9 +140,7 @@ char *hv__io_read_buffer(hio_t *io, size_t *cap) {
 static void read_once(hio_t *io) {
     size_t cap;
     char *buf = hv__io_read_buffer(io, &cap);
-#ifdef HV_HOSTILE
-    cap = 1;
-#endif
+    cap = hv__hostile_len(cap);
     long len = io->flags & HIO_FLAG_IS_SOCKET ? hsock_recv(io_fd(io), buf, cap)
                                               : hsock_read(io_fd(io), buf, cap);
     if (len > 0) {

@@ -10,20 +10,19 @@
  *
  * Nothing is reported inside hio_write: what it sent itself is owed (ext->unreported_bytes) and
  * reported at the end of the pass. */
+#include "hhostile.h"
 #include "hnet_int.h"
 
 static long send_bytes(hio_t *io, const void *data, size_t len) {
-#ifdef HV_HOSTILE
-    if (len > 1) len = 1;
-#endif
+    len = hv__hostile_len(len);
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_send(io_fd(io), data, len);
     return hsock_write(io_fd(io), data, len);
 }
 
 static long send_parts(hio_t *io, const struct iovec *parts, int count) {
-#ifdef HV_HOSTILE
-    return count > 0 ? send_bytes(io, parts[0].iov_base, parts[0].iov_len) : 0;
-#endif
+    if (count > 0 && hv__hostile_len(SIZE_MAX) < SIZE_MAX) {
+        return send_bytes(io, parts[0].iov_base, parts[0].iov_len);
+    }
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_sendv(io_fd(io), parts, count);
     return hsock_writev(io_fd(io), parts, count);
 }
