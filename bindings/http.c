@@ -54,6 +54,13 @@ static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *r
     return exchange;
 }
 
+/* A server that is closed is needed until its last handler has returned. */
+static void let_go_if_done(http_server_t *server) {
+    if (server->http != NULL || server->active != NULL || server->object.rt->loop == NULL) return;
+    hvl_unref(server->object.rt, &server->handlers_ref);
+    hvl_unanchor(server);
+}
+
 /* Lets the request go. What Lua still holds of the exchange is over from now on. */
 static void exchange_free(http_exchange_t *exchange) {
     http_server_t *server = exchange->server;
@@ -70,6 +77,7 @@ static void exchange_free(http_exchange_t *exchange) {
     server->pool->free = exchange;
     hhttp_request_set_userdata(req, NULL);
     hhttp_request_release(req);
+    let_go_if_done(server);
 }
 
 /* Anchors lie in a table, so that middleware finds the objects of the running task. */
@@ -454,9 +462,7 @@ static void on_server_closed(hhttp_server_t *http, void *userdata) {
     http_server_t *server = userdata;
     server->http = NULL;
     server->listener = NULL;
-    if (server->object.rt->loop == NULL) return;
-    hvl_unref(server->object.rt, &server->handlers_ref);
-    hvl_unanchor(server);
+    let_go_if_done(server);
 }
 
 static uint32_t option(lua_State *L, int index, const char *name) {

@@ -77,7 +77,7 @@ static void test_post_from_other_thread_wakes_outer(void **state) {
 static void on_echo(hio_t *io, void *buf, int len) {
     (void)buf;
     call_count += len;
-    hio_close(io);
+    if (call_count == 4) hio_close(io); /* they may come one by one */
 }
 
 static void test_io_of_inner_is_read(void **state) {

@@ -481,10 +481,10 @@ static void test_foreign_loop_polls(void **state) {
     (void)state;
     assert_int_equal(run_text("local hv = require 'hv'\n"
                               "local server = assert(hv.tcp.listen({ host = '127.0.0.1', port = 0 },\n"
-                              "  function(conn) conn:write(assert(conn:read())) end))\n"
+                              "  function(conn) conn:write(assert(conn:read(2))) end))\n"
                               "local c = assert(hv.tcp.connect { host = '127.0.0.1',\n"
                               "  port = server:port() })\n"
-                              "hv.sleep(3) c:write('12') local n = tonumber(c:read())\n"
+                              "hv.sleep(3) c:write('12') local n = tonumber(c:read(2))\n"
                               "server:close() return n"),
                      0);
     struct pollfd fd = {.fd = hloop_backend_fd(loop), .events = POLLIN};
