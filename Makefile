@@ -42,4 +42,4 @@ setup:
 	.ci/setup test
 
 clean:
-	rm -rf build build-asan build-tsan build-hostile build-fuzz
+	rm -rf build build-asan build-tsan build-hostile build-fuzz build-valgrind

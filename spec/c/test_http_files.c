@@ -60,7 +60,7 @@ static int begin_files(void **state) {
     char *block = malloc(BIG_BYTES);
     for (size_t i = 0; i < BIG_BYTES; i++) block[i] = big(i);
     put_bytes("big.bin", block, BIG_BYTES);
-    for (size_t i = 0; i < 100000; i++) block[i % BIG_BYTES] = "line of text\n"[i % 13];
+    for (size_t i = 0; i < 100000 && i < BIG_BYTES; i++) block[i] = "line of text\n"[i % 13];
     put_bytes("long.txt", block, BIG_BYTES < 100000 ? BIG_BYTES : 100000);
     free(block);
     done_calls = done_error = 0;
