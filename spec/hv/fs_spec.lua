@@ -167,6 +167,7 @@ describe("hv.fs", function()
       task:join()
     end
     assert.is_true(open_count() >= before + 5)
+    assert.equal(5, #kept)
     kept = nil -- luacheck: ignore 311
     helper.eventually(function()
       collectgarbage()
