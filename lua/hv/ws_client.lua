@@ -25,11 +25,9 @@ local function wake(self)
   for _, one in ipairs(waiting) do task.unpark(one) end
 end
 
---- Until on_close.
+--- Until on_close, which may have come already.
 local function stay_connected(self, ws)
-  self._ws, self._state = ws, "open"
-  wake(self)
-  task.park()
+  if not ws.close_code then task.park() end
   self._ws = nil
 end
 
@@ -63,7 +61,11 @@ end
 function Client.new(address, t, reconnect, connect)
   local self = setmetatable({ _state = "connecting", _address = address, _waiting = {} }, meta)
   local on_open, on_message, on_close = t.on_open, t.on_message, t.on_close
-  t.on_open = on_open and function() return on_open(self) end
+  t.on_open = function(ws)
+    self._ws, self._state = ws, "open"
+    wake(self)
+    if on_open then return on_open(self) end
+  end
   t.on_message = on_message and function(_, data, kind) return on_message(self, data, kind) end
   t.on_close = function(_, code, reason)
     self._ws = nil

@@ -183,7 +183,7 @@ static void take_close(hws_t *ws, int code, const char *reason, size_t len) {
     ws->close_code = (uint16_t)code;
     if (len > 0 && hv__ws_work(ws) != NULL) ws->work->reason = hv__strndup(reason, len);
     if (ws->state >= WS_ENDING) return;
-    hv__ws_send_close(ws, code, NULL, 0);
+    hv__ws_send_close(ws, code, reason, len);
     set_state(ws, WS_ENDING);
     if (ws_is_client(ws)) {
         hio_read(ws->io); /* the end is the server's to make; the tick waits for so long */

@@ -27,6 +27,7 @@ hv_add_bench(hv_echo servers/hv_echo.c hv_static)
 hv_add_bench(hv_https servers/hv_https.c hv_static)
 hv_add_bench(sink mqtt/sink.c)
 hv_add_bench(pub_raw mqtt/pub_raw.c)
+hv_add_bench(hv_ws servers/hv_ws.c hv_static)
 
 # Measures inside the library, so it sees the private headers.
 file(GLOB inner_benches CONFIGURE_DEPENDS ${bench}/bench_*.c)

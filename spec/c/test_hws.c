@@ -1,5 +1,5 @@
-/* test_hws.c - hws.h as a program uses it: servers out of an HTTP server, clients over a socket, ends
- * of every kind, pausing, topics, and a server that shuts down. */
+/* test_hws.c - hws.h as a program uses it: servers out of an HTTP server, clients over a socket,
+ * ends of every kind, pausing, topics, and a server that shuts down. */
 #include "loop_test.h"
 
 #include <stdio.h>

@@ -499,7 +499,10 @@ describe("hv.ws", function()
       local port = server:port()
       local client = hv.ws.connect("ws://127.0.0.1:" .. port, {
         reconnect = { min_delay = 5, policy = "fixed" },
-        on_open = function() opened = opened + 1 end,
+        on_open = function(self)
+          opened = opened + 1
+          assert.is_true(self:send("from on_open"))
+        end,
       })
       assert.are.equal("hello", (client:receive()))
       server:close(0)
