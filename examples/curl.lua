@@ -19,6 +19,8 @@ local OPTIONS = {
   { "T", "upload-file", "value", "Send a file by PUT.", value = "file" },
   { "G", "get", "flag", "Put the data of -d into the URL." },
   { "n", "count", "value", "Send request count, used for test keep-alive.", value = "count" },
+  { nil, "http2", "flag", "Use http2: not spoken yet." },
+  { nil, "grpc", "flag", "Use grpc over http2: not spoken yet." },
   { "o", "output", "value", "Write the body to a file.", value = "file" },
   { "O", "remote-name", "flag", "Write it to a file named as in the URL." },
   { "i", "include", "flag", "Print the response head, too." },
@@ -69,6 +71,7 @@ local opts, urls = tool.parse(arg, OPTIONS)
 if opts.help then return print_help() end
 if opts.version then return print("curl.lua of hvlua " .. hv.version) end
 if #urls == 0 then tool.usage_error("no URL specified") end
+if opts.http2 or opts.grpc then tool.usage_error("HTTP/2 is not spoken yet") end
 
 -- ---- What is asked for ----
 

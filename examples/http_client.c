@@ -56,6 +56,7 @@ int main(int argc, char **argv) {
             .body = body,
             .body_len = body != NULL ? (int64_t)strlen(body) : 0,
             .redirects_max = 10,
+            .decodes = 1,
             .total_timeout_ms = 30000,
             .on_head = on_head,
             .on_data = on_data,

@@ -3,6 +3,7 @@
 local certs_of = require "certs"
 local helper = require "helper"
 local hv = require "hv"
+local nginx_of = require "nginx"
 
 local build = os.getenv("HV_BUILD_DIR") or "build"
 
@@ -289,6 +290,33 @@ describe("a pool", function()
     for _, message in ipairs(failures) do assert.matches("without a response", message) end
     assert.is_true(client:counts().repeated > 0)
     assert.are.equal(400, answered + #failures)
+  end)
+
+  it("loses no request to an nginx that closes what rests", function()
+    local nginx = nginx_of.start [[
+      server {
+        listen unix:@/http;
+        keepalive_timeout 3ms;
+        keepalive_requests 7;
+        location / { return 200 "ok"; }
+      }
+    ]]
+    local client = keep(hv.http.client { unix_socket = nginx.dir .. "/http", max_connections = 4 })
+    local failures = {}
+    hv.scope(function(s)
+      for _ = 1, 8 do
+        s:go(function()
+          for i = 1, 60 do
+            local reply, message = client:get("http://nginx/")
+            if not reply or reply.body ~= "ok" then failures[#failures + 1] = message or "?" end
+            if i % 2 == 0 then hv.sleep(math.random(2, 4)) end -- about when nginx closes
+          end
+        end)
+      end
+    end)
+    assert.are.same({}, failures)
+    assert.is_true(client:counts().opened > 4)
+    nginx:stop()
   end)
 
   it("leaves nothing behind", function()
