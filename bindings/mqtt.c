@@ -335,7 +335,11 @@ static void on_disconnect(client_t *self, const hmqtt_event_t *event) {
     }
     /* Opening waits for the first answer, good or bad. */
     hvl_task_t *opener = hvl_wake(&self->opener);
-    if (opener != NULL) hvl_resume_later(opener, push_close(opener->co, self, "connect", event));
+    if (opener != NULL) {
+        int count = push_close(opener->co, self, "connect", event);
+        if (count == 4) hvl_mqtt_push_properties(opener->co, event->properties);
+        hvl_resume_later(opener, count == 4 ? 5 : count);
+    }
     self->refused = 0;
     if (!is_final) return;
     end_client(self);
@@ -735,6 +739,18 @@ static int client_reconnect(lua_State *L) {
     return 1;
 }
 
+static int client_ref(lua_State *L) {
+    client_t *self = check_client(L);
+    if (self->mqtt != NULL) hmqtt_ref(self->mqtt);
+    return 0;
+}
+
+static int client_unref(lua_State *L) {
+    client_t *self = check_client(L);
+    if (self->mqtt != NULL) hmqtt_unref(self->mqtt);
+    return 0;
+}
+
 /* ---- Facts ---- */
 
 static int client_facts(lua_State *L) {
@@ -785,6 +801,7 @@ int hvl_open_mqtt(lua_State *L) {
         {"start", client_start},     {"open", client_open},           {"drop", client_drop},
         {"disconnect", client_disconnect}, {"publish", client_publish}, {"call", client_call},
         {"auth", client_auth},       {"reconnect", client_reconnect}, {"facts", client_facts},
+        {"ref", client_ref},         {"unref", client_unref},
         {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", client_gc}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);

@@ -107,12 +107,13 @@ local function connect(given)
   local t = mqtt_options.read("hv.mqtt.connect", given)
   local self, message, code = new_client("hv.mqtt.connect", t)
   if not self then return nil, message, code end
-  local ok, reason
-  ok, message, code, reason = open(self._raw)
+  local ok, reason, properties
+  ok, message, code, reason, properties = open(self._raw)
   if ok then return self end
   drop(self._raw)
   self._inbox:close()
-  return nil, message and message:gsub("^connect", "connect " .. self._address), code, reason
+  message = message:gsub("^connect", "connect " .. self._address)
+  return nil, message, code, reason, properties
 end
 
 --- Connects, and returns a client once the broker has said yes. A first attempt that fails ends it;
@@ -123,6 +124,7 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, EACCES (not authorized), ETLS ...
 ---@return integer? reason the broker's reason code, where it gave one
+---@return hv.MqttProperties? properties of the refusal: server_reference, reason_string ...
 M.connect = wait.both_forms(connect)
 
 --- Returns a client at once, which connects, and tries again, as `reconnect` says; what is
@@ -333,6 +335,20 @@ function Client:reconnect() return raw.methods.reconnect(self._raw) end
 ---@return string? message
 ---@return hv.ErrCode? code ENOTCONN, EINVAL (no `auth` in the options)
 function Client:reauthenticate(data) return auth(self._raw, 0x19, data) end
+
+--- The client alone does not keep the program running any more.
+---@return hv.MqttClient self
+function Client:unref()
+  raw.methods.unref(self._raw)
+  return self
+end
+
+--- It does again.
+---@return hv.MqttClient self
+function Client:ref()
+  raw.methods.ref(self._raw)
+  return self
+end
 
 --- Whether the broker's CONNACK is the last that was heard.
 function Client:is_connected() return facts(self._raw).connected end

@@ -364,6 +364,11 @@ HV_EXPORT int hmqtt_auth(hmqtt_t *client, uint8_t reason, hmqtt_bytes_t data);
 HV_EXPORT void hmqtt_pause(hmqtt_t *client);
 HV_EXPORT void hmqtt_resume(hmqtt_t *client);
 
+/* A client that is unreferenced does not keep a loop with HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS
+ * running. Clients begin referenced. */
+HV_EXPORT void hmqtt_ref(hmqtt_t *client);
+HV_EXPORT void hmqtt_unref(hmqtt_t *client);
+
 /* ---- Facts ---- */
 
 HV_EXPORT int hmqtt_is_connected(const hmqtt_t *client);

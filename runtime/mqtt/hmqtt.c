@@ -520,6 +520,18 @@ void hmqtt_resume(hmqtt_t *client) {
     mqtt__flush_later(client);
 }
 
+void hmqtt_ref(hmqtt_t *client) {
+    client->is_loose = 0;
+    if (client->timer != NULL) hevent_ref(client->timer);
+    mqtt__wire_set_ref(client);
+}
+
+void hmqtt_unref(hmqtt_t *client) {
+    client->is_loose = 1;
+    if (client->timer != NULL) hevent_unref(client->timer);
+    mqtt__wire_set_ref(client);
+}
+
 /* ---- Facts ---- */
 
 int hmqtt_is_connected(const hmqtt_t *client) { return client->phase == MQTT_OPEN; }

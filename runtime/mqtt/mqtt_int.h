@@ -102,6 +102,7 @@ struct hmqtt_s {
     uint8_t is_stopped_reading;
     uint8_t wants_resume;
     uint8_t was_high;
+    uint8_t is_loose;    /* hmqtt_unref */
     uint8_t is_freed;
     uint8_t is_ack_held; /* of the message that is being told */
 
@@ -128,6 +129,8 @@ struct hmqtt_s {
 int mqtt__wire_init(hmqtt_t *client);
 /* Gives it back; the stream has been dropped. */
 void mqtt__wire_deinit(hmqtt_t *client);
+/* Has the stream of the moment keep the loop running, or not, as is_loose says. */
+void mqtt__wire_set_ref(hmqtt_t *client);
 /* Begins to connect. Returns 0 or a code. */
 int mqtt__wire_open(hmqtt_t *client);
 /* Whether there is a stream, in whatever state. */

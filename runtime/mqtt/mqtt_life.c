@@ -29,6 +29,7 @@ static int set_timer(hmqtt_t *client, uint64_t delay_ms) {
     client->timer = htimer_add(client->loop, on_timer, ms, 1);
     if (client->timer == NULL) return HV_ENOMEM;
     hevent_set_userdata(client->timer, client);
+    if (client->is_loose) hevent_unref(client->timer);
     return 0;
 }
 

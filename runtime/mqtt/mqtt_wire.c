@@ -60,7 +60,9 @@ static int open_io(hmqtt_t *client) {
 
 static void on_ws_open(hws_t *ws) {
     hmqtt_t *client = hws_userdata(ws);
-    if (client != NULL) mqtt__on_open(client);
+    if (client == NULL) return;
+    mqtt__wire_set_ref(client);
+    mqtt__on_open(client);
 }
 
 static void on_ws_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
@@ -132,10 +134,18 @@ static int open_ws(hmqtt_t *client) {
 
 /* ---- Either ---- */
 
+void mqtt__wire_set_ref(hmqtt_t *client) {
+    hio_t *io = hmqtt_io(client);
+    if (io != NULL && client->is_loose) hevent_unref(io);
+    if (io != NULL && !client->is_loose) hevent_ref(io);
+}
+
 int mqtt__wire_open(hmqtt_t *client) {
     HV_ASSERT(!mqtt__wire_is_there(client));
     client->is_stopped_reading = 0;
-    return is_ws(client) ? open_ws(client) : open_io(client);
+    int code = is_ws(client) ? open_ws(client) : open_io(client);
+    if (code == 0 && client->is_loose) mqtt__wire_set_ref(client);
+    return code;
 }
 
 int mqtt__wire_write(hmqtt_t *client, const void *data, size_t len) {

@@ -337,6 +337,28 @@ describe("hv.mqtt", function()
     certs:remove()
   end)
 
+  it("connects to a unix socket", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local own = mosquitto.start { lines = { "listener 0 " .. path } }
+    local client = assert(hv.mqtt.connect { path = path })
+    assert.is_true((client:publish("unix", "x", { qos = 1 })))
+    client:disconnect()
+    own:stop()
+    os.remove(path)
+  end)
+
+  it("does not keep a program running where it is unreferenced", function()
+    local text, status = helper.run(([[
+      local hv = require "hv"
+      local client = assert(hv.mqtt.connect { host = "127.0.0.1", port = %d }):unref()
+      client:subscribe("a")
+      print "end"
+    ]]):format(broker.port))
+    assert.equal("end\n", text)
+    assert.equal(0, status)
+  end)
+
   it("throws for misuse and names what is wrong", function()
     local function misuse(pattern, fn, ...)
       local ok, message = pcall(fn, ...)
@@ -449,6 +471,19 @@ describe("hv.mqtt over WebSockets", function()
     end
     eventually(function() return got == 1000 and done == 1000 end)
     client:disconnect()
+  end)
+
+  it("speaks under TLS", function()
+    local certs = certs_of.new()
+    local mine = certs:issue("localhost", "DNS:localhost,IP:127.0.0.1")
+    local secure = mosquitto.start { listeners = { ("protocol websockets\ncafile %s\n" ..
+      "certfile %s\nkeyfile %s"):format(certs.ca, mine.cert, mine.key) } }
+    local client = assert(connect { url = ("wss://localhost:%d/"):format(secure.ports[1]),
+      host = "localhost", port = secure.ports[1], tls = { ca = certs.ca } })
+    assert.is_true((client:publish("wss", "x", { qos = 2 })))
+    client:disconnect()
+    secure:stop()
+    certs:remove()
   end)
 
   it("says why there is no connection", function()

@@ -342,11 +342,13 @@ describe("hv.mqtt on the wire", function()
   it("tells refusals and goodbyes with their reasons and properties", function()
     local port = play(function(b)
       b.expect("10")
-      b.send("20 06 00 9C 03 1C 0000")
+      b.send("20 0A 00 9C 07 1C 0004 68 3A 31 38")
       b.drain()
     end)
-    local client, message, code, reason = connect(port)
+    local client, message, code, reason, properties = hv.mqtt.connect { host = "127.0.0.1",
+      port = port }
     assert.is_nil(client)
+    assert.equal("h:18", properties.server_reference)
     assert.equal("connect 127.0.0.1:" .. port .. ": use another server", message)
     assert.same({ "ECONNABORTED", 0x9C }, { code, reason })
 
