@@ -115,11 +115,11 @@ static void test_each_publish_ends_once(void **state) {
     }
 }
 
+#ifndef HV_HOSTILE /* where a byte a call is written */
 static void publish_hundred(hmqtt_t *client) {
     for (int i = 0; i < 100; i++) assert_true(publish(client, "x", (uint8_t)(i % 2), NULL) >= 0);
 }
 
-#ifndef HV_HOSTILE
 static void test_what_one_callback_publishes_leaves_at_once(void **state) {
     (void)state;
     begin(5);
