@@ -956,6 +956,71 @@ static void test_decoding_rests_while_paused(void **state) {
     assert_int_equal(counts().idle, 1);
 }
 
+/* ---- Whatever a server sends ---- */
+
+static uint32_t seed = 1;
+
+static uint32_t next_random(uint32_t below) {
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+static void pause_sometimes(hhttp_call_t *call, const void *data, size_t len) {
+    (void)data;
+    (void)len;
+    if (next_random(3) == 0) {
+        hhttp_call_pause(call);
+        hhttp_call_resume(call);
+    }
+    if (next_random(40) == 0) hhttp_call_cancel(call);
+}
+
+static void take_sometimes(hhttp_call_t *call) {
+    hio_t *io = next_random(2) ? hhttp_call_take_io(call) : NULL;
+    if (io != NULL) hio_close(io);
+    if (io == NULL && hhttp_call_status(call) == 101) hhttp_call_cancel(call);
+}
+
+static void test_every_call_ends_once_whatever_is_sent(void **state) {
+    (void)state;
+    static const char *const bases[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nA: "
+        "b\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nuntil the end",
+        "HTTP/1.1 302 x\r\nLocation: /y\r\nContent-Length: 2\r\n\r\nno",
+        "HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbehind",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nno gzip!!",
+        "HTTP/1.0 204 x\r\nConnection: keep-alive\r\n\r\n",
+    };
+    static char texts[SCRIPT_MAX][512];
+    for (int round = 0; round < 1500; round++) {
+        script_len = script_at = 0;
+        requests_len = 0;
+        for (int i = 0; i < 4; i++) {
+            const char *base = bases[next_random(ARRAY_SIZE(bases))];
+            size_t len = strlen(base);
+            memcpy(texts[i], base, len);
+            for (uint32_t n = next_random(4); n > 0; n--) {
+                texts[i][next_random((uint32_t)len)] = "\r\n :09azZ\0\xff"[next_random(11)];
+            }
+            if (next_random(4) == 0) len = 1 + next_random((uint32_t)len);
+            script[script_len++] = (answer_t){texts[i], 1, (int)len};
+        }
+        hhttp_call_options_t options = options_of("/");
+        options.on_head = take_sometimes;
+        options.on_data = pause_sometimes;
+        options.redirects_max = next_random(3);
+        options.decodes = (int)next_random(2);
+        options.upgrade = next_random(2) ? "x" : NULL;
+        options.body_bytes_max = next_random(2) ? 4 : 0;
+        seen->done = seen->error = 0;
+        assert_non_null(hhttp_call_start(client, &options));
+        RUN_UNTIL(loop, seen->done);
+    }
+    RUN_UNTIL(loop, counts().connections == 0);
+}
+
 /* ---- Redirects ---- */
 
 static char url_text[8192];
@@ -1256,6 +1321,7 @@ int main(void) {
         TEST(test_refused_upgrade_is_a_response),
         TEST(test_tunnel_through_connect),
         TEST(test_socks_with_password_and_remote_name),
+        TEST(test_every_call_ends_once_whatever_is_sent),
         TEST(test_coded_bodies_are_decoded),
         TEST(test_decoding_rests_while_paused),
         TEST(test_references_are_resolved),
