@@ -41,9 +41,10 @@ describe("hv.ws over TLS", function()
     local address = url:gsub("localhost", "127.0.0.1")
     ws = assert(hv.ws.connect(address, { tls = { ca = certs.ca } }))
     ws:close()
-    ws, message, code = hv.ws.connect(address, { tls = { ca = certs.ca, server_name = "other.example" } })
+    ws, message, code = hv.ws.connect(address,
+      { tls = { ca = certs.ca, server_name = "other.example" } })
     assert.is_nil(ws)
-    assert.are.equal("ETLS", code)
+    assert.are.equal("ETLS", code, message)
   end)
 end)
 
