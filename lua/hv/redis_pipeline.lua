@@ -122,10 +122,10 @@ meta.__index = function(_, key)
   if method then return method end
   local name, second = commands.words(key)
   if not name or key:find("^_") then return nil end
-  if special[name] then
-    method = function(self, ...) return self:call(name, ...) end
-  elseif second then
+  if second then
     method = function(self, ...) return self:call(name, second, ...) end
+  elseif special[name] then
+    method = function(self, ...) return self:call(name, ...) end
   elseif is_map(name) then
     method = function(self, ...)
       add(self._pipe, name, ...)

@@ -183,6 +183,12 @@ describe("hv.redis", function()
       assert.is_false(hv.redis.is_error(replies[3]))
     end)
 
+    it("join words by underscores, too", function()
+      local replies = r:pipeline():client_setname("piped"):client_getname():config_get("save")
+        :exec()
+      assert.are.same({ "OK", "piped", { save = "" } }, replies)
+    end)
+
     it("may be empty, dropped and used again", function()
       local p = r:pipeline()
       assert.are.same({}, p:exec())
@@ -449,6 +455,18 @@ describe("hv.redis", function()
     assert.are.equal("ECLOSED", (select(3, waiting:join())))
     assert.are.equal("ECLOSED", (select(3, c:borrow(function() end))))
     helper.nothing_left(before)
+  end)
+
+  it("is shown by examples/redis.lua", function()
+    local text, status = helper.hvlua { "examples/redis.lua", "127.0.0.1:" .. server.port }
+    assert.are.equal(0, status)
+    for _, line in ipairs { "name\tAnn", "nothing\ttrue", "list\ta b c\thash\t1", "sum\t500500",
+      "visits\t100", "half\t250250", "first two\ta b", "news\tit works", "queue\tjob",
+      "deleted\ttrue" } do
+      assert.is_truthy(text:find(line .. "\n", 1, true), text)
+    end
+    assert.are.equal(0, r:dbsize())
+    assert.are.equal(2, (select(2, helper.hvlua { "examples/redis.lua" })))
   end)
 
   it("shows its state", function()
