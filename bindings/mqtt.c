@@ -2,68 +2,28 @@
  *
  * One message is handled at a time: a task runs the deliver function that lua/hv/mqtt.lua gives,
  * and the message is acknowledged when that has ended. What comes meanwhile waits in a queue of
- * copies. The broker is slowed by the acknowledgements that it does not get (QoS 1 and 2), and by reading
- * that rests while the queue is long (QoS 0) - but never while somebody waits for an answer of the
- * broker, who might be the very task that handles a message.
+ * copies. The broker is slowed by the acknowledgements that it does not get (QoS 1 and 2), and by
+ * reading that rests while the queue is long (QoS 0) - but never while somebody waits for an answer of
+ * the broker, who might be the very task that handles a message.
  *
- * Whoever waits for an answer is a pending_t, hmqtt's token. Each accepted call gives exactly one
- * event that ends it, so a pending_t is freed there and nowhere else, whether its task still waits
- * or not. The object stays anchored until the client is gone, nothing is pending and nothing
+ * Whoever waits for an answer is a hvl_mqtt_pending_t, hmqtt's token. Each accepted call gives
+ * exactly one event that ends it, so one is freed there and nowhere else, whether its task still
+ * waits or not. The object stays anchored until the client is gone, nothing is pending and nothing
  * runs. */
 #include "mqtt.h"
 
 #include "hbase.h"
-#include "tls.h"
 
 #define QUEUE_SOFT       256          /* messages; reading rests above */
 #define QUEUE_SOFT_BYTES (1u << 20)
 #define QUEUE_HARD       65536        /* messages; the client ends above */
 #define QUEUE_HARD_BYTES (64u << 20)
 
-typedef struct queued_s {
-    struct queued_s *next;
-    hmqtt_held_t held;
-    hmqtt_message_t message; /* its texts are `bytes` */
-    hmqtt_block_t properties;
-    char bytes[];
-} queued_t;
-
-typedef struct client_s client_t;
-
-typedef struct pending_s {
-    struct pending_s *next; /* among those that wait for the stream to drain */
-    hvl_waiter_t waiter;
-    client_t *client;
-    const char *what;
-} pending_t;
-
-struct client_s {
-    hvl_object_t object;
-    hmqtt_t *mqtt; /* NULL once it has ended */
-    int deliver_ref; /* fn(message) */
-    int told_ref;    /* fn("connect" | "close" | "auth", ...) */
-    queued_t *first;
-    queued_t *last;
-    uint32_t queued;
-    size_t queued_bytes;
-    hmqtt_held_t held; /* of the message that is handled */
-    uint8_t is_busy;   /* a task handles a message */
-    uint8_t is_running; /* ... and has not waited yet */
-    uint8_t is_over_limit;
-    uint8_t is_closed_here;
-    uint32_t awaited; /* pending_t that there are */
-    pending_t *drains;
-    pending_t *spare; /* free */
-    hvl_waiter_t opener;
-    hvl_waiter_t closer;
-    uint8_t refused; /* CONNACK's reason */
-};
-
-static const hvl_class_t client_class = {"hv.mqtt"};
+static const hvl_class_t hvl_mqtt_class = {"hv.mqtt"};
 
 /* ---- Lives ---- */
 
-static void release_if_over(client_t *self) {
+static void release_if_over(hvl_mqtt_t *self) {
     if (self->mqtt != NULL || self->awaited > 0 || self->is_busy) return;
     hvl_t *rt = self->object.rt;
     hvl_unref(rt, &self->deliver_ref);
@@ -71,8 +31,8 @@ static void release_if_over(client_t *self) {
     hvl_unanchor(self);
 }
 
-static void drop_queue(client_t *self) {
-    for (queued_t *each = self->first, *next; each != NULL; each = next) {
+static void drop_queue(hvl_mqtt_t *self) {
+    for (hvl_mqtt_queued_t *each = self->first, *next; each != NULL; each = next) {
         next = each->next;
         hv_free(each);
     }
@@ -82,7 +42,7 @@ static void drop_queue(client_t *self) {
 }
 
 /* Lets go of the client below. What is pending ends in events of its own. */
-static void end_client(client_t *self) {
+static void end_client(hvl_mqtt_t *self) {
     if (self->mqtt == NULL) return;
     hmqtt_free(self->mqtt);
     self->mqtt = NULL;
@@ -91,19 +51,19 @@ static void end_client(client_t *self) {
 
 /* ---- Those who wait for an answer ---- */
 
-static pending_t *new_pending(client_t *self, const char *what) {
-    pending_t *pending = self->spare;
+hvl_mqtt_pending_t *hvl_mqtt_pending_new(hvl_mqtt_t *self, const char *what) {
+    hvl_mqtt_pending_t *pending = self->spare;
     if (pending != NULL) {
         self->spare = pending->next;
     } else {
         pending = hv_malloc(sizeof *pending);
     }
-    *pending = (pending_t){.client = self, .what = what};
+    *pending = (hvl_mqtt_pending_t){.client = self, .what = what};
     return pending;
 }
 
-static void free_pending(pending_t *pending) {
-    client_t *self = pending->client;
+void hvl_mqtt_pending_free(hvl_mqtt_pending_t *pending) {
+    hvl_mqtt_t *self = pending->client;
     if (self->mqtt == NULL) {
         hv_free(pending);
         return;
@@ -112,8 +72,8 @@ static void free_pending(pending_t *pending) {
     self->spare = pending;
 }
 
-static void free_list(pending_t **list) {
-    for (pending_t *each = *list, *next; each != NULL; each = next) {
+static void free_list(hvl_mqtt_pending_t **list) {
+    for (hvl_mqtt_pending_t *each = *list, *next; each != NULL; each = next) {
         next = each->next;
         hv_free(each);
     }
@@ -121,7 +81,7 @@ static void free_list(pending_t **list) {
 }
 
 /* While an answer is awaited it must be read, whatever else comes with it. */
-static void balance(client_t *self) {
+void hvl_mqtt_balance(hvl_mqtt_t *self) {
     if (self->mqtt == NULL) return;
     int is_long = self->queued > QUEUE_SOFT || self->queued_bytes > QUEUE_SOFT_BYTES;
     if (is_long && self->awaited == 0) {
@@ -155,27 +115,27 @@ static int push_answer(lua_State *L, const char *what, const hmqtt_event_t *even
     return 2;
 }
 
-static void on_answer(client_t *self, const hmqtt_event_t *event) {
-    pending_t *pending = event->token;
+static void on_answer(hvl_mqtt_t *self, const hmqtt_event_t *event) {
+    hvl_mqtt_pending_t *pending = event->token;
     if (pending == NULL) return;
     self->awaited--;
     const char *what = pending->what;
     hvl_task_t *task = self->object.rt->loop != NULL ? hvl_wake(&pending->waiter) : NULL;
-    free_pending(pending);
-    if (self->awaited == 0) balance(self);
+    hvl_mqtt_pending_free(pending);
+    if (self->awaited == 0) hvl_mqtt_balance(self);
     if (task != NULL) hvl_resume_now(task, push_answer(task->co, what, event));
     if (self->object.rt->loop != NULL) release_if_over(self);
 }
 
 /* Wakes those who wait for the stream: with true, or because it is lost. */
-static void wake_drains(client_t *self, int error) {
-    pending_t *each = self->drains;
+static void wake_drains(hvl_mqtt_t *self, int error) {
+    hvl_mqtt_pending_t *each = self->drains;
     self->drains = NULL;
-    for (pending_t *next; each != NULL; each = next) {
+    for (hvl_mqtt_pending_t *next; each != NULL; each = next) {
         next = each->next;
         const char *what = each->what;
         hvl_task_t *task = hvl_wake(&each->waiter);
-        free_pending(each);
+        hvl_mqtt_pending_free(each);
         if (task == NULL) continue;
         int count = 1;
         if (error != 0) {
@@ -213,10 +173,10 @@ static void push_message(lua_State *L, const hmqtt_message_t *message, hmqtt_blo
     lua_setfield(L, -2, "properties");
 }
 
-static void deliver_queued(client_t *self);
+static void deliver_queued(hvl_mqtt_t *self);
 
 static void on_delivered(hvl_task_t *task, int status) {
-    client_t *self = task->userdata[0];
+    hvl_mqtt_t *self = task->userdata[0];
     (void)status; /* an error has been reported */
     self->is_busy = 0;
     if (self->mqtt != NULL) hmqtt_ack(self->mqtt, self->held);
@@ -225,7 +185,7 @@ static void on_delivered(hvl_task_t *task, int status) {
     release_if_over(self);
 }
 
-static void deliver(client_t *self, const hmqtt_message_t *message, hmqtt_block_t properties,
+static void deliver(hvl_mqtt_t *self, const hmqtt_message_t *message, hmqtt_block_t properties,
                     hmqtt_held_t held) {
     hvl_task_t *task = hvl_task_begin_ref(self->object.rt, self->deliver_ref);
     if (task == NULL) return;
@@ -239,9 +199,9 @@ static void deliver(client_t *self, const hmqtt_message_t *message, hmqtt_block_
     self->is_running = 0;
 }
 
-static void deliver_queued(client_t *self) {
+static void deliver_queued(hvl_mqtt_t *self) {
     while (self->first != NULL && !self->is_busy && self->mqtt != NULL) {
-        queued_t *each = self->first;
+        hvl_mqtt_queued_t *each = self->first;
         self->first = each->next;
         if (self->first == NULL) self->last = NULL;
         self->queued--;
@@ -250,7 +210,7 @@ static void deliver_queued(client_t *self) {
         deliver(self, &each->message, each->properties, each->held);
         hv_free(each);
     }
-    balance(self);
+    hvl_mqtt_balance(self);
 }
 
 static char *copy_bytes(char *at, hmqtt_bytes_t *bytes) {
@@ -259,7 +219,7 @@ static char *copy_bytes(char *at, hmqtt_bytes_t *bytes) {
     return at + bytes->len;
 }
 
-static void enqueue(client_t *self, const hmqtt_event_t *event) {
+static void enqueue(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     const hmqtt_message_t *message = event->message;
     size_t bytes = (size_t)message->topic.len + message->payload.len + event->properties.len;
     if (self->queued >= QUEUE_HARD || self->queued_bytes + bytes > QUEUE_HARD_BYTES) {
@@ -268,8 +228,8 @@ static void enqueue(client_t *self, const hmqtt_event_t *event) {
         hmqtt_disconnect(self->mqtt, HMQTT_QUOTA_EXCEEDED, NULL, 0);
         return;
     }
-    queued_t *each = hv_malloc(sizeof *each + bytes);
-    *each = (queued_t){.message = *message, .properties = event->properties};
+    hvl_mqtt_queued_t *each = hv_malloc(sizeof *each + bytes);
+    *each = (hvl_mqtt_queued_t){.message = *message, .properties = event->properties};
     each->held = hmqtt_hold_ack(self->mqtt, message);
     char *at = copy_bytes(each->bytes, &each->message.topic);
     at = copy_bytes(at, &each->message.payload);
@@ -282,10 +242,10 @@ static void enqueue(client_t *self, const hmqtt_event_t *event) {
     self->last = each;
     self->queued++;
     self->queued_bytes += bytes;
-    balance(self);
+    hvl_mqtt_balance(self);
 }
 
-static void on_message(client_t *self, const hmqtt_event_t *event) {
+static void on_message(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     if (self->is_busy || self->first != NULL) {
         enqueue(self, event);
         return;
@@ -296,13 +256,13 @@ static void on_message(client_t *self, const hmqtt_event_t *event) {
 /* ---- Other events ---- */
 
 /* Begins a task that is told of something. NULL where there is nobody to tell. */
-static hvl_task_t *begin_told(client_t *self, const char *what) {
+static hvl_task_t *begin_told(hvl_mqtt_t *self, const char *what) {
     hvl_task_t *task = hvl_task_begin_ref(self->object.rt, self->told_ref);
     if (task != NULL) lua_pushstring(task->co, what);
     return task;
 }
 
-static void on_connack(client_t *self, const hmqtt_event_t *event) {
+static void on_connack(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     self->refused = event->reason;
     if (event->reason >= 0x80) return; /* DISCONNECT follows */
     hvl_task_t *told = begin_told(self, "connect");
@@ -317,14 +277,14 @@ static void on_connack(client_t *self, const hmqtt_event_t *event) {
     hvl_resume_later(opener, 1);
 }
 
-static int push_close(lua_State *L, const client_t *self, const char *what,
+static int push_close(lua_State *L, const hvl_mqtt_t *self, const char *what,
                       const hmqtt_event_t *event) {
     if (self->is_over_limit) return hvl_push_error(L, what, HV_ELIMIT);
     uint8_t reason = event->reason >= 0x80 ? event->reason : self->refused;
     return push_failure(L, what, event->error != 0 ? event->error : HV_ECLOSED, reason);
 }
 
-static void on_disconnect(client_t *self, const hmqtt_event_t *event) {
+static void on_disconnect(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     int is_final = event->retry_ms < 0;
     wake_drains(self, event->error != 0 ? event->error : HV_ECLOSED);
     hvl_task_t *told = begin_told(self, "close");
@@ -351,7 +311,7 @@ static void on_disconnect(client_t *self, const hmqtt_event_t *event) {
     release_if_over(self);
 }
 
-static void on_auth(client_t *self, const hmqtt_event_t *event) {
+static void on_auth(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     hvl_task_t *told = begin_told(self, "auth");
     if (told == NULL) return;
     lua_pushinteger(told->co, event->reason);
@@ -360,7 +320,7 @@ static void on_auth(client_t *self, const hmqtt_event_t *event) {
 }
 
 static void on_event(hmqtt_t *mqtt, const hmqtt_event_t *event, void *userdata) {
-    client_t *self = userdata;
+    hvl_mqtt_t *self = userdata;
     if (event->is_done) {
         on_answer(self, event);
         return;
@@ -376,84 +336,6 @@ static void on_event(hmqtt_t *mqtt, const hmqtt_event_t *event, void *userdata) 
     }
 }
 
-/* ---- Options: lua/hv/mqtt.lua has checked them ---- */
-
-static uint32_t number_field(lua_State *L, const char *name) {
-    lua_getfield(L, 1, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (value <= 0) return 0;
-    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
-}
-
-static uint8_t flag_field(lua_State *L, const char *name) {
-    lua_getfield(L, 1, name);
-    int value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return (uint8_t)value;
-}
-
-/* The string is the table's. */
-static hmqtt_bytes_t bytes_field(lua_State *L, const char *name) {
-    size_t len = 0;
-    lua_getfield(L, 1, name);
-    const char *text = lua_tolstring(L, -1, &len);
-    lua_pop(L, 1);
-    return (hmqtt_bytes_t){text, (uint32_t)len};
-}
-
-static const char *text_field(lua_State *L, const char *name) {
-    return bytes_field(L, name).data;
-}
-
-static void read_limits(lua_State *L, hmqtt_options_t *options) {
-    options->connect_timeout_ms = number_field(L, "timeout");
-    options->ping_timeout_ms = number_field(L, "ping_timeout");
-    options->packet_max = number_field(L, "max_packet");
-    options->receive_max = (uint16_t)number_field(L, "receive_maximum");
-    options->inflight_max = (uint16_t)number_field(L, "max_inflight");
-    options->queue_max = number_field(L, "queue");
-    options->queue_bytes_max = number_field(L, "queue_bytes");
-    options->write_high = number_field(L, "write_high");
-    options->topic_alias_max = (uint16_t)number_field(L, "topic_aliases");
-    options->subscriptions_max = number_field(L, "max_subscriptions");
-}
-
-static void read_options(lua_State *L, hmqtt_options_t *options) {
-    hmqtt_options_init(options);
-    options->host = text_field(L, "host");
-    options->port = (int)number_field(L, "port");
-    options->ssl_ctx = hvl_tls_context_field(L, 1, "tls");
-    int is_secure = options->ssl_ctx != NULL;
-    if (flag_field(L, "is_ws")) {
-        options->transport = is_secure ? HMQTT_WSS : HMQTT_WS;
-    } else {
-        options->transport = is_secure ? HMQTT_TLS : HMQTT_TCP;
-    }
-    if (text_field(L, "ws_path") != NULL) options->path = text_field(L, "ws_path");
-    options->ssl_name = text_field(L, "tls_name");
-    options->version = (int)number_field(L, "version");
-    options->client_id = text_field(L, "client_id");
-    options->clean_start = flag_field(L, "clean_start");
-    options->keepalive_s = number_field(L, "keepalive_s");
-    options->session_expiry_s = number_field(L, "session_expiry_s");
-    options->keeps_session = flag_field(L, "keeps_session");
-    options->username = text_field(L, "username");
-    options->password = bytes_field(L, "password");
-    options->will.topic = bytes_field(L, "will_topic");
-    options->will.payload = bytes_field(L, "will_payload");
-    options->will.qos = (uint8_t)number_field(L, "will_qos");
-    options->will.retain = flag_field(L, "will_retain");
-    options->reconnects = flag_field(L, "reconnects");
-    options->reconnect.min_delay = number_field(L, "min_delay");
-    options->reconnect.max_delay = number_field(L, "max_delay");
-    options->reconnect.max_retry_cnt = number_field(L, "max_retries");
-    options->reconnect.delay_policy = number_field(L, "delay_policy");
-    options->store = text_field(L, "store");
-    options->store_sync = flag_field(L, "store_sync") ? HMQTT_SYNC_ALWAYS : HMQTT_SYNC_NEVER;
-    read_limits(L, options);
-}
-
 /* new(options, deliver, told): a client that is not started. */
 static int new_client(lua_State *L) {
     hvl_t *rt = hvl_self(L);
@@ -462,7 +344,7 @@ static int new_client(lua_State *L) {
     if (rt->loop == NULL) return hvl_push_error(L, "mqtt", HV_ECLOSED);
     hmqtt_options_t options;
     hvl_mqtt_list_t properties, will_properties;
-    read_options(L, &options);
+    hvl_mqtt_read_options(L, &options);
     lua_getfield(L, 1, "properties");
     hvl_mqtt_read_properties(L, -1, "hv.mqtt.connect", &properties);
     lua_getfield(L, 1, "will_properties");
@@ -471,7 +353,7 @@ static int new_client(lua_State *L) {
     options.property_count = properties.count;
     options.will.properties = will_properties.items;
     options.will.property_count = will_properties.count;
-    client_t *self = hvl_object_new(L, rt, &client_class, sizeof *self);
+    hvl_mqtt_t *self = hvl_object_new(L, rt, &hvl_mqtt_class, sizeof *self);
     self->deliver_ref = self->told_ref = LUA_NOREF;
     self->mqtt = hmqtt_new(rt->loop, &options, on_event, self);
     if (self->mqtt == NULL) return hvl_push_error(L, "mqtt", hloop_last_error(rt->loop));
@@ -483,11 +365,11 @@ static int new_client(lua_State *L) {
     return 1;
 }
 
-static client_t *check_client(lua_State *L) { return hvl_check(L, 1, &client_class); }
+static hvl_mqtt_t *check_client(lua_State *L) { return hvl_check(L, 1, &hvl_mqtt_class); }
 
 /* The client where it has not ended; otherwise pushes the failure. */
-static client_t *check_living(lua_State *L, const char *what, int *count) {
-    client_t *self = check_client(L);
+hvl_mqtt_t *hvl_mqtt_check_living(lua_State *L, const char *what, int *count) {
+    hvl_mqtt_t *self = check_client(L);
     if (self->mqtt != NULL) return self;
     *count = hvl_push_error(L, what, HV_ECLOSED);
     return NULL;
@@ -498,7 +380,7 @@ static client_t *check_living(lua_State *L, const char *what, int *count) {
 /* start(): does not wait. */
 static int client_start(lua_State *L) {
     int count = 0;
-    client_t *self = check_living(L, "connect", &count);
+    hvl_mqtt_t *self = hvl_mqtt_check_living(L, "connect", &count);
     if (self == NULL) return count;
     int code = hmqtt_start(self->mqtt);
     if (code != 0) return hvl_push_error(L, "connect", code);
@@ -509,7 +391,7 @@ static int client_start(lua_State *L) {
 /* open(): starts, and waits for the first answer. */
 static int client_open(lua_State *L) {
     int count = 0;
-    client_t *self = check_living(L, "connect", &count);
+    hvl_mqtt_t *self = hvl_mqtt_check_living(L, "connect", &count);
     if (self == NULL) return count;
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     int code = hmqtt_start(self->mqtt);
@@ -520,7 +402,7 @@ static int client_open(lua_State *L) {
 
 /* drop(): ends it at once, without a word to the broker. */
 static int client_drop(lua_State *L) {
-    client_t *self = check_client(L);
+    hvl_mqtt_t *self = check_client(L);
     wake_drains(self, HV_ECLOSED);
     end_client(self);
     hvl_task_t *closer = hvl_wake(&self->closer);
@@ -534,7 +416,7 @@ static int client_drop(lua_State *L) {
 
 /* disconnect(reason, properties, waits) */
 static int client_disconnect(lua_State *L) {
-    client_t *self = check_client(L);
+    hvl_mqtt_t *self = check_client(L);
     lua_settop(L, 4);
     uint8_t reason = lua_isnil(L, 2) ? 0
                                      : (uint8_t)hvl_check_integer(L, 2, "disconnect: reason", 0,
@@ -562,176 +444,10 @@ static int client_disconnect(lua_State *L) {
     return hvl_wait(L);
 }
 
-/* ---- Publishing ---- */
-
-typedef struct publish_args_s {
-    hmqtt_publish_t publish;
-    int64_t timeout_ms;
-    int has_properties;
-} publish_args_t;
-
-static hmqtt_bytes_t check_text(lua_State *L, int index, const char *what) {
-    if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER) {
-        hvl_misuse(L, "%s must be a string, got %s", what, luaL_typename(L, index));
-    }
-    size_t len;
-    const char *text = lua_tolstring(L, index, &len);
-    return (hmqtt_bytes_t){text, (uint32_t)len};
-}
-
-/* One option of publish; its value is on top. */
-static void read_publish_option(lua_State *L, const char *key, publish_args_t *args) {
-    if (strcmp(key, "qos") == 0) {
-        args->publish.qos = (uint8_t)hvl_check_integer(L, -1, "publish: qos", 0, 2);
-    } else if (strcmp(key, "retain") == 0) {
-        args->publish.retain = (uint8_t)lua_toboolean(L, -1);
-    } else if (strcmp(key, "timeout") == 0) {
-        args->timeout_ms = lua_isboolean(L, -1) && !lua_toboolean(L, -1)
-                               ? -1
-                               : hvl_check_integer(L, -1, "publish: timeout", 1, INT32_MAX);
-    } else if (strcmp(key, "properties") == 0) {
-        args->has_properties = 1;
-    } else {
-        hvl_misuse(L, "publish: unknown option \"%s\" (qos, retain, properties, timeout)", key);
-    }
-}
-
-static void read_publish(lua_State *L, publish_args_t *args) {
-    *args = (publish_args_t){.timeout_ms = 60000};
-    args->publish.topic = check_text(L, 2, "publish: topic");
-    args->publish.payload = check_text(L, 3, "publish: payload");
-    if (lua_isnoneornil(L, 4)) return;
-    if (!lua_istable(L, 4)) {
-        hvl_misuse(L, "publish: options must be a table, got %s", luaL_typename(L, 4));
-    }
-    for (lua_pushnil(L); lua_next(L, 4) != 0; lua_pop(L, 1)) {
-        read_publish_option(L, lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?", args);
-    }
-}
-
-static int publish_error(lua_State *L, const hmqtt_publish_t *publish, int code) {
-    if (code == HV_EINVAL && !hmqtt_topic_is_valid(publish->topic)) {
-        return hvl_misuse(L, "publish: \"%s\" is no topic name (5 4.7.1)", publish->topic.data);
-    }
-    if (code == HV_EINVAL) return hvl_misuse(L, "publish: a property does not belong there");
-    lua_pushfstring(L, "publish %s", publish->topic.data);
-    return hvl_push_error(L, lua_tostring(L, -1), code);
-}
-
-/* What is written is more than the broker takes: waits until it is less. */
-static int wait_for_drain(lua_State *L, client_t *self, int64_t timeout_ms) {
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    pending_t *pending = new_pending(self, "publish");
-    pending->next = self->drains;
-    self->drains = pending;
-    pending->waiter = hvl_wait_begin(L, "publish", timeout_ms, NULL, NULL);
-    return hvl_wait(L);
-}
-
-/* publish(topic, payload, options) */
-static int client_publish(lua_State *L) {
-    if (hvl_is_dual(L)) return hvl_dual(L);
-    int count = 0;
-    client_t *self = check_living(L, "publish", &count);
-    if (self == NULL) return count;
-    publish_args_t args;
-    hvl_mqtt_list_t properties;
-    read_publish(L, &args);
-    hmqtt_publish_t *publish = &args.publish;
-    if (args.has_properties) {
-        lua_getfield(L, 4, "properties");
-        hvl_mqtt_read_properties(L, -1, "publish", &properties);
-        lua_pop(L, 1);
-        publish->properties = properties.items;
-        publish->property_count = properties.count;
-    }
-    if (publish->qos == 0) {
-        int code = hmqtt_publish(self->mqtt, publish);
-        if (code < 0) return publish_error(L, publish, code);
-        if (hmqtt_is_high(self->mqtt)) return wait_for_drain(L, self, args.timeout_ms);
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    pending_t *pending = new_pending(self, "publish");
-    publish->token = pending;
-    int code = hmqtt_publish(self->mqtt, publish);
-    if (code < 0) {
-        free_pending(pending);
-        return publish_error(L, publish, code);
-    }
-    if (self->awaited++ == 0) balance(self);
-    pending->waiter = hvl_wait_begin(L, "publish", args.timeout_ms, NULL, NULL);
-    return hvl_wait(L);
-}
-
-/* ---- Subscribing ---- */
-
-#define FILTERS_MAX 1024
-
-/* call(filters, options, id, properties, timeout, is_unsubscribe): `filters` is a list of strings;
- * returns true and the reasons, a byte each. */
-static int client_call(lua_State *L) {
-    int count = 0;
-    lua_settop(L, 7);
-    int ends = lua_toboolean(L, 7);
-    const char *what = ends ? "unsubscribe" : "subscribe";
-    client_t *self = check_living(L, what, &count);
-    if (self == NULL) return count;
-    luaL_checktype(L, 2, LUA_TTABLE);
-    size_t filters = lua_objlen(L, 2);
-    if (filters == 0 || filters > FILTERS_MAX) {
-        return hvl_misuse(L, "%s: 1..%d filters expected", what, FILTERS_MAX);
-    }
-    hmqtt_filter_t *list = lua_newuserdata(L, filters * sizeof *list);
-    uint32_t bits = (uint32_t)luaL_checkinteger(L, 3);
-    for (size_t i = 0; i < filters; i++) {
-        lua_rawgeti(L, 2, (int)i + 1);
-        hmqtt_bytes_t filter = check_text(L, -1, "filter");
-        if (!hmqtt_filter_is_valid(filter)) {
-            return hvl_misuse(L, "%s: \"%s\" is no topic filter (5 4.7.1)", what, filter.data);
-        }
-        list[i] = (hmqtt_filter_t){filter, bits & 3, bits >> 2 & 1, bits >> 3 & 1, bits >> 4 & 3};
-        lua_pop(L, 1);
-    }
-    hvl_mqtt_list_t properties;
-    hvl_mqtt_read_properties(L, 5, what, &properties);
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    pending_t *pending = new_pending(self, what);
-    hmqtt_subscribe_t call = {.filters = list,
-                              .filter_count = filters,
-                              .id = (uint32_t)luaL_checkinteger(L, 4),
-                              .token = pending,
-                              .properties = properties.items,
-                              .property_count = properties.count};
-    int code = ends ? hmqtt_unsubscribe(self->mqtt, &call) : hmqtt_subscribe(self->mqtt, &call);
-    if (code < 0) {
-        free_pending(pending);
-        return hvl_push_error(L, what, code);
-    }
-    if (self->awaited++ == 0) balance(self);
-    pending->waiter = hvl_wait_begin(L, what, (int64_t)luaL_checknumber(L, 6), NULL, NULL);
-    return hvl_wait(L);
-}
-
-/* auth(reason, data) */
-static int client_auth(lua_State *L) {
-    int count = 0;
-    client_t *self = check_living(L, "auth", &count);
-    if (self == NULL) return count;
-    uint8_t reason = (uint8_t)luaL_checkinteger(L, 2);
-    hmqtt_bytes_t data = {NULL, 0};
-    if (!lua_isnoneornil(L, 3)) data = check_text(L, 3, "auth: data");
-    int code = hmqtt_auth(self->mqtt, reason, data);
-    if (code != 0) return hvl_push_error(L, "auth", code);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 /* reconnect(): drops the connection of the moment. */
 static int client_reconnect(lua_State *L) {
     int count = 0;
-    client_t *self = check_living(L, "reconnect", &count);
+    hvl_mqtt_t *self = hvl_mqtt_check_living(L, "reconnect", &count);
     if (self == NULL) return count;
     int code = hmqtt_reconnect(self->mqtt);
     if (code != 0) return hvl_push_error(L, "reconnect", code);
@@ -740,13 +456,13 @@ static int client_reconnect(lua_State *L) {
 }
 
 static int client_ref(lua_State *L) {
-    client_t *self = check_client(L);
+    hvl_mqtt_t *self = check_client(L);
     if (self->mqtt != NULL) hmqtt_ref(self->mqtt);
     return 0;
 }
 
 static int client_unref(lua_State *L) {
-    client_t *self = check_client(L);
+    hvl_mqtt_t *self = check_client(L);
     if (self->mqtt != NULL) hmqtt_unref(self->mqtt);
     return 0;
 }
@@ -754,7 +470,7 @@ static int client_unref(lua_State *L) {
 /* ---- Facts ---- */
 
 static int client_facts(lua_State *L) {
-    client_t *self = check_client(L);
+    hvl_mqtt_t *self = check_client(L);
     lua_createtable(L, 0, 8);
     set_flag(L, "connected", self->mqtt != NULL && hmqtt_is_connected(self->mqtt));
     set_flag(L, "closed", self->mqtt == NULL);
@@ -774,8 +490,8 @@ static int client_facts(lua_State *L) {
 
 /* matches(filter, topic) */
 static int matches(lua_State *L) {
-    lua_pushboolean(L, hmqtt_filter_matches(check_text(L, 1, "matches: filter"),
-                                            check_text(L, 2, "matches: topic")));
+    lua_pushboolean(L, hmqtt_filter_matches(hvl_mqtt_check_text(L, 1, "matches: filter"),
+                                            hvl_mqtt_check_text(L, 2, "matches: topic")));
     return 1;
 }
 
@@ -785,7 +501,7 @@ static int reason_text(lua_State *L) {
 }
 
 static int client_gc(lua_State *L) {
-    client_t *self = lua_touserdata(L, 1);
+    hvl_mqtt_t *self = lua_touserdata(L, 1);
     drop_queue(self);
     free_list(&self->spare);
     free_list(&self->drains);
@@ -799,15 +515,15 @@ int hvl_open_mqtt(lua_State *L) {
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"start", client_start},     {"open", client_open},           {"drop", client_drop},
-        {"disconnect", client_disconnect}, {"publish", client_publish}, {"call", client_call},
-        {"auth", client_auth},       {"reconnect", client_reconnect}, {"facts", client_facts},
+        {"disconnect", client_disconnect}, {"publish", hvl_mqtt_publish}, {"call", hvl_mqtt_call},
+        {"auth", hvl_mqtt_auth},       {"reconnect", client_reconnect}, {"facts", client_facts},
         {"ref", client_ref},         {"unref", client_unref},
         {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", client_gc}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
-    hvl_class_new(L, rt, &client_class, methods, metamethods);
+    hvl_class_new(L, rt, &hvl_mqtt_class, methods, metamethods);
     lua_setfield(L, -2, "methods");
     return 1;
 }

@@ -8,8 +8,9 @@
  *                                 +-- retry --> WAITING --timer--> CONNECTING
  *
  * Files: hmqtt.c the API and options; mqtt_life.c the states above, time, and what leaves;
- * mqtt_session.c what packets mean; mqtt_wire.c the stream below; mqtt_store.c and mqtt_log.c what
- * is kept; mqtt_packet*.c and mqtt_topic.c bytes and text; mqtt_client.c the API of the tutorials.
+ * mqtt_session.c what packets mean; mqtt_alias.c numbers for topics; mqtt_wire.c the stream below;
+ * mqtt_store.c and mqtt_log.c what is kept; mqtt_packet*.c and mqtt_topic.c bytes and
+ * text; mqtt_client.c the API of the tutorials.
  *
  * Events are told by mqtt__tell only, which is called only where the dispatcher has called us: in
  * callbacks of the stream and of timers, and in deferred work. After it the client may be freed or
@@ -176,6 +177,17 @@ void mqtt__flush(hmqtt_t *client);
 /* Bytes that wait: collected here, and in the stream. */
 size_t mqtt__waiting(const hmqtt_t *client);
 void mqtt__stop_timer(hmqtt_t *client);
+
+/* ---- mqtt_alias.c ---- */
+
+/* The alias that a topic has, or gets where its place is free. Where the broker knows it already
+ * the topic is left out of the packet. Returns 0 where it has none. */
+uint16_t mqtt__alias_for(hmqtt_t *client, mqtt_packet_t *packet, int *is_new);
+/* Takes back one that is new and was not sent. */
+void mqtt__forget_alias(hmqtt_t *client, uint16_t alias);
+/* Finds the topic of a message that came. Returns 0, or the reason to end the connection. */
+uint8_t mqtt__resolve_topic(hmqtt_t *client, mqtt_packet_t *packet);
+void mqtt__free_aliases(hmqtt_t *client);
 
 /* ---- mqtt_session.c ---- */
 

@@ -2,71 +2,6 @@
  * acknowledgements. A handler returns whether the connection goes on. */
 #include "mqtt_int.h"
 
-/* ---- Aliases of topics (5 3.3.2.3.4): each is good for one connection ---- */
-
-static void free_aliases(mqtt_alias_t **aliases, size_t count) {
-    for (size_t i = 0; *aliases != NULL && i < count; i++) hv__free((*aliases)[i].topic);
-    hv__free(*aliases);
-    *aliases = NULL;
-}
-
-static int set_alias(mqtt_alias_t *alias, hmqtt_bytes_t topic) {
-    char *copy = hv__strndup(topic.data, topic.len);
-    if (copy == NULL) return HV_ENOMEM;
-    hv__free(alias->topic);
-    *alias = (mqtt_alias_t){copy, topic.len};
-    return 0;
-}
-
-static uint32_t hash_of(hmqtt_bytes_t text) {
-    uint32_t hash = 2166136261u;
-    for (uint32_t i = 0; i < text.len; i++) hash = (hash ^ (uint8_t)text.data[i]) * 16777619u;
-    return hash;
-}
-
-/* The alias that a topic has, or gets where its place is free: who comes first keeps it, so that no
- * mixture of topics makes us allocate for each message. Where the broker knows it already, the
- * topic is left out of the packet. Returns 0 where it has none. */
-static uint16_t alias_for(hmqtt_t *client, mqtt_packet_t *packet, int *is_new) {
-    uint16_t count = client->server.topic_alias_max;
-    if (count > client->options.topic_alias_max) count = client->options.topic_alias_max;
-    if (count == 0 || packet->topic.len < 4) return 0;
-    if (client->aliases_out == NULL) {
-        client->aliases_out = hv__calloc(client->options.topic_alias_max, sizeof(mqtt_alias_t));
-        if (client->aliases_out == NULL) return 0;
-    }
-    uint32_t place = hash_of(packet->topic) % count;
-    mqtt_alias_t *alias = &client->aliases_out[place];
-    if (alias->topic == NULL) {
-        *is_new = set_alias(alias, packet->topic) == 0;
-        return *is_new ? (uint16_t)(place + 1) : 0;
-    }
-    if (alias->len != packet->topic.len || memcmp(alias->topic, packet->topic.data, alias->len)) {
-        return 0;
-    }
-    packet->topic.len = 0;
-    return (uint16_t)(place + 1);
-}
-
-/* Finds the topic of a message that came. Returns 0, or the reason to end the connection. */
-static uint8_t resolve_topic(hmqtt_t *client, mqtt_packet_t *packet) {
-    hmqtt_property_t property;
-    if (!hmqtt_property_find(packet->properties, HMQTT_TOPIC_ALIAS, &property)) return 0;
-    uint32_t count = client->options.topic_alias_max;
-    if (property.number > count) return HMQTT_BAD_TOPIC_ALIAS;
-    if (client->aliases_in == NULL) {
-        client->aliases_in = hv__calloc(count, sizeof(mqtt_alias_t));
-        if (client->aliases_in == NULL) return HMQTT_UNSPECIFIED;
-    }
-    mqtt_alias_t *alias = &client->aliases_in[property.number - 1];
-    if (packet->topic.len > 0) {
-        return set_alias(alias, packet->topic) == 0 ? 0 : HMQTT_UNSPECIFIED;
-    }
-    if (alias->topic == NULL) return HMQTT_PROTOCOL_ERROR;
-    packet->topic = (hmqtt_bytes_t){alias->topic, alias->len};
-    return 0;
-}
-
 /* ---- Subscriptions that are kept ---- */
 
 static mqtt_subscription_t *find_subscription(const hmqtt_t *client, hmqtt_bytes_t filter) {
@@ -134,14 +69,12 @@ static int ask_again(hmqtt_t *client, const mqtt_subscription_t *subscription) {
 
 int mqtt__send_publish(hmqtt_t *client, mqtt_packet_t *packet) {
     int is_new = 0;
-    uint16_t alias = client->server.topic_alias_max > 0 ? alias_for(client, packet, &is_new) : 0;
+    int has_aliases = client->server.topic_alias_max > 0;
+    uint16_t alias = has_aliases ? mqtt__alias_for(client, packet, &is_new) : 0;
     int code = mqtt_packet_write_publish(&client->out, MQTT_OUT_MAX, client->server.packet_max,
                                          client->options.version, packet, alias);
     if (code != 0) {
-        if (is_new) { /* the broker has not heard of it */
-            hv__free(client->aliases_out[alias - 1].topic);
-            client->aliases_out[alias - 1] = (mqtt_alias_t){NULL, 0};
-        }
+        if (is_new) mqtt__forget_alias(client, alias); /* the broker has not heard of it */
         return code;
     }
     if (hbuf_len(&client->out) >= MQTT_FLUSH_BYTES) {
@@ -365,8 +298,8 @@ static int answer(hmqtt_t *client, uint8_t type, uint16_t id, uint8_t reason) {
     return mqtt__send(client, &(mqtt_packet_t){.type = type, .id = id, .reason = reason}) == 0;
 }
 
-/* The broker may forget a message of QoS 2 now. Without memory for that we say nothing, and it comes
- * again. Returns whether the connection goes on. */
+/* The broker may forget a message of QoS 2 now. Without memory for that we say nothing, and it
+ * comes again. Returns whether the connection goes on. */
 static int confirm(hmqtt_t *client, uint16_t id) {
     int code = mqtt_store_keep_received(&client->store, id);
     if (code == 0) return client->phase != MQTT_OPEN || answer(client, HMQTT_PUBREC, id, 0);
@@ -396,7 +329,7 @@ static int on_publish_twice(hmqtt_t *client, const mqtt_packet_t *packet) {
 }
 
 static int on_publish(hmqtt_t *client, mqtt_packet_t *packet) {
-    uint8_t reason = resolve_topic(client, packet);
+    uint8_t reason = mqtt__resolve_topic(client, packet);
     if (reason != 0) {
         mqtt__fail(client, EPROTO, reason);
         return 0;
@@ -620,8 +553,7 @@ void mqtt__feed_kept(hmqtt_t *client) {
 void mqtt__session_unplug(hmqtt_t *client) {
     hbuf_deinit(&client->in);
     hbuf_deinit(&client->out);
-    free_aliases(&client->aliases_in, client->options.topic_alias_max);
-    free_aliases(&client->aliases_out, client->options.topic_alias_max);
+    mqtt__free_aliases(client);
     client->cursor = NULL;
     client->outstanding = 0;
     client->is_choked = 0;
