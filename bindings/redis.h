@@ -30,6 +30,22 @@ void hvl_bytes_deinit(hvl_bytes_t *bytes);
  * Returns 0 or HV_ENOMEM. */
 int hvl_redis_write(lua_State *L, int first, hvl_bytes_t *out);
 
+/* Commands that are written together. */
+typedef struct hvl_pipe_s {
+    hvl_object_t object;
+    hvl_bytes_t out;
+    uint32_t count;
+} hvl_pipe_t;
+
+extern const hvl_class_t hvl_pipe_class;
+
+/* ---- Links (redis_link.c) ---- */
+
+/* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth) */
+int hvl_redis_link_new(lua_State *L);
+/* Registers the class; its methods go into the table on top of the stack. */
+void hvl_redis_link_open(lua_State *L, hvl_t *rt);
+
 /* ---- Replies (redis_reply.c) ---- */
 
 typedef struct hvl_reply_s {

@@ -273,6 +273,7 @@ local function examine(self, timeout, message, code)
     return true
   end
   message = message:gsub("^%a+: ", "", 1)
+  if code == "ECLOSED" and not self.is_closed then code = "ENOTCONN" end -- not sent any more
   if code == "ETIMEDOUT" and self.is_open and raw_silence(self.raw) >= timeout then
     -- Not a byte for all that time: it is taken for dead, and made again.
     self:_lost(("no answer for %d ms"):format(timeout), "ETIMEDOUT")

@@ -140,12 +140,13 @@ local function check_names(where, names)
   if type(names) ~= "table" or #names == 0 then
     return misuse(where .. ": a channel or a list of channels expected")
   end
-  local copy = {}
-  for i = 1, #names do
-    if type(names[i]) ~= "string" then
-      return misuse(("%s: string expected, got %s"):format(where, type(names[i])))
+  local copy, is_there = {}, {}
+  for _, name in ipairs(names) do
+    if type(name) ~= "string" then
+      return misuse(("%s: string expected, got %s"):format(where, type(name)))
     end
-    copy[i] = names[i]
+    if not is_there[name] then copy[#copy + 1] = name end
+    is_there[name] = true
   end
   return copy
 end

@@ -60,6 +60,12 @@ for version = 2, 3 do
       helper.eventually(function() return #calls == 2 end)
       assert.are.equal("c2500", calls[2][2])
       sub:close()
+      sub = assert(r:subscribe({ "twice", "twice" }, note))
+      publisher:publish("twice", "c")
+      assert.are.equal("PONG", r:ping())
+      helper.eventually(function() return #calls >= 3 end)
+      assert.are.equal(3, #calls)
+      sub:close()
       assert.are.equal(0, publisher:publish("c7", "x"))
     end)
 
