@@ -286,8 +286,8 @@ typedef struct hmqtt_held_s {
 /* Only while a message is told: it is not acknowledged until hmqtt_ack says so, and the broker
  * sends only so many more. Acknowledge in the order of the messages (5 4.6). */
 HV_EXPORT hmqtt_held_t hmqtt_hold_ack(hmqtt_t *client, const hmqtt_message_t *message);
-/* Acknowledges it. Where the connection is another one by now nothing is said: a message of QoS 1
- * then comes again. */
+/* Acknowledges it. Where the connection is another one by now, a message of QoS 1 comes again; one of
+ * QoS 2 does not, and the broker is told over the new one. */
 HV_EXPORT void hmqtt_ack(hmqtt_t *client, hmqtt_held_t held);
 
 /* ---- The client ---- */

@@ -325,7 +325,9 @@ static int on_publish_twice(hmqtt_t *client, const mqtt_packet_t *packet) {
         if (!goes_on) mqtt_store_keep_received(&client->store, packet->id);
         return goes_on && confirm(client, packet->id);
     }
-    return answer(client, HMQTT_PUBREC, packet->id, 0);
+    /* One that is still being handled is answered when that has ended. */
+    return !mqtt_store_has_kept(&client->store, packet->id) ||
+           answer(client, HMQTT_PUBREC, packet->id, 0);
 }
 
 static int on_publish(hmqtt_t *client, mqtt_packet_t *packet) {
@@ -349,8 +351,10 @@ void hmqtt_ack(hmqtt_t *client, hmqtt_held_t held) {
     int is_same = client->phase == MQTT_OPEN && client->stream == held.connection;
     if (client->is_freed || held.qos == 0) return;
     if (held.qos == 1 && is_same) answer(client, HMQTT_PUBACK, held.packet_id, 0);
-    if (held.qos == 2 && is_same) confirm(client, held.packet_id);
-    if (held.qos == 2 && !is_same) mqtt_store_keep_received(&client->store, held.packet_id);
+    /* Over another connection of the same session the broker has sent it again by now. */
+    if (held.qos == 2 && mqtt_store_has_received(&client->store, held.packet_id)) {
+        confirm(client, held.packet_id);
+    }
     mqtt__flush_later(client);
 }
 

@@ -200,8 +200,16 @@ int mqtt_store_has_received(const mqtt_store_t *store, uint16_t id) {
     return store->received != NULL && (store->received[id >> 3] >> (id & 7) & 1);
 }
 
+int mqtt_store_has_kept(const mqtt_store_t *store, uint16_t id) {
+    return store->received != NULL && (store->received[ID_BITS + (id >> 3)] >> (id & 7) & 1);
+}
+
+static void set_kept(mqtt_store_t *store, uint16_t id) {
+    store->received[ID_BITS + (id >> 3)] |= (uint8_t)(1 << (id & 7));
+}
+
 static int set_received(mqtt_store_t *store, uint16_t id) {
-    if (store->received == NULL && (store->received = hv__calloc(1, ID_BITS)) == NULL) {
+    if (store->received == NULL && (store->received = hv__calloc(2, ID_BITS)) == NULL) {
         return HV_ENOMEM;
     }
     if (mqtt_store_has_received(store, id)) return 0;
@@ -213,18 +221,22 @@ static int set_received(mqtt_store_t *store, uint16_t id) {
 static void clear_received(mqtt_store_t *store, uint16_t id) {
     if (!mqtt_store_has_received(store, id)) return;
     store->received[id >> 3] &= (uint8_t)~(1 << (id & 7));
+    store->received[ID_BITS + (id >> 3)] &= (uint8_t)~(1 << (id & 7));
     store->received_count--;
 }
 
 static void clear_all_received(mqtt_store_t *store) {
-    if (store->received != NULL) memset(store->received, 0, ID_BITS);
+    if (store->received != NULL) memset(store->received, 0, 2 * ID_BITS);
     store->received_count = 0;
 }
 
 int mqtt_store_receive(mqtt_store_t *store, uint16_t id) { return set_received(store, id); }
 
 int mqtt_store_keep_received(mqtt_store_t *store, uint16_t id) {
-    return mqtt_store_has_received(store, id) ? log_id(store, MQTT_LOG_RECEIVED, id) : 0;
+    if (!mqtt_store_has_received(store, id) || mqtt_store_has_kept(store, id)) return 0;
+    int code = log_id(store, MQTT_LOG_RECEIVED, id);
+    if (code == 0) set_kept(store, id);
+    return code;
 }
 
 void mqtt_store_forget(mqtt_store_t *store, uint16_t id) {
@@ -265,6 +277,12 @@ static int take_up_publish(mqtt_store_t *store, const mqtt_record_t *record) {
     return 0;
 }
 
+static int take_up_received(mqtt_store_t *store, uint16_t id) {
+    int code = set_received(store, id);
+    if (code == 0) set_kept(store, id);
+    return code;
+}
+
 static int take_up(void *userdata, const mqtt_record_t *record) {
     mqtt_store_t *store = userdata;
     mqtt_entry_t *entry = mqtt_store_find(store, record->id);
@@ -276,7 +294,7 @@ static int take_up(void *userdata, const mqtt_record_t *record) {
     case MQTT_LOG_DONE:
         if (entry != NULL) mqtt_store_remove(store, entry);
         return 0;
-    case MQTT_LOG_RECEIVED: return set_received(store, record->id);
+    case MQTT_LOG_RECEIVED: return take_up_received(store, record->id);
     case MQTT_LOG_FORGOTTEN: clear_received(store, record->id); return 0;
     case MQTT_LOG_ALL_FORGOTTEN: clear_all_received(store); return 0;
     default: return 0; /* of a later version of this file */
@@ -306,7 +324,7 @@ static int add_all(mqtt_log_t *log, void *userdata) {
     int code = add_entries(log, &store->flight);
     if (code == 0) code = add_entries(log, &store->waiting);
     for (uint32_t id = 1; id <= UINT16_MAX && code == 0 && store->received_count > 0; id++) {
-        if (!mqtt_store_has_received(store, (uint16_t)id)) continue;
+        if (!mqtt_store_has_kept(store, (uint16_t)id)) continue;
         code = mqtt_log_add(log,
                             &(mqtt_record_t){.kind = MQTT_LOG_RECEIVED, .id = (uint16_t)id});
     }

@@ -52,7 +52,8 @@ typedef struct mqtt_store_s {
     mqtt_entry_t **pages[MQTT_PAGES]; /* entries by id, a page for each high byte in use */
     uint32_t ids_used;
     uint16_t last_id;
-    uint8_t *received; /* a bit for each id; NULL before the first message of QoS 2 */
+    uint8_t *received; /* a bit for each id, then a bit for each that is kept as well; NULL before
+                        * the first message of QoS 2 */
     uint32_t received_count;
     mqtt_log_t *log; /* or NULL */
     uint64_t rewrite_from; /* bytes of the file; after a rewrite that failed */
@@ -89,6 +90,8 @@ int mqtt_store_receive(mqtt_store_t *store, uint16_t id);
 /* Writes it to the file: when the message has been handled, since a program that ends before is to
  * get it again. Returns 0 or a code. */
 int mqtt_store_keep_received(mqtt_store_t *store, uint16_t id);
+/* Whether that was done. */
+int mqtt_store_has_kept(const mqtt_store_t *store, uint16_t id);
 void mqtt_store_forget(mqtt_store_t *store, uint16_t id);
 void mqtt_store_forget_all(mqtt_store_t *store);
 

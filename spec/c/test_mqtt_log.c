@@ -214,6 +214,7 @@ static void test_a_file_of_what_is_past_becomes_short(void **state) {
     mqtt_store_launch(&store, kept);
     assert_int_equal(mqtt_store_release(&store, kept), 0);
     assert_int_equal(mqtt_store_receive(&store, 9), 0);
+    assert_int_equal(mqtt_store_keep_received(&store, 9), 0);
     long most = 0;
     for (int i = 0; i < 5000; i++) {
         mqtt_store_remove(&store, add(&store, payload, 1));
