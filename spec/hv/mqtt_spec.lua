@@ -341,7 +341,8 @@ describe("hv.mqtt", function()
     local path = os.tmpname()
     os.remove(path)
     local own = mosquitto.start { lines = { "listener 0 " .. path } }
-    local client = assert(hv.mqtt.connect { path = path })
+    -- The broker opens its listeners one after the other.
+    local client = helper.eventually(function() return (hv.mqtt.connect { path = path }) end)
     assert.is_true((client:publish("unix", "x", { qos = 1 })))
     client:disconnect()
     own:stop()

@@ -48,9 +48,13 @@ for _, language in ipairs(languages) do
     local server, port
 
     setup(function()
-      port = free_port()
-      server = start(server_command, tostring(port))
-      assert.is_truthy(server.stdout:read_line():find("listening on"))
+      local line
+      repeat -- somebody else may take the port meanwhile
+        port = free_port()
+        server = start(server_command, tostring(port))
+        line = server.stdout:read_line()
+      until line
+      assert.is_truthy(line:find("listening on"))
     end)
 
     teardown(function()
