@@ -271,6 +271,7 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout tunnel 1h
+    timeout check 2s
     retries 3
     option redispatch
 

@@ -84,7 +84,7 @@ describe("chat_cluster.lua", function()
   it("keeps 300 clients in their rooms while a host is killed", function()
     clients = start_clients(port, 300, 6)
     local before = clients.wait_until(function(s) return s.open == 300 and s.heard > 5000 end)
-    for _, name in ipairs { "a", "b", "c" } do assert.is_true(before.hosts[name] > 50) end
+    for _, name in ipairs { "a", "b", "c" } do assert.is_true(before.hosts[name] > 0) end
     clients.ask("killing b")
     local at_kill = clients.ask("status")
     hosts[2].process:kill("kill")

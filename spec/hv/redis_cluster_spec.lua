@@ -213,6 +213,36 @@ describe("hv.redis.cluster, scripted", function()
     close(c, a, b)
   end)
 
+  it("finds the new master where the old one is gone", function()
+    local has_failed_over = false
+    local a, b
+    local function map()
+      local port = has_failed_over and b.port or a.port
+      return ("*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$0\r\n\r\n:%d\r\n$1\r\nx\r\n"):format(port)
+    end
+    --- Answers for the map, and for keys where it is the master; the old one dies at a key "die".
+    local function answer(is_new)
+      return function(words, conn)
+        if words[1] == "CLUSTER" then return map() end
+        if words[1] ~= "GET" then return end
+        if words[2] ~= "die" then return is_new and "+new\r\n" or "+old\r\n" end
+        has_failed_over = true
+        a.close()
+        conn:close()
+      end
+    end
+    a, b = servers.fake(answer(false)), servers.fake(answer(true))
+    local c = assert(hv.redis.cluster {
+      nodes = { "127.0.0.1:" .. a.port, "127.0.0.1:" .. b.port } })
+    assert.are.equal("old", c:get("k"))
+    -- What was on the way may have been carried out: it is not sent again.
+    assert.are.equal("ECONNRESET", (select(3, c:get("die"))))
+    assert.are.equal("new", c:get("k"))
+    assert.are.same({ "new", "new" }, c:pipeline():get("k"):get("l"):exec())
+    c:close()
+    b.close()
+  end)
+
   it("returns why there is none", function()
     local port = servers.free_port()
     local c, message, code = hv.redis.cluster { nodes = { "127.0.0.1:" .. port } }
