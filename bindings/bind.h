@@ -53,6 +53,8 @@ struct hvl_s {
     int task_meta_ref;        /* the metatable of hv.task */
     int64_t clock_ms;         /* while the ready queue runs: when the last task of it stopped */
     int is_clock_kept;        /* clock_ms is so */
+    const void *clock_whose;  /* hvl_task_run_next: who has run last, and in which pass */
+    uint64_t clock_pass_us;
     uint32_t slow_ms;         /* a task that runs for longer is warned of; 0: none */
     hvl_places_t *places;     /* place.c */
 
@@ -234,6 +236,9 @@ hvl_task_t *hvl_task_begin_ref(hvl_t *rt, int ref);
  * Returns a status as above. But for HVL_WAITING the task is over and recycled when this returns,
  * after on_finish was called; read results there. */
 int hvl_task_run(hvl_task_t *task, int nargs);
+/* The same for one of several tasks that follow each other in a callback for `whose`, with nothing
+ * between them that takes time: the watch of hv.slow_callback then reads the clock once a task. */
+int hvl_task_run_next(hvl_task_t *task, int nargs, const void *whose);
 /* Has the loop run it in its next pass, in order. From anywhere. */
 void hvl_task_start(hvl_task_t *task, int nargs);
 /* task:cancel(): throws where it waits, now and at each further wait. From anywhere. */

@@ -202,6 +202,17 @@ int hvl_task_run(hvl_task_t *task, int nargs) {
     return status == 0 ? hvl_task_end(task, HVL_FINISHED) : hvl_task_fail(task);
 }
 
+int hvl_task_run_next(hvl_task_t *task, int nargs, const void *whose) {
+    hvl_t *rt = task->rt;
+    uint64_t pass_us = hloop_now_hrtime(rt->loop);
+    rt->is_clock_kept = rt->clock_whose == whose && rt->clock_pass_us == pass_us;
+    int status = hvl_task_run(task, nargs);
+    rt->is_clock_kept = 0;
+    rt->clock_whose = whose;
+    rt->clock_pass_us = pass_us;
+    return status;
+}
+
 void hvl_start_main(hvl_t *rt, int nargs) {
     hvl_task_t *task = hvl_task_begin(rt);
     lua_checkstack(task->co, nargs + LUA_MINSTACK);

@@ -190,7 +190,7 @@ static void on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len)
         task->userdata[0] = socket;
         socket->busy++;
         push_message(task->co, socket, kind, data, len);
-        if (hvl_task_run(task, 3) == HVL_WAITING) hws_pause(ws);
+        if (hvl_task_run_next(task, 3, socket) == HVL_WAITING) hws_pause(ws);
         return;
     }
     hvl_task_t *task = hvl_wake(&socket->reader);

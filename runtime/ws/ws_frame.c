@@ -198,9 +198,34 @@ static int take_payload(ws_parser_t *parser, const ws_rules_t *rules, char *data
     return 1;
 }
 
+/* The commonest thing by far: a short message in one frame, which lies here whole. Returns 1, 0
+ * where it is anything else, or a close code, negative. */
+static int take_short(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len,
+                      size_t *used, ws_piece_t *piece) {
+    const uint8_t *head = (const uint8_t *)data;
+    if (len < 6 || parser->head_len > 0 || parser->flags & FLAG_PAYLOAD) return 0;
+    if (head[0] != (WS_HEAD_FIN | WS_BINARY) && head[0] != (WS_HEAD_FIN | WS_TEXT)) return 0;
+    size_t bytes = head[1] & 0x7fu;
+    if (head[1] < 0x80 || bytes > 125 || len - 6 < bytes || parser->message != 0) return 0;
+    if (bytes > rules->message_bytes_max || bytes > rules->frame_bytes_max) return 0;
+    char *payload = data + 6;
+    ws_mask(payload, payload, bytes, head + 2);
+    *piece = (ws_piece_t){.opcode = head[0] & 0x0f, .is_first = 1, .is_last = 1, .data = payload,
+                          .len = bytes};
+    *used = 6 + bytes;
+    if (piece->opcode != WS_TEXT) return 1;
+    int is_good = ws_utf8_feed(&parser->utf8, payload, bytes) == 0 &&
+                  ws_utf8_is_whole(&parser->utf8);
+    return is_good ? 1 : -WS_CODE_BAD_DATA;
+}
+
 int ws_parse(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len, size_t *used,
              ws_piece_t *piece) {
     *used = 0;
+    if (rules->is_masked) {
+        int code = take_short(parser, rules, data, len, used, piece);
+        if (HV_LIKELY(code != 0)) return code;
+    }
     for (;;) {
         if (!(parser->flags & FLAG_PAYLOAD)) {
             size_t head_used = 0;
