@@ -3,8 +3,8 @@
  * One message is handled at a time: a task runs the deliver function that lua/hv/mqtt.lua gives,
  * and the message is acknowledged when that has ended. What comes meanwhile waits in a queue of
  * copies. The broker is slowed by the acknowledgements that it does not get (QoS 1 and 2), and by
- * reading that rests while the queue is long (QoS 0) - but never while somebody waits for an answer of
- * the broker, who might be the very task that handles a message.
+ * reading that rests while the queue is long (QoS 0) - but never while somebody waits for an answer
+ * of the broker, who might be the very task that handles a message.
  *
  * Whoever waits for an answer is a hvl_mqtt_pending_t, hmqtt's token. Each accepted call gives
  * exactly one event that ends it, so one is freed there and nowhere else, whether its task still

@@ -305,6 +305,12 @@ function Client:receive(timeout)
   return self._inbox:recv(timeout)
 end
 
+--- Between two attempts to connect nothing is told that could end messages().
+local function ended(self, ...)
+  if facts(self._raw).closed then self._inbox:close() end
+  return ...
+end
+
 --- Ends the connection behind what is published, and the client with it; what was not acknowledged
 --- stays in the store. Returns when the broker has been told.
 ---@async
@@ -314,13 +320,13 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code
 Client.disconnect = wait.both_forms(function(self, reason, properties)
-  return disconnect(self._raw, reason, properties, true)
+  return ended(self, disconnect(self._raw, reason, properties, true))
 end)
 
 --- The same without waiting. May be called again.
 function Client:close()
   disconnect(self._raw, nil, nil, false)
-  return true
+  return ended(self, true)
 end
 
 --- Drops the connection of the moment and makes a new one.

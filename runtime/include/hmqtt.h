@@ -227,8 +227,8 @@ typedef struct hmqtt_options_s {
     uint32_t packet_max;       /* bytes of a packet that comes; default 2 MiB */
     uint16_t receive_max;      /* messages of QoS 2 under way to us; default 1000 */
     uint16_t inflight_max;     /* messages of QoS 1 and 2 under way. 0 (default): 1000, and in
-                                * 3.1.1, where a broker cannot say how many it takes, 20: mosquitto ends
-                                * connections that send more. In 5 never more than it says. */
+                                * 3.1.1, where a broker cannot say how many it takes, 20: mosquitto
+                                * ends connections that send more. In 5 never more than it says. */
     uint32_t queue_max;        /* messages that wait while there is no connection, or for the
                                 * limit above; default 1000 */
     uint32_t queue_bytes_max;  /* of them and of those under way; default 64 MiB */
@@ -286,8 +286,8 @@ typedef struct hmqtt_held_s {
 /* Only while a message is told: it is not acknowledged until hmqtt_ack says so, and the broker
  * sends only so many more. Acknowledge in the order of the messages (5 4.6). */
 HV_EXPORT hmqtt_held_t hmqtt_hold_ack(hmqtt_t *client, const hmqtt_message_t *message);
-/* Acknowledges it. Where the connection is another one by now, a message of QoS 1 comes again; one of
- * QoS 2 does not, and the broker is told over the new one. */
+/* Acknowledges it. Where the connection is another one by now, a message of QoS 1 comes again; one
+ * of QoS 2 does not, and the broker is told over the new one. */
 HV_EXPORT void hmqtt_ack(hmqtt_t *client, hmqtt_held_t held);
 
 /* ---- The client ---- */

@@ -42,6 +42,7 @@ struct mqtt_client_s {
     char password[64];
 
     /* For the callback. */
+    mqtt_head_t head;       /* type; of PUBLISH dup, qos and retain, too */
     int error;              /* CONNACK: a mqtt_connack_e; DISCONNECT: 0, or a code of hio_error */
     int mid;                /* of an answer of the broker's: what a call has returned */
     mqtt_message_t message; /* PUBLISH: borrowed until the callback returns */
@@ -51,6 +52,7 @@ struct mqtt_client_s {
     hloop_t *loop;
 
     /* The library's own. */
+    hio_t *io; /* for its addresses; NULL while there is no connection */
     hmqtt_t *impl;
     hssl_ctx_t ssl_ctx;
     unsigned char owns_loop;

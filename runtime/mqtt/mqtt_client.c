@@ -126,7 +126,12 @@ static void on_event(hmqtt_t *impl, const hmqtt_event_t *event, void *userdata) 
     cli->connected = hmqtt_is_connected(impl) != 0;
     cli->mid = event->packet_id;
     cli->error = event->type == HMQTT_CONNACK ? connack_of(event->reason) : event->error;
+    cli->io = hmqtt_io(impl);
+    cli->head = (mqtt_head_t){.type = event->type & 0xfu};
     if (event->message != NULL) {
+        cli->head.dup = event->message->dup & 1u;
+        cli->head.qos = event->message->qos & 3u;
+        cli->head.retain = event->message->retain & 1u;
         cli->message = (mqtt_message_t){event->message->topic.len,   event->message->topic.data,
                                         event->message->payload.len, event->message->payload.data,
                                         event->message->qos,         event->message->retain};

@@ -349,6 +349,24 @@ describe("hv.mqtt", function()
     os.remove(path)
   end)
 
+  it("ends messages() also where it never was connected", function()
+    local closes = 0
+    local client = hv.mqtt.client { host = "127.0.0.1", port = mosquitto.free_port(),
+      on_close = function() closes = closes + 1 end }
+    local reader = hv.go(function()
+      for _ in client:messages() do error("there is none") end
+      return "end"
+    end)
+    local waiting = hv.go(function() return client:publish("a", "b", { qos = 1 }) end)
+    eventually(function() return closes == 1 end)
+    client:close()
+    assert.equal("end", reader:join())
+    assert.equal("ECANCELED", (select(3, waiting:join())))
+    assert.is_true(client:close())
+    assert.is_true((client:disconnect()))
+    assert.equal("ECLOSED", (select(3, client:receive())))
+  end)
+
   it("does not keep a program running where it is unreferenced", function()
     local text, status = helper.run(([[
       local hv = require "hv"

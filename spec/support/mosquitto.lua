@@ -86,7 +86,12 @@ end
 --- The same, and starts it again on the same port.
 function Broker:restart(signal)
   self:kill(signal)
-  assert(self:run(), "mosquitto does not start again")
+  -- Somebody else may have the port for a moment: the system gives it to whoever connects.
+  for _ = 1, 200 do
+    if self:run() then return end
+    hv.sleep(20)
+  end
+  error("mosquitto does not start again: " .. (hv.fs.read(self.dir .. "/log") or ""))
 end
 
 function Broker:stop()
