@@ -24,5 +24,6 @@
 #include "hthread.h"
 #include "htime.h"
 #include "hversion.h"
+#include "hws.h"
 
 #endif

@@ -71,9 +71,9 @@ typedef struct hws_options_s {
     uint32_t close_timeout_ms;  /* 5000 for the peer to answer a close frame */
     uint32_t write_high;        /* 1 MiB queued: hws_send returns HV_EAGAIN */
     uint32_t write_max;         /* 16 MiB queued: hws_send refuses, hws_publish closes the socket */
-    uint32_t inbox_bytes_max;   /* 64 KiB of messages kept while it is paused; then the peer waits */
+    uint32_t inbox_bytes_max;   /* 64 KiB of messages kept while paused; then the peer waits */
     hws_deflate_t deflate;
-    const char *protocols; /* "chat, superchat", the best first: servers choose, clients ask; copied */
+    const char *protocols; /* "chat, superchat", the best first: chosen from or asked for; copied */
     const char *origins;   /* servers: who may come, "https://a.example, ..."; NULL: any; copied */
 } hws_options_t;
 
@@ -136,7 +136,8 @@ typedef struct hws_connect_s {
  * an on_open before it: hws_error, and hws_problem for words.
  * Returns the socket, or NULL with hloop_last_error set: HV_EINVAL for a bad URL, header or list of
  * protocols; HV_ENOMEM; what hloop_create_tcp_client says. */
-HV_EXPORT hws_t *hws_connect(hws_endpoint_t *endpoint, const hws_connect_t *options, void *userdata);
+HV_EXPORT hws_t *hws_connect(hws_endpoint_t *endpoint, const hws_connect_t *options,
+                             void *userdata);
 
 /* ---- Sending ---- */
 

@@ -1,5 +1,5 @@
-/* hio_owner.c - a room above gives an io away: it puts back what it has read and not used, and goes on
- * knowing of the io although the callbacks are somebody else's now. */
+/* hio_owner.c - a room above gives an io away: it puts back what it has read and not used, and goes
+ * on knowing of the io although the callbacks are somebody else's now. */
 #include "hnet_int.h"
 
 int hv__io_unread(hio_t *io, const void *data, size_t len, int has_ended) {

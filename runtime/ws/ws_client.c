@@ -102,7 +102,8 @@ static int make_request(ws_dial_t *dial, const hws_endpoint_t *endpoint,
     ws_deflate_params_t offer = offer_of(endpoint);
     if (offer.is_on) {
         char text[WS_DEFLATE_TEXT_MAX];
-        add_line(out, &code, "Sec-WebSocket-Extensions", text, ws_write_deflate_offer(&offer, text));
+        size_t len = ws_write_deflate_offer(&offer, text);
+        add_line(out, &code, "Sec-WebSocket-Extensions", text, len);
     }
     for (size_t i = 0; i < options->header_count; i++) {
         const hhttp_header_t *header = &options->headers[i];

@@ -315,7 +315,8 @@ int ws_check_request(const ws_hello_t *hello, const ws_terms_t *terms, ws_agreem
     if (!hstr_equals(hello->version, HSTR_LITERAL("13"))) return 426;
     if (hello->key_count != 1 || !key_is_valid(hello->key)) return 400;
     if (terms->origins.data != NULL) {
-        if (hello->origin_count != 1 || !list_has_exactly(terms->origins, hello->origin)) return 403;
+        if (hello->origin_count != 1) return 403;
+        if (!list_has_exactly(terms->origins, hello->origin)) return 403;
     }
     if (choose_protocol(hello, terms->protocols, &agreement->protocol) != 0) return 400;
     if (choose_deflate(hello, &terms->deflate, &agreement->deflate) != 0) return 400;

@@ -70,7 +70,9 @@ static void look_at_open(hws_t *ws, uint32_t now_ms) {
     if (options->ping_interval_ms == INFINITE) return;
     uint32_t silent_ms = now_ms - ws->io->last_read_ms;
     if (ws->flags & WSF_STUFFED) return; /* it is us who do not listen */
-    if (ws->flags & WSF_PINGED && silent_ms <= now_ms - ws->stamp_ms) ws->flags &= (uint16_t)~WSF_PINGED;
+    if (ws->flags & WSF_PINGED && silent_ms <= now_ms - ws->stamp_ms) {
+        ws->flags &= (uint16_t)~WSF_PINGED;
+    }
     if (!(ws->flags & WSF_PINGED)) {
         if (silent_ms < options->ping_interval_ms) return;
         ws->flags |= WSF_PINGED;
@@ -135,7 +137,9 @@ static void free_hub(hws_hub_t *hub);
 
 /* Sockets whose connections are gone wait for a program that will not come any more. */
 static void guest_close(hv__guest_t *guest) {
-    for (hws_hub_t *hub = ((ws_guest_t *)guest)->hubs; hub != NULL; hub = hub->next) {
+    hws_hub_t *next_hub;
+    for (hws_hub_t *hub = ((ws_guest_t *)guest)->hubs; hub != NULL; hub = next_hub) {
+        next_hub = hub->next; /* its last socket may take the hub along */
         hws_t *ws = hws_hub_next(hub, NULL);
         while (ws != NULL) {
             hws_t *next = hws_hub_next(hub, ws);

@@ -120,7 +120,8 @@ static void trim_scratch(hws_hub_t *hub) {
 size_t hv__ws_deflate_once(hws_hub_t *hub, const hws_deflate_t *options, int bits, const void *data,
                            size_t len) {
     hcodec_t **codec = &hub->deflaters[bits];
-    if (*codec != NULL && (hub->deflater_levels[bits] != options->level || hcodec_reset(*codec) != 0)) {
+    int is_other = hub->deflater_levels[bits] != options->level;
+    if (*codec != NULL && (is_other || hcodec_reset(*codec) != 0)) {
         hcodec_free(*codec);
         *codec = NULL;
     }
@@ -162,7 +163,8 @@ static int send_in_context(hws_t *ws, uint8_t opcode, const void *data, size_t l
 static int send_deflated(hws_t *ws, uint8_t opcode, const void *data, size_t len) {
     hws_hub_t *hub = ws->endpoint->hub;
     if (ws->flags & WSF_OUT_CONTEXT) return send_in_context(ws, opcode, data, len);
-    size_t bytes = hv__ws_deflate_once(hub, &ws->endpoint->options.deflate, ws->out_bits, data, len);
+    const hws_deflate_t *options = &ws->endpoint->options.deflate;
+    size_t bytes = hv__ws_deflate_once(hub, options, ws->out_bits, data, len);
     if (bytes == 0) return hv__ws_write_frame(ws, WS_HEAD_FIN | opcode, data, len);
     int code = hv__ws_write_frame(ws, WS_HEAD_FIN | WS_HEAD_RSV1 | opcode, hbuf_data(&hub->scratch),
                                   bytes);
@@ -206,7 +208,12 @@ static int send_control(hws_t *ws, uint8_t opcode, const void *data, size_t len)
     return code != 0 ? code : after_send(ws);
 }
 
-int hws_ping(hws_t *ws, const void *data, size_t len) { return send_control(ws, WS_PING, data, len); }
-int hws_pong(hws_t *ws, const void *data, size_t len) { return send_control(ws, WS_PONG, data, len); }
+int hws_ping(hws_t *ws, const void *data, size_t len) {
+    return send_control(ws, WS_PING, data, len);
+}
+
+int hws_pong(hws_t *ws, const void *data, size_t len) {
+    return send_control(ws, WS_PONG, data, len);
+}
 
 size_t hws_write_bufsize(const hws_t *ws) { return ws->io != NULL ? hio_write_bufsize(ws->io) : 0; }

@@ -44,7 +44,8 @@ static ws_topic_t *find_topic(const hws_hub_t *hub, const char *name, size_t len
     uint32_t hash = hash_of(name, len);
     ws_topic_t *topic = hub->topics[hash & (hub->topic_room - 1)];
     while (topic != NULL) {
-        if (topic->hash == hash && topic->name_len == len && memcmp(topic->name, name, len) == 0) break;
+        int is_alike = topic->hash == hash && topic->name_len == len;
+        if (is_alike && memcmp(topic->name, name, len) == 0) break;
         topic = topic->next;
     }
     return topic;

@@ -1,6 +1,6 @@
-/* bench_ws_publish.c [SUBSCRIBERS] [ROUNDS] - one message of 64 bytes to many subscribers, against as many
- * bare sends of the same frame on the same sockets, by turns. Prints microseconds of CPU a message and
- * subscriber, and their ratio; the medians over the rounds. */
+/* bench_ws_publish.c [SUBSCRIBERS] [ROUNDS] - one message of 64 bytes to many subscribers, against
+ * as many bare sends of the same frame on the same sockets, by turns. Prints microseconds of CPU a
+ * message and subscriber, and their ratio; the medians over the rounds. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@ static int compare(const void *a, const void *b) {
 static void empty_peers(const int *peers, int count) {
     char sink[4096];
     for (int i = 0; i < count; i++) {
-        while (recv(peers[i], sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink) {}
+        while (recv(peers[i], sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink) {
+        }
     }
 }
 
@@ -50,7 +51,8 @@ int main(int argc, char **argv) {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t addr_len = sizeof addr;
     int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&addr, sizeof addr) != 0 || listen(listener, 128) != 0) return 1;
+    if (bind(listener, (struct sockaddr *)&addr, sizeof addr) != 0 || listen(listener, 128) != 0)
+        return 1;
     getsockname(listener, (struct sockaddr *)&addr, &addr_len);
 
     hloop_t *loop = hloop_new(0);
@@ -72,11 +74,13 @@ int main(int argc, char **argv) {
 
     char frame[66] = {(char)0x81, 64};
     memset(frame + 2, 'x', 64);
-    double *sends = calloc((size_t)rounds, sizeof *sends), *publishes = calloc((size_t)rounds, sizeof *sends);
+    double *sends = calloc((size_t)rounds, sizeof *sends),
+           *publishes = calloc((size_t)rounds, sizeof *sends);
     double *ratios = calloc((size_t)rounds, sizeof *ratios);
     for (int round = -2; round < rounds; round++) {
         double start = cpu_us();
-        for (int i = 0; i < count; i++) send(ours[i], frame, sizeof frame, MSG_NOSIGNAL);
+        for (int i = 0; i < count; i++)
+            send(ours[i], frame, sizeof frame, MSG_NOSIGNAL);
         double bare = cpu_us() - start;
         empty_peers(peers, count);
         start = cpu_us();

@@ -16,7 +16,7 @@ typedef struct side_s {
     int messages, opens, closes, drains, pongs;
     int close_code, error, status;
     char reason[128], problem[128];
-    int pauses_after; /* pauses with this message; 0: never */
+    int pauses_after;      /* pauses with this message; 0: never */
     int closes_in_message; /* a close code */
 } side_t;
 
@@ -26,7 +26,9 @@ static hhttp_server_t *server;
 static int port;
 static side_t ours, theirs; /* the server's side, the client's side */
 
-static side_t *side_of(hws_t *ws) { return hws_endpoint_userdata(hws_endpoint(ws)); }
+static side_t *side_of(hws_t *ws) {
+    return hws_endpoint_userdata(hws_endpoint(ws));
+}
 
 static void on_open(hws_t *ws) {
     side_t *side = side_of(ws);
@@ -53,7 +55,9 @@ static void on_pong(hws_t *ws, const void *data, size_t len) {
     side_of(ws)->pongs++;
 }
 
-static void on_drain(hws_t *ws) { side_of(ws)->drains++; }
+static void on_drain(hws_t *ws) {
+    side_of(ws)->drains++;
+}
 
 static void on_close(hws_t *ws) {
     side_t *side = side_of(ws);
@@ -70,9 +74,11 @@ static void on_close(hws_t *ws) {
     side->ws = NULL;
 }
 
-static const hws_handlers_t handlers = {
-    .on_open = on_open, .on_message = on_message, .on_pong = on_pong, .on_drain = on_drain,
-    .on_close = on_close};
+static const hws_handlers_t handlers = {.on_open = on_open,
+                                        .on_message = on_message,
+                                        .on_pong = on_pong,
+                                        .on_drain = on_drain,
+                                        .on_close = on_close};
 
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
@@ -243,7 +249,9 @@ static void test_close_while_connecting_gives_up(void **state) {
     end();
 }
 
-static void on_accept_silently(hio_t *io) { hio_read(io); }
+static void on_accept_silently(hio_t *io) {
+    hio_read(io);
+}
 
 static void test_a_server_that_never_answers_times_out(void **state) {
     (void)state;
@@ -261,9 +269,11 @@ static void test_a_server_that_never_answers_times_out(void **state) {
 
 static void test_bad_options_of_a_client_fail_at_once(void **state) {
     (void)state;
-    static const hhttp_header_t bad[] = {
-        {{"Sec-WebSocket-Key", 17}, {"x", 1}}, {{"Upgrade", 7}, {"x", 1}},
-        {{"X", 1}, {"a\nb", 3}}, {{"Content-Length", 14}, {"0", 1}}, {{"a b", 3}, {"x", 1}}};
+    static const hhttp_header_t bad[] = {{{"Sec-WebSocket-Key", 17}, {"x", 1}},
+                                         {{"Upgrade", 7}, {"x", 1}},
+                                         {{"X", 1}, {"a\nb", 3}},
+                                         {{"Content-Length", 14}, {"0", 1}},
+                                         {{"a b", 3}, {"x", 1}}};
     begin(NULL, NULL);
     hws_connect_t options = {.url = "http://127.0.0.1/"};
     assert_null(hws_connect(theirs.endpoint, &options, NULL));
@@ -282,8 +292,8 @@ static void test_bad_options_of_a_client_fail_at_once(void **state) {
 static void test_bad_options_of_an_endpoint(void **state) {
     (void)state;
     begin(NULL, NULL);
-    hws_options_t bad[3] = {{.deflate.level = 10}, {.deflate.server_window_bits = 7},
-                            {.protocols = "a b"}};
+    hws_options_t bad[3] = {
+        {.deflate.level = 10}, {.deflate.server_window_bits = 7}, {.protocols = "a b"}};
     for (size_t i = 0; i < 3; i++) {
         assert_null(hws_endpoint_new(ours.hub, &bad[i], &handlers));
         assert_int_equal(hloop_last_error(loop), HV_EINVAL);
@@ -319,7 +329,8 @@ static void test_paused_socket_keeps_messages_and_answers_pings(void **state) {
     begin(NULL, NULL);
     open_pair();
     ours.pauses_after = 1;
-    for (int i = 0; i < 3; i++) hws_send(theirs.ws, HWS_TEXT, "abc" + i, 1);
+    for (int i = 0; i < 3; i++)
+        hws_send(theirs.ws, HWS_TEXT, "abc" + i, 1);
     hws_ping(theirs.ws, "still there?", 12);
     RUN_UNTIL(loop, theirs.pongs == 1);
     assert_int_equal(ours.messages, 1);
@@ -445,7 +456,8 @@ static void test_send_above_the_mark_says_so_and_drain_follows(void **state) {
     open_pair();
     hws_pause(theirs.ws);
     int code = 0;
-    for (int i = 0; i < 50 && code == 0; i++) code = hws_send(ours.ws, HWS_BINARY, piece, sizeof piece);
+    for (int i = 0; i < 50 && code == 0; i++)
+        code = hws_send(ours.ws, HWS_BINARY, piece, sizeof piece);
     assert_int_equal(code, HV_EAGAIN);
     hws_resume(theirs.ws);
     RUN_UNTIL(loop, ours.drains > 0);

@@ -123,7 +123,8 @@ static void replay_case(replay_t *replay, const ws_case_t *wire, int side) {
         compare(replay, wire, side, cut);
     }
     begin(replay, wire, side);
-    for (size_t at = 0; at < len; at++) feed(replay, bytes + at, 1);
+    for (size_t at = 0; at < len; at++)
+        feed(replay, bytes + at, 1);
     compare(replay, wire, side, 1);
 }
 
@@ -150,7 +151,8 @@ static size_t bytes_to_fault(const char *bytes, size_t len, int is_server, int c
     replay_t replay = {0};
     ws_case_t wire = {.len = {len, len}};
     begin(&replay, &wire, is_server ? 0 : 1);
-    while (!replay.is_over && replay.used < len) feed(&replay, bytes + replay.used, 1);
+    while (!replay.is_over && replay.used < len)
+        feed(&replay, bytes + replay.used, 1);
     assert_true(replay.is_over);
     char expected[32];
     snprintf(expected, sizeof expected, "fail %d\n", code);
@@ -167,23 +169,26 @@ static void test_fault_found_at_its_byte(void **state) {
         size_t len, expected;
         int is_server, code;
     } faults[] = {
-        {"\xc1\x05", 2, 1, 0, 1002},                     /* RSV1 */
-        {"\x83\x05", 2, 1, 0, 1002},                     /* opcode 3 */
-        {"\x09\x00", 2, 1, 0, 1002},                     /* a ping in parts */
-        {"\x80\x01", 2, 1, 0, 1002},                     /* a continuation of nothing */
-        {"\x81\x05", 2, 2, 1, 1002},                     /* no mask */
-        {"\x81\x85", 2, 2, 0, 1002},                     /* a mask */
-        {"\x89\x7e", 2, 2, 0, 1002},                     /* a long ping */
-        {"\x81\x7e\x00\x7d", 4, 4, 0, 1002},             /* 125 in 16 bits */
-        {"\x81\xfe\x00\x7d", 4, 4, 1, 1002},             /* before its mask has come */
+        {"\xc1\x05", 2, 1, 0, 1002},         /* RSV1 */
+        {"\x83\x05", 2, 1, 0, 1002},         /* opcode 3 */
+        {"\x09\x00", 2, 1, 0, 1002},         /* a ping in parts */
+        {"\x80\x01", 2, 1, 0, 1002},         /* a continuation of nothing */
+        {"\x81\x05", 2, 2, 1, 1002},         /* no mask */
+        {"\x81\x85", 2, 2, 0, 1002},         /* a mask */
+        {"\x89\x7e", 2, 2, 0, 1002},         /* a long ping */
+        {"\x81\x7e\x00\x7d", 4, 4, 0, 1002}, /* 125 in 16 bits */
+        {"\x81\xfe\x00\x7d", 4, 4, 1, 1002}, /* before its mask has come */
         {"\x81\x7f\0\0\0\0\0\0\xff\xff", 10, 10, 0, 1002},
-        {"\x82\x7f\0\0\0\1\0\0\0\0", 10, 10, 0, 1009},   /* 4 GiB */
-        {"\x81\x0a" "ab\xff" "defghij", 12, 5, 0, 1007}, /* the byte of a text */
+        {"\x82\x7f\0\0\0\1\0\0\0\0", 10, 10, 0, 1009}, /* 4 GiB */
+        {"\x81\x0a"
+         "ab\xff"
+         "defghij",
+         12, 5, 0, 1007}, /* the byte of a text */
         {"\x81\x0a\xe0\x80\x80zzzzzzz", 12, 4, 0, 1007},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        size_t used = bytes_to_fault(faults[i].bytes, faults[i].len, faults[i].is_server,
-                                     faults[i].code);
+        size_t used =
+            bytes_to_fault(faults[i].bytes, faults[i].len, faults[i].is_server, faults[i].code);
         if (used != faults[i].expected) print_error("fault %zu\n", i);
         assert_int_equal(used, faults[i].expected);
     }
@@ -198,8 +203,8 @@ static void test_heads_written_are_read_back(void **state) {
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
         for (int is_masked = 0; is_masked < 2; is_masked++) {
             uint8_t head[WS_HEAD_BYTES_MAX];
-            size_t len = ws_write_head(head, WS_HEAD_FIN | WS_BINARY, lens[i],
-                                       is_masked ? mask : NULL);
+            size_t len =
+                ws_write_head(head, WS_HEAD_FIN | WS_BINARY, lens[i], is_masked ? mask : NULL);
             assert_int_equal(len, ws_head_len(lens[i], is_masked));
             ws_parser_t parser = {0};
             ws_rules_t rules = {UINT64_MAX, UINT64_MAX, 1, (uint8_t)is_masked};
@@ -217,19 +222,23 @@ static void test_mask_of_any_length_is_each_byte_by_turns(void **state) {
     (void)state;
     static const uint8_t mask[4] = {0x11, 0x22, 0x44, 0x88};
     char plain[100], masked[100];
-    for (size_t i = 0; i < sizeof plain; i++) plain[i] = (char)(i * 7);
+    for (size_t i = 0; i < sizeof plain; i++)
+        plain[i] = (char)(i * 7);
     for (size_t len = 0; len <= sizeof plain; len++) {
         memset(masked, 0, sizeof masked);
         ws_mask(masked, plain, len, mask);
-        for (size_t i = 0; i < len; i++) assert_int_equal(masked[i], (char)(plain[i] ^ mask[i & 3]));
-        for (size_t i = len; i < sizeof masked; i++) assert_int_equal(masked[i], 0);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(masked[i], (char)(plain[i] ^ mask[i & 3]));
+        for (size_t i = len; i < sizeof masked; i++)
+            assert_int_equal(masked[i], 0);
     }
 }
 
 static void test_close_reason_too_long_is_cut_between_characters(void **state) {
     (void)state;
     char reason[150], out[WS_CONTROL_BYTES_MAX];
-    for (size_t i = 0; i < 150; i += 3) memcpy(reason + i, "\xe4\xbd\xa0", 3);
+    for (size_t i = 0; i < 150; i += 3)
+        memcpy(reason + i, "\xe4\xbd\xa0", 3);
     for (size_t len = 120; len <= 150; len += 3) {
         size_t written = ws_write_close(out, 1000, reason, len);
         const char *read;
@@ -299,7 +308,13 @@ static int is_utf8(const uint8_t *p, size_t len, size_t cut) {
 static void test_every_pair_of_lead_and_next_byte_is_as_defined(void **state) {
     (void)state;
     /* In front of them nothing, or enough for the quick ways; behind them every kind of tail. */
-    static const char *const tails[] = {"", "\x80", "\xbf\xbf", "\x80\x80\x80", "abcdefgh", "\xbf" "abcdefg"};
+    static const char *const tails[] = {"",
+                                        "\x80",
+                                        "\xbf\xbf",
+                                        "\x80\x80\x80",
+                                        "abcdefgh",
+                                        "\xbf"
+                                        "abcdefg"};
     for (size_t t = 0; t < sizeof tails / sizeof *tails; t++) {
         size_t tail_len = strlen(tails[t]);
         for (unsigned pair = 0; pair < 65536; pair++) {
@@ -318,8 +333,9 @@ static void test_every_pair_of_lead_and_next_byte_is_as_defined(void **state) {
 
 static void test_random_bytes_near_utf8_are_as_defined(void **state) {
     (void)state;
-    static const uint8_t likely[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2,
-                                     0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5};
+    static const uint8_t likely[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
+                                     0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed,
+                                     0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5};
     uint32_t seed = 1;
     for (int round = 0; round < 300000; round++) {
         uint8_t text[12];

@@ -29,7 +29,7 @@ static void add_lines(ws_hello_t *hello, const char *lines) {
 
 /* ---- Requests ---- */
 
-#define GOOD "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
+#define GOOD     "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
 #define GOOD_KEY GOOD "Sec-WebSocket-Key: " KEY "\n"
 
 static const struct {
@@ -40,24 +40,37 @@ static const struct {
     const char *chosen; /* the subprotocol, or NULL */
 } requests[] = {
     {101, GOOD_KEY, NULL, NULL, NULL},
-    {101, "upgrade: WebSocket\nconnection: keep-alive, UPGRADE\nsec-websocket-version: 13\n"
-          "SEC-WEBSOCKET-KEY:   " KEY "  \n", NULL, NULL, NULL},
+    {101,
+     "upgrade: WebSocket\nconnection: keep-alive, UPGRADE\nsec-websocket-version: 13\n"
+     "SEC-WEBSOCKET-KEY:   " KEY "  \n",
+     NULL, NULL, NULL},
     {101, GOOD_KEY "Upgrade: h2c\n", NULL, NULL, NULL},
-    {101, "Upgrade: h2c, websocket\nConnection: Upgrade\nConnection: keep-alive\n"
-          "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {426, "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
+    {101,
+     "Upgrade: h2c, websocket\nConnection: Upgrade\nConnection: keep-alive\n"
+     "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
      NULL, NULL, NULL},
-    {400, "Upgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n",
+    {426, "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n", NULL,
+     NULL, NULL},
+    {400, "Upgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " KEY "\n", NULL, NULL,
+     NULL},
+    {426,
+     "Upgrade: websockets\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
+     "Sec-WebSocket-Key: " KEY "\n",
      NULL, NULL, NULL},
-    {426, "Upgrade: websockets\nConnection: Upgrade\nSec-WebSocket-Version: 13\n"
-          "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {400, "Upgrade: websocket\nConnection: close\nSec-WebSocket-Version: 13\n"
-          "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {400, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {426, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 8\n"
-          "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
-    {426, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13, 8\n"
-          "Sec-WebSocket-Key: " KEY "\n", NULL, NULL, NULL},
+    {400,
+     "Upgrade: websocket\nConnection: close\nSec-WebSocket-Version: 13\n"
+     "Sec-WebSocket-Key: " KEY "\n",
+     NULL, NULL, NULL},
+    {400, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: " KEY "\n", NULL, NULL,
+     NULL},
+    {426,
+     "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 8\n"
+     "Sec-WebSocket-Key: " KEY "\n",
+     NULL, NULL, NULL},
+    {426,
+     "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13, 8\n"
+     "Sec-WebSocket-Key: " KEY "\n",
+     NULL, NULL, NULL},
     {400, GOOD_KEY "Sec-WebSocket-Version: 13\n", NULL, NULL, NULL},
     /* Keys (section 4.1, 4.2.1). */
     {400, GOOD, NULL, NULL, NULL},
@@ -80,7 +93,8 @@ static const struct {
     {400, GOOD_KEY "Sec-WebSocket-Protocol: a(b)\n", NULL, NULL, NULL},
     /* Origins (section 4.2.2, 10.2). */
     {101, GOOD_KEY "Origin: https://a.example\n", NULL, "https://a.example", NULL},
-    {101, GOOD_KEY "Origin: https://b.example\n", NULL, "https://a.example, https://b.example", NULL},
+    {101, GOOD_KEY "Origin: https://b.example\n", NULL, "https://a.example, https://b.example",
+     NULL},
     {403, GOOD_KEY "Origin: https://evil.example\n", NULL, "https://a.example", NULL},
     {403, GOOD_KEY "Origin: https://a.example.evil\n", NULL, "https://a.example", NULL},
     {403, GOOD_KEY "Origin: null\n", NULL, "https://a.example", NULL},
@@ -105,15 +119,16 @@ static void test_requests(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         ws_hello_t hello = {0};
-        ws_terms_t terms = {text_or_none(requests[i].protocols), text_or_none(requests[i].origins),
-                            {0}};
+        ws_terms_t terms = {
+            text_or_none(requests[i].protocols), text_or_none(requests[i].origins), {0}};
         ws_agreement_t agreement;
         add_lines(&hello, requests[i].lines);
         int status = ws_check_request(&hello, &terms, &agreement);
         if (status != requests[i].status) print_error("%s", requests[i].lines);
         assert_int_equal(status, requests[i].status);
         if (status != 101) continue;
-        hstr_t chosen = requests[i].chosen != NULL ? hstr_from(requests[i].chosen) : (hstr_t){"", 0};
+        hstr_t chosen =
+            requests[i].chosen != NULL ? hstr_from(requests[i].chosen) : (hstr_t){"", 0};
         assert_true(hstr_equals(agreement.protocol, chosen));
         assert_false(agreement.deflate.is_on);
     }
@@ -125,7 +140,8 @@ static void test_more_lines_than_anybody_needs_are_refused(void **state) {
     ws_agreement_t agreement;
     ws_terms_t terms = {0};
     add_lines(&hello, GOOD_KEY);
-    for (int i = 0; i < WS_LINES_MAX; i++) add_lines(&hello, "Sec-WebSocket-Extensions: a\n");
+    for (int i = 0; i < WS_LINES_MAX; i++)
+        add_lines(&hello, "Sec-WebSocket-Extensions: a\n");
     assert_int_equal(ws_check_request(&hello, &terms, &agreement), 101);
     add_lines(&hello, "Sec-WebSocket-Extensions: a\n");
     assert_int_equal(ws_check_request(&hello, &terms, &agreement), 400);
@@ -230,13 +246,15 @@ static const struct {
 } answers[] = {
     {HEAD LINES "\r\n", NULL},
     {"HTTP/1.1 101\r\n" LINES "\r\n", NULL},
-    {HEAD "upgrade: WEBSOCKET\r\nconnection: upgrade\r\nsec-websocket-accept:" ACCEPT "\r\n\r\n", NULL},
+    {HEAD "upgrade: WEBSOCKET\r\nconnection: upgrade\r\nsec-websocket-accept:" ACCEPT "\r\n\r\n",
+     NULL},
     {HEAD LINES "Server: x\r\nX-Empty:\r\n\r\n", NULL},
     {HEAD "Connection: Upgrade\r\nSec-WebSocket-Accept: " ACCEPT "\r\n\r\n", "no Upgrade"},
     {HEAD "Upgrade: websocket\r\nSec-WebSocket-Accept: " ACCEPT "\r\n\r\n", "no Connection"},
     {HEAD "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "wrong Sec-WebSocket-Accept"},
     {HEAD "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-          "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", "wrong Sec-WebSocket-Accept"},
+          "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+     "wrong Sec-WebSocket-Accept"},
     {HEAD LINES "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n", "wrong Sec-WebSocket-Accept"},
     {HEAD LINES "Sec-WebSocket-Protocol: mqtt\r\n\r\n", NULL},
     {HEAD LINES "Sec-WebSocket-Protocol: chat\r\n\r\n", "subprotocol"},
@@ -244,14 +262,18 @@ static const struct {
     {HEAD LINES "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
      "more than one"},
     {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", NULL},
-    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=10\r\n\r\n", NULL},
+    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=10\r\n\r\n",
+     NULL},
     {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8;"
-                " server_no_context_takeover; client_no_context_takeover\r\n\r\n", NULL},
-    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", "value"},
+                " server_no_context_takeover; client_no_context_takeover\r\n\r\n",
+     NULL},
+    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+     "value"},
     {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=16\r\n\r\n",
      "parameters"},
     {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate; foo\r\n\r\n", "parameters"},
-    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate\r\n\r\n", "twice"},
+    {HEAD LINES "Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate\r\n\r\n",
+     "twice"},
     {HEAD LINES "Sec-WebSocket-Extensions: foo\r\n\r\n", "nobody asked for"},
     {HEAD LINES "Sec-WebSocket-Extensions: foo bar\r\n\r\n", "bad Sec-WebSocket-Extensions"},
 };
@@ -293,7 +315,8 @@ static void test_answers_to_an_offer_with_demands(void **state) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         ws_hello_t hello = {0};
         ws_agreement_t agreement;
-        add_lines(&hello, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: " ACCEPT "\n");
+        add_lines(&hello,
+                  "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: " ACCEPT "\n");
         ws_hello_add(&hello, hstr_from("sec-websocket-extensions"), hstr_from(table[i].lines));
         assert_int_equal(ws_check_answer(&hello, &request, &agreement) == NULL, table[i].is_good);
     }
@@ -375,9 +398,28 @@ static void test_urls(void **state) {
         {"ws://[::1]:65535", "::1", "[::1]:65535", "", 65535, 0, 1},
     };
     static const char *const bad[] = {
-        "", "ws:", "ws://", "ws:///x", "http://a", "wsss://a", "ws://a#f", "ws://a b", "ws://a\r\n",
-        "ws://u@a", "ws://u:p@a", "ws://a:", "ws://a:0", "ws://a:65536", "ws://a:x", "ws://:80",
-        "ws://[::1", "ws://[]", "ws://[::1]x", "ws://[::1]:", "ws://a/\x7f", "ws://\xc3\xa4",
+        "",
+        "ws:",
+        "ws://",
+        "ws:///x",
+        "http://a",
+        "wsss://a",
+        "ws://a#f",
+        "ws://a b",
+        "ws://a\r\n",
+        "ws://u@a",
+        "ws://u:p@a",
+        "ws://a:",
+        "ws://a:0",
+        "ws://a:65536",
+        "ws://a:x",
+        "ws://:80",
+        "ws://[::1",
+        "ws://[]",
+        "ws://[::1]x",
+        "ws://[::1]:",
+        "ws://a/\x7f",
+        "ws://\xc3\xa4",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ws_url_t parts;
@@ -400,8 +442,10 @@ static void test_lists_of_protocols(void **state) {
     (void)state;
     static const char *const good[] = {"a", "a, b", "a,b , c", "mqttv3.1"};
     static const char *const bad[] = {"", ",", "a b", "a, a", "a;b", "a\"b", "\xc3\xa4"};
-    for (size_t i = 0; i < 4; i++) assert_true(ws_protocols_are_valid(hstr_from(good[i])));
-    for (size_t i = 0; i < 7; i++) assert_false(ws_protocols_are_valid(hstr_from(bad[i])));
+    for (size_t i = 0; i < 4; i++)
+        assert_true(ws_protocols_are_valid(hstr_from(good[i])));
+    for (size_t i = 0; i < 7; i++)
+        assert_false(ws_protocols_are_valid(hstr_from(bad[i])));
 }
 
 int main(void) {

@@ -1,6 +1,6 @@
-/* test_fault_ws.c - every allocation of WebSocket conversations fails in turn, on both sides of one loop:
- * compressed with and without windows, in fragments, paused, published, closed. Nothing crashes or
- * leaks, and every socket that was made says how it ended, once. */
+/* test_fault_ws.c - every allocation of WebSocket conversations fails in turn, on both sides of one
+ * loop: compressed with and without windows, in fragments, paused, published, closed. Nothing
+ * crashes or leaks, and every socket that was made says how it ended, once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,8 @@ static void on_request(hhttp_request_t *req, void *userdata) {
 
 /* Both sides have what they have kept back delivered. */
 static void resume_all(hws_hub_t *hub) {
-    for (hws_t *ws = NULL; (ws = hws_hub_next(hub, ws)) != NULL;) hws_resume(ws);
+    for (hws_t *ws = NULL; (ws = hws_hub_next(hub, ws)) != NULL;)
+        hws_resume(ws);
 }
 
 static void converse(hloop_t *loop, hws_hub_t *hub, hws_endpoint_t *calling, int port) {
@@ -75,10 +76,13 @@ static void scenario(int keeps_windows) {
     hloop_t *loop = hloop_new(0);
     if (loop == NULL) return;
     hws_hub_t *hub = hws_hub_new(loop);
-    hws_options_t options = {
-        .protocols = "a, b", .origins = NULL, .inbox_bytes_max = 10,
-        .deflate = {.is_on = 1, .server_takeover = keeps_windows, .client_takeover = keeps_windows,
-                    .bytes_min = 100}};
+    hws_options_t options = {.protocols = "a, b",
+                             .origins = NULL,
+                             .inbox_bytes_max = 10,
+                             .deflate = {.is_on = 1,
+                                         .server_takeover = keeps_windows,
+                                         .client_takeover = keeps_windows,
+                                         .bytes_min = 100}};
     serving = hub != NULL ? hws_endpoint_new(hub, &options, &handlers) : NULL;
     hws_endpoint_t *calling = hub != NULL ? hws_endpoint_new(hub, &options, &handlers) : NULL;
     hhttp_server_t *server = hhttp_server_new(loop, NULL);
@@ -94,7 +98,8 @@ static void scenario(int keeps_windows) {
     }
     hws_hub_free(hub);
     if (server != NULL) hhttp_server_close(server, 0, NULL, NULL);
-    for (int pass = 0; pass < 20; pass++) hloop_process_events(loop, 0);
+    for (int pass = 0; pass < 20; pass++)
+        hloop_process_events(loop, 0);
     hloop_free(&loop);
     assert_int_equal(closed, made);
 }

@@ -39,9 +39,11 @@ static uint32_t next_random(uint32_t *state) {
 static int is_utf8(const uint8_t *p, size_t len) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     for (size_t at = 0; at < len;) {
-        size_t need = p[at] < 0x80 ? 1 : (p[at] & 0xe0) == 0xc0 ? 2 : (p[at] & 0xf0) == 0xe0 ? 3
-                      : (p[at] & 0xf8) == 0xf0                  ? 4
-                                                                : 0;
+        size_t need = p[at] < 0x80             ? 1
+                      : (p[at] & 0xe0) == 0xc0 ? 2
+                      : (p[at] & 0xf0) == 0xe0 ? 3
+                      : (p[at] & 0xf8) == 0xf0 ? 4
+                                               : 0;
         if (need == 0 || len - at < need) return 0;
         uint32_t point = need == 1 ? p[at] : p[at] & (0x7fu >> need);
         for (size_t i = 1; i < need; i++) {
@@ -123,7 +125,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     };
     int allows_rsv1 = (data[0] & 0x10) != 0;
     uint32_t seed = 0;
-    for (size_t i = 0; i < len; i++) seed = seed * 31 + data[i];
+    for (size_t i = 0; i < len; i++)
+        seed = seed * 31 + data[i];
     run(&whole, &rules, allows_rsv1, data + 1, len - 1, 0);
     run(&parts, &rules, allows_rsv1, data + 1, len - 1, seed | 1);
     CHECK(whole.verdict == parts.verdict && whole.log_len == parts.log_len);

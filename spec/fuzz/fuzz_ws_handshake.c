@@ -39,7 +39,8 @@ static void try_request(const char *text, size_t len, const ws_deflate_params_t 
     ws_hello_add(&hello, HSTR_LITERAL("Upgrade"), HSTR_LITERAL("websocket"));
     ws_hello_add(&hello, HSTR_LITERAL("Connection"), HSTR_LITERAL("Upgrade"));
     ws_hello_add(&hello, HSTR_LITERAL("Sec-WebSocket-Version"), HSTR_LITERAL("13"));
-    ws_hello_add(&hello, HSTR_LITERAL("Sec-WebSocket-Key"), HSTR_LITERAL("dGhlIHNhbXBsZSBub25jZQ=="));
+    ws_hello_add(&hello, HSTR_LITERAL("Sec-WebSocket-Key"),
+                 HSTR_LITERAL("dGhlIHNhbXBsZSBub25jZQ=="));
     hstr_t rest = {text, len}, line;
     while (hstr_next(&rest, '\n', &line)) {
         const char *colon = memchr(line.data, ':', line.len);
@@ -56,7 +57,8 @@ static void try_request(const char *text, size_t len, const ws_deflate_params_t 
 static void try_answer(const char *text, size_t len, const ws_deflate_params_t *ours) {
     ws_hello_t hello = {0};
     ws_agreement_t agreement;
-    ws_request_t request = {HSTR_LITERAL("dGhlIHNhbXBsZSBub25jZQ=="), HSTR_LITERAL("chat, mqtt"), *ours};
+    ws_request_t request = {HSTR_LITERAL("dGhlIHNhbXBsZSBub25jZQ=="), HSTR_LITERAL("chat, mqtt"),
+                            *ours};
     size_t scanned = 0, cut_scanned = 0;
     size_t head = ws_find_head_end(text, len, &scanned);
     CHECK(head <= len);

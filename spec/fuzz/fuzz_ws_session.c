@@ -44,7 +44,8 @@ static void on_close(hws_t *ws) {
 static const hws_handlers_t handlers = {.on_message = on_message, .on_close = on_close};
 
 static void run_passes(hloop_t *loop, int count) {
-    for (int i = 0; i < count; i++) hloop_process_events(loop, 0);
+    for (int i = 0; i < count; i++)
+        hloop_process_events(loop, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
@@ -55,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) abort();
     hloop_t *loop = hloop_new(0);
     hws_hub_t *hub = hws_hub_new(loop);
-    hws_options_t options = {.message_bytes_max = MESSAGE_MAX, .inbox_bytes_max = 100,
+    hws_options_t options = {.message_bytes_max = MESSAGE_MAX,
+                             .inbox_bytes_max = 100,
                              .deflate = {.is_on = 1, .bytes_min = 8}};
     hws_endpoint_t *endpoint = hws_endpoint_new(hub, &options, &handlers);
     hws_t *ws = hv__ws_new(endpoint, NULL);
@@ -71,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     run_passes(loop, 4);
     if (half < len) send(fds[1], data + half, len - half, MSG_NOSIGNAL);
     run_passes(loop, 4);
-    while (recv(fds[1], sink, sizeof sink, MSG_DONTWAIT) > 0) {}
+    while (recv(fds[1], sink, sizeof sink, MSG_DONTWAIT) > 0) {
+    }
     shutdown(fds[1], SHUT_RDWR);
     close(fds[1]);
     run_passes(loop, 8);
