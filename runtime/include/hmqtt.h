@@ -221,7 +221,8 @@ typedef struct hmqtt_options_s {
     uint32_t connect_timeout_ms; /* default 10000: from the attempt to CONNACK */
     uint32_t ping_timeout_ms;    /* default 10000: without an answer the connection is dead */
     uint8_t reconnects;          /* default 1 */
-    reconn_setting_t reconnect;  /* default: 1 to 60 seconds, doubled, for ever */
+    reconn_setting_t reconnect;  /* default: 1 to 60 seconds, doubled, for ever; it begins anew
+                                  * after a connection that has lasted 5 seconds */
 
     /* Limits. What passes one is HV_ELIMIT, or ends the connection with the reason for it. */
     uint32_t packet_max;       /* bytes of a packet that comes; default 2 MiB */

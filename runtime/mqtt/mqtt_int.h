@@ -90,6 +90,7 @@ struct hmqtt_s {
     htimer_t *timer;   /* of the phase: connect timeout, keepalive, retry, close */
     reconn_setting_t reconnect;
     uint32_t keepalive_ms;
+    uint64_t opened_ms; /* when CONNACK has said yes; 0: not since the last retry was planned */
     uint64_t sent_ms;  /* when something was last written */
     uint64_t ping_ms;  /* when PINGREQ was written that has no answer; 0: none has */
     int error;         /* positive: why the connection ends, where we have said so */

@@ -3,6 +3,7 @@
 #include "mqtt_int.h"
 
 #define RETRY_NEVER (-1)
+#define STABLE_MS   5000 /* a connection that has lasted so long was a good one */
 
 static uint64_t now_ms(const hmqtt_t *client) { return hloop_now_hrtime(client->loop) / 1000; }
 
@@ -155,7 +156,7 @@ void mqtt__opened(hmqtt_t *client) {
     client->phase = MQTT_OPEN;
     client->was_open = 1;
     client->ping_ms = 0;
-    reconn_setting_reset(&client->reconnect);
+    client->opened_ms = now_ms(client);
     mqtt__stop_timer(client);
     if (client->keepalive_ms > 0 && set_timer(client, client->keepalive_ms) != 0) {
         mqtt__fail(client, ENOMEM, 0);
@@ -219,13 +220,19 @@ static int is_worth_a_retry(const hmqtt_t *client) {
     }
 }
 
+/* Delays begin anew after a good connection only: two clients of one id, each of which throws the
+ * other out, then do so ever more rarely. */
 static int64_t plan_retry(hmqtt_t *client) {
     if (client->restarts) return 0;
+    if (client->opened_ms != 0 && now_ms(client) - client->opened_ms >= STABLE_MS) {
+        reconn_setting_reset(&client->reconnect);
+    }
     if (!client->is_started || !client->options.reconnects || hv__loop_is_ending(client->loop) ||
         !is_worth_a_retry(client) || !reconn_setting_can_retry(&client->reconnect)) {
         return RETRY_NEVER;
     }
     uint32_t delay_ms = reconn_setting_calc_delay(&client->reconnect);
+    client->opened_ms = 0;
     return set_timer(client, delay_ms) == 0 ? (int64_t)delay_ms : RETRY_NEVER;
 }
 

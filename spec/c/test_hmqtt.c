@@ -415,6 +415,41 @@ static void test_a_pause_keeps_messages_back(void **state) {
     finish();
 }
 
+#ifndef HV_HOSTILE
+static void keep_little(hmqtt_options_t *options) { options->write_high = 1024; }
+
+/* A broker that sends and does not read costs us the answers of what its own sockets hold. */
+static void test_a_broker_that_takes_no_answers_is_not_listened_to(void **state) {
+    (void)state;
+    enum { MESSAGES = 30000 };
+    begin(4);
+    log_t log = {0};
+    hmqtt_t *client = new_client(&log, keep_little);
+    RUN_UNTIL(loop, hmqtt_is_connected(client));
+    int little = 4096;
+    setsockopt(hio_fd(hmqtt_io(client)), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    setsockopt(hio_fd(broker.conn), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    hio_read_stop(broker.conn);
+    for (int i = 0; i < MESSAGES; i++) {
+        fake_mqtt_send(&broker, &(mqtt_packet_t){.type = HMQTT_PUBLISH, .qos = 1,
+                                                 .id = (uint16_t)(i + 1),
+                                                 .topic = HMQTT_TEXT("a")});
+    }
+    RUN_UNTIL(loop, hmqtt_is_high(client));
+    int before;
+    do {
+        before = log.events[HMQTT_PUBLISH];
+        RUN_PASSES(loop, 200);
+    } while (log.events[HMQTT_PUBLISH] != before);
+    assert_true(before < MESSAGES);
+    hio_read(broker.conn);
+    RUN_UNTIL(loop, broker.packets[HMQTT_PUBACK] == MESSAGES);
+    assert_int_equal(log.events[HMQTT_PUBLISH], MESSAGES);
+    hmqtt_free(client);
+    finish();
+}
+#endif
+
 /* ---- The API of the tutorials ---- */
 
 static int last_type;
@@ -473,6 +508,9 @@ int main(void) {
         cmocka_unit_test(test_a_loop_frees_its_clients),
         cmocka_unit_test(test_acknowledgements_may_be_held),
         cmocka_unit_test(test_a_pause_keeps_messages_back),
+#ifndef HV_HOSTILE
+        cmocka_unit_test(test_a_broker_that_takes_no_answers_is_not_listened_to),
+#endif
         cmocka_unit_test(test_the_tutorials_client_knows_codes_of_3_1_1),
         cmocka_unit_test(test_fixed_headers_are_packed),
     };

@@ -347,6 +347,18 @@ describe("hv.mqtt on the wire", function()
     assert.same({ "mqtt: timed out", "ETIMEDOUT" }, closed)
   end)
 
+  it("waits longer from time to time where connections do not last", function()
+    local port = play(function(b)
+      b.expect("10")
+      b.send(CONNACK)
+    end)
+    local retries = {}
+    assert(connect(port, { reconnect = { min_delay = 1, max_delay = 10, max_retries = 5 },
+      on_close = function(_, _, _, _, retry) retries[#retries + 1] = retry or "none" end }))
+    eventually(function() return #retries == 6 end)
+    assert.same({ 1, 2, 4, 8, 10, "none" }, retries)
+  end)
+
   it("gives up a broker that does not answer CONNECT", function()
     local port = play(function(b) b.drain() end)
     local client, message, code = connect(port, { timeout = 30 })
