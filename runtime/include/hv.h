@@ -16,6 +16,7 @@
 #include "hlog.h"
 #include "hloop.h"
 #include "hloop_group.h"
+#include "hmqtt.h"
 #include "hmutex.h"
 #include "hproc.h"
 #include "hsocket.h"
