@@ -118,22 +118,27 @@ describe("hv.redis.cluster", function()
         count = count + 1
       end
     end)
+    --- Waits until it has worked on for a while.
+    local function works_on()
+      local before = count
+      helper.eventually(function()
+        if worker:status() == "failed" then error(select(2, worker:join()), 0) end
+        return count > before + 20
+      end)
+    end
     local note, calls = helper.recorder()
     assert(c:ssubscribe(key, note))
     assert(to.admin:cluster_setslot(slot, "IMPORTING", from.id))
     assert(from.admin:cluster_setslot(slot, "MIGRATING", to.id))
-    local before = count
-    helper.eventually(function() return count > before + 20 end)
+    works_on()
     for _, moved in ipairs(from.admin:cluster_getkeysinslot(slot, 100)) do
       assert(from.admin:migrate("127.0.0.1", to.port, moved, 0, 5000))
-      before = count
-      helper.eventually(function() return count > before + 20 end)
+      works_on()
     end
     for _, node in ipairs { to, from, nodes[1], nodes[2], nodes[3] } do
       node.admin:cluster_setslot(slot, "NODE", to.id)
     end
-    before = count
-    helper.eventually(function() return count > before + 20 end)
+    works_on()
     is_over = true
     assert.is_nil(select(2, worker:join()))
     assert.are.equal(tostring(count), c:get("{" .. key .. "}n"))
