@@ -109,10 +109,7 @@ end
 
 local function drop_node(self, address, node)
   self._nodes[address] = nil
-  for sub in pairs(node._pubsub:all()) do
-    local other = self:_subscriber(sub._kind, sub._names[1])
-    if other then other._pubsub:adopt(sub, self._options.timeout) end
-  end
+  for sub in pairs(node._pubsub:all()) do self:_move_subscription(sub) end
   node:close()
 end
 
@@ -473,15 +470,32 @@ function Cluster:_subscriber(kind, name)
   return node_at(self, address)
 end
 
+--- Subscribes at the server that it belongs to now. The map may be behind; then that server says
+--- where, or it is asked for again after a while.
+function Cluster:_move_subscription(sub)
+  for _ = 0, self._options.redirects do
+    local node = self:_subscriber(sub._kind, sub._names[1])
+    if self._is_closed then return end
+    if node then
+      local ok, message, code, kind = node._pubsub:adopt(sub, self._options.timeout)
+      if ok then return end
+      if kind == "MOVED" then
+        next_step(self, node._links[1].address, message, code, kind)
+      else
+        task.sleep(PAUSE_MS)
+      end
+    else
+      after_failure(self)
+    end
+  end
+end
+
 --- The server has given a shard's channel away.
 function Cluster:_move_shard(node, name)
   local subs = node._pubsub:all("shard", name)
   if next(subs) == nil then return end
   refresh(self)
-  local other = self:_subscriber("shard", name)
-  for sub in pairs(subs) do
-    if other then other._pubsub:adopt(sub, self._options.timeout) end
-  end
+  for sub in pairs(subs) do self:_move_subscription(sub) end
 end
 
 local function subscribing(kind, method)
