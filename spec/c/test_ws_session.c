@@ -11,7 +11,7 @@
 #define SENTINEL "@end"
 
 #ifdef HV_HOSTILE
-#define CUT_STEP 9 /* every read is of one byte anyway */
+#define CUT_STEP 1000000 /* none: every read is of one byte anyway */
 #else
 #define CUT_STEP 1
 #endif
@@ -77,29 +77,37 @@ static void on_peer_close(hio_t *io) {
     peer.io = NULL;
 }
 
-/* The frames that the socket has sent: pongs and a close frame, as text. */
+static void log_sent(ws_log_t *log, uint8_t opcode, const char *data, size_t len) {
+    const char *reason;
+    size_t reason_len;
+    if (opcode == WS_CLOSE) {
+        ws_log_code(log, "close", ws_parse_close(data, len, &reason, &reason_len), NULL, 0);
+    } else {
+        assert_int_equal(opcode, WS_PONG);
+        if (len != 4 || memcmp(data, SENTINEL, 4) != 0) ws_log_payload(log, "pong", data, len);
+    }
+}
+
+/* The frames that the socket has sent so far: pongs and a close frame, as text. */
 static void read_sent(ws_log_t *log, int is_server) {
     ws_parser_t parser = {0};
     ws_rules_t rules = {UINT64_MAX, UINT64_MAX, UINT32_MAX, (uint8_t)!is_server};
-    char *data = hbuf_data(&peer.got);
-    size_t len = hbuf_len(&peer.got), at = 0;
+    char data[8192], control[WS_CONTROL_BYTES_MAX]; /* a copy: it is unmasked in place */
+    size_t len = hbuf_len(&peer.got), at = 0, control_len = 0;
+    assert_true(len <= sizeof data);
+    if (len > 0) memcpy(data, hbuf_data(&peer.got), len);
     ws_log_clear(log);
     while (at < len) {
         size_t used;
         ws_piece_t piece;
-        const char *reason;
-        size_t reason_len;
-        assert_int_equal(ws_parse(&parser, &rules, data + at, len - at, &used, &piece), 1);
+        int code = ws_parse(&parser, &rules, data + at, len - at, &used, &piece);
+        assert_true(code >= 0);
         at += used;
-        assert_true(piece.is_first && piece.is_last);
-        if (piece.opcode == WS_PONG) {
-            if (piece.len == 4 && memcmp(piece.data, SENTINEL, 4) == 0) continue;
-            ws_log_payload(log, "pong", piece.data, piece.len);
-        } else {
-            assert_int_equal(piece.opcode, WS_CLOSE);
-            ws_log_code(log, "close", ws_parse_close(piece.data, piece.len, &reason, &reason_len),
-                        NULL, 0);
-        }
+        if (code == 0) break;
+        if (piece.is_first) control_len = 0;
+        memcpy(control + control_len, piece.data, piece.len);
+        control_len += piece.len;
+        if (piece.is_last) log_sent(log, piece.opcode, control, control_len);
     }
 }
 
@@ -235,11 +243,11 @@ static void replay_side(const ws_case_t *wire, int is_server) {
     hws_endpoint_t *endpoint = hws_endpoint_new(hub, &options, &handlers);
     assert_non_null(endpoint);
     replay_cut(endpoint, wire, is_server, len);
-    for (size_t cut = 1; cut < len; cut += CUT_STEP) {
+    for (size_t cut = CUT_STEP; cut < len; cut += CUT_STEP) {
         if (len > 400 && cut >= 60 && cut < len - 30) cut = len - 30;
         replay_cut(endpoint, wire, is_server, cut);
     }
-    if (len < 2000) replay_bytewise(endpoint, wire, is_server);
+    if (len < 2000 && CUT_STEP == 1) replay_bytewise(endpoint, wire, is_server);
     assert_int_equal(hws_hub_count(hub), 0);
     hws_hub_free(hub);
 }
