@@ -35,8 +35,10 @@ local function storm(version, qos)
   local window, acked, restarts = hv.semaphore(WINDOW), 0, 0
   local restarter = hv.go(function()
     while restarts < RESTARTS do
-      local mark = MESSAGES * (restarts + 0.3) / (RESTARTS + 1)
-      helper.eventually(function() return distinct > mark end, 120)
+      -- A message that is new since the last time: mosquitto 2.0.11 forgets what it has released
+      -- where a connection ends before it has said so, and then sends such messages twice.
+      local before, mark = distinct, MESSAGES * (restarts + 0.3) / (RESTARTS + 1)
+      helper.eventually(function() return distinct > mark and distinct > before end, 120)
       broker:restart("term")
       restarts = restarts + 1
     end

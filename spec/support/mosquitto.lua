@@ -33,14 +33,16 @@ local function config_of(self, opts)
     self.ports[i] = free_port()
     lines[#lines + 1] = ("listener %d 127.0.0.1\n%s"):format(self.ports[i], line)
   end
+  if self.path then lines[#lines + 1] = "listener 0 " .. self.path end
   for _, line in ipairs(opts.lines or {}) do lines[#lines + 1] = (line:gsub("@", self.dir)) end
   return table.concat(lines, "\n") .. "\n"
 end
 
 --- Waits until it accepts; returns whether it does.
-local function await(self, port)
+local function await(self, address)
+  address.timeout = 5000
   while true do
-    local conn = hv.tcp.connect { host = "127.0.0.1", port = port, timeout = 5000 }
+    local conn = hv.tcp.connect(address)
     if conn then
       conn:close()
       return true
@@ -50,18 +52,19 @@ local function await(self, port)
 end
 
 function Broker:run()
-  self.process = assert(hv.process.spawn { "mosquitto", "-c", self.dir .. "/conf",
-    stdout = "null", stderr = "null" })
-  if not await(self, self.port) then return false end
+  -- It ends with us, also where a spec fails.
+  self.process = assert(hv.process.spawn { "setpriv", "--pdeathsig", "KILL", "mosquitto", "-c",
+    self.dir .. "/conf", stdout = "null", stderr = "null" })
+  if not await(self, { host = "127.0.0.1", port = self.port }) then return false end
   for _, port in ipairs(self.ports) do
-    if not await(self, port) then return false end
+    if not await(self, { host = "127.0.0.1", port = port }) then return false end
   end
-  return true
+  return not self.path or await(self, { path = self.path })
 end
 
 --- Starts one. opts: persistence, listeners (each the lines of one more; broker.ports has its
---- port), lines (of its configuration; "@" is its folder), files (name ->
---- text, into its folder), password_file.
+--- port), unix (a unix socket; broker.path), lines (of its configuration; "@" is its folder), files
+--- (name -> text, into its folder), password_file.
 function M.start(opts)
   opts = opts or {}
   local dir = os.tmpname()
@@ -70,7 +73,8 @@ function M.start(opts)
   for name, text in pairs(opts.files or {}) do assert(hv.fs.write(dir .. "/" .. name, text)) end
   -- Between choosing a port and listening somebody else may take it: then another one.
   for _ = 1, 20 do
-    local self = setmetatable({ dir = dir, port = free_port(), ports = {} }, Broker)
+    local self = setmetatable({ dir = dir, port = free_port(), ports = {},
+      path = opts.unix and dir .. "/socket" }, Broker)
     assert(hv.fs.write(dir .. "/conf", config_of(self, opts)))
     if self:run() then return self end
   end
