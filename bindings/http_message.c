@@ -463,6 +463,14 @@ static int set_length(lua_State *L) {
 
 /* ---- Helpers for the Lua side ---- */
 
+/* last_event_id(res) -> the Last-Event-ID header of its request, or nil */
+static int last_event_id(lua_State *L) {
+    http_exchange_t *exchange = hvl_http_check_response(L, 1);
+    if (exchange == NULL) return 0;
+    push_slice(L, hhttp_request_header(exchange->req, "last-event-id", 13));
+    return 1;
+}
+
 static int is_token_byte(unsigned char byte) {
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
            (byte >= 'A' && byte <= 'Z') || (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
@@ -541,6 +549,7 @@ void hvl_http_open_messages(lua_State *L, hvl_t *rt) {
                                          {"parse_pairs", parse_pairs},
                                          {"status_text", status_text},
                                          {"set_length", set_length},
+                                         {"last_event_id", last_event_id},
                                          {NULL, NULL}};
     static const luaL_Reg request_methods[] = {
         {"header", request_header}, {NULL, NULL}};

@@ -1,5 +1,6 @@
 --- hv.http_request - what a handler asks of its request. The facts (`req.method`, `req.path` ...)
 --- and the body come from C; here is what is made of them.
+local cookies = require "hv.http_set_cookie"
 local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local multipart = require "hv.http_multipart"
@@ -17,20 +18,7 @@ local read_form = options.reader("req:multipart", {
 local facts = raw.request_facts
 
 --- The cookies that the client sent, by name; percent-encoded values are decoded.
-function facts.cookies(req)
-  local cookies = {}
-  for _, line in ipairs(req.headers:get_all("cookie")) do
-    for name, value in line:gmatch("([^%s=;]+)%s*=%s*([^;]*)") do
-      value = value:gsub("%s+$", ""):match('^"(.*)"$') or value:gsub("%s+$", "")
-      if cookies[name] == nil then
-        cookies[name] = value:gsub("%%(%x%x)", function(hex)
-          return string.char(tonumber(hex, 16))
-        end)
-      end
-    end
-  end
-  return cookies
-end
+function facts.cookies(req) return cookies.parse(req.headers:get_all("cookie")) end
 
 --- The whole body, once it has arrived.
 ---@async

@@ -1,5 +1,6 @@
 --- hv.http_response - how a handler answers: the methods of `res`, and what becomes of a table that
 --- a handler returns.
+local cookies = require "hv.http_set_cookie"
 local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
@@ -113,83 +114,14 @@ function Response:header(name, ...)
   self.headers:set(name, value)
 end
 
-local read_cookie = options.reader("res:set_cookie", {
-  path = { "string", "/" }, domain = { "string" }, max_age = { "integer" },
-  expires = { "integer" }, secure = { "boolean" }, http_only = { "boolean" },
-  same_site = { "string" },
-})
-
-local function encode_cookie(value)
-  return (value:gsub('[%c%s",;\\%%\128-\255]', function(byte)
-    return ("%%%02X"):format(byte:byte())
-  end))
-end
-
---- Adds a Set-Cookie header. Bytes that a cookie cannot hold are percent-encoded.
+--- Adds a Set-Cookie header. Bytes that a cookie cannot hold are percent-encoded; what browsers
+--- would silently drop throws.
 ---@param name string
 ---@param value string
----@param opts? hv.HttpCookieOptions max_age in milliseconds, expires in seconds since the epoch
+---@param opts? hv.HttpCookieOptions
 function Response:set_cookie(name, value, opts)
-  if type(name) ~= "string" or name == "" or name:find('[%c%s"(),/:;<=>?@%[\\%]{}]') then
-    return misuse("res:set_cookie: bad name " .. tostring(name))
-  end
-  local t = read_cookie(opts or {})
-  local parts = { name .. "=" .. encode_cookie(tostring(value)) }
-  local function add(key, text)
-    if text ~= nil then parts[#parts + 1] = key .. "=" .. text end
-  end
-  add("Path", t.path)
-  add("Domain", t.domain)
-  add("Max-Age", t.max_age and ("%d"):format(math.floor(t.max_age / 1000)))
-  add("Expires", t.expires and os.date("!%a, %d %b %Y %H:%M:%S GMT", t.expires))
-  if t.secure then parts[#parts + 1] = "Secure" end
-  if t.http_only then parts[#parts + 1] = "HttpOnly" end
-  add("SameSite", t.same_site)
-  self.headers:add("Set-Cookie", table.concat(parts, "; "))
-end
-
--- ---- Server-sent events ----
-
-local Events = {}
-local events_meta = { __name = "hv.http.events", __index = Events }
-
---- Sends one event; a table is sent as JSON. Waits as res:write does.
----@async
----@param data any
----@param opts? { event?: string, id?: string|integer, retry?: integer }
-function Events:send(data, opts)
-  local lines = {}
-  for _, key in ipairs { "event", "id", "retry" } do
-    local value = opts and opts[key]
-    if value ~= nil then
-      value = tostring(value)
-      if value:find("[\r\n%z]") then return misuse(("events:send: line end in %s"):format(key)) end
-      lines[#lines + 1] = key .. ": " .. value
-    end
-  end
-  if type(data) == "table" then data = json.encode(data) end
-  for line in (tostring(data):gsub("\r\n?", "\n") .. "\n"):gmatch("(.-)\n") do
-    lines[#lines + 1] = "data: " .. line
-  end
-  return self._res:write(table.concat(lines, "\n") .. "\n\n")
-end
-
---- Sends a comment, which keeps the connection alive and nobody sees.
----@async
-function Events:comment(text)
-  return self._res:write(": " .. tostring(text or ""):gsub("[\r\n]", " ") .. "\n\n")
-end
-
-function Events:close()
-  return self._res:finish()
-end
-
---- Begins a stream of server-sent events.
----@return hv.HttpEvents events
-function Response:sse()
-  self.headers:set("Content-Type", "text/event-stream")
-  self.headers:set("Cache-Control", "no-cache")
-  return setmetatable({ _res = self }, events_meta)
+  local text = cookies.format(name, value, opts)
+  if self.is_over ~= nil then self.headers:add("Set-Cookie", text) end
 end
 
 -- ---- What a handler returns ----

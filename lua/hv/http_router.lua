@@ -12,6 +12,7 @@ local shutdown = require "hv.shutdown"
 local wait = require "hv.wait"
 local tls = require "hv.tls"
 
+require "hv.http_events"
 require "hv.http_request"
 
 local current, hold = raw.current, raw.hold

@@ -219,7 +219,8 @@ function Request:form() end
 ---@field expires? integer   seconds since the epoch
 ---@field secure? boolean
 ---@field http_only? boolean
----@field same_site? "Strict"|"Lax"|"None"
+---@field same_site? "strict"|"lax"|"none"  "none" needs secure
+---@field partitioned? boolean   CHIPS; needs secure
 
 ---@class hv.HttpResponse
 ---@field status integer     of the answer to come; 200
@@ -248,6 +249,7 @@ function Response:write(chunk) end
 function Response:finish() end
 
 ---@class hv.HttpEvents
+---@field last_id? string of the last event that a client which comes back has seen
 local Events = {}
 
 ---@async
@@ -261,6 +263,10 @@ function Events:send(data, opts) end
 ---@async
 ---@param text? string
 function Events:comment(text) end
+
+--- Whether the client is still there.
+---@return boolean
+function Events:is_open() end
 
 function Events:close() end
 
