@@ -46,7 +46,7 @@ static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *r
     exchange->number = ++server->last_number;
     exchange->status = 200;
     exchange->content_length = -1;
-    exchange->is_anchored = exchange->has_failed = 0;
+    exchange->is_anchored = exchange->has_failed = exchange->has_page = 0;
     exchange->prev = NULL;
     exchange->next = server->active;
     if (server->active != NULL) server->active->prev = exchange;
@@ -169,6 +169,15 @@ static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, i
     return 1;
 }
 
+/* Has app:error_page's function answer, once. Returns whether it does. */
+static int show_page(lua_State *L, http_exchange_t *exchange) {
+    if (!exchange->server->router->has_page || exchange->has_page) return 0;
+    if (exchange->status < 400) return 0;
+    exchange->has_page = 1;
+    lua_pushinteger(L, exchange->status);
+    return continue_with(L, exchange, HANDLER_PAGE, 1);
+}
+
 /* Makes the value at `index` the answer. Returns whether the exchange goes on in another task. */
 static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
     size_t len;
@@ -187,6 +196,7 @@ static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
             return 0;
         }
         exchange->status = (int)status;
+        if (show_page(L, exchange)) return 1;
         respond_status(L, exchange);
         return 0;
     }
@@ -217,6 +227,10 @@ static int handler_failed(lua_State *co, http_exchange_t *exchange) {
         const char *message = lua_tostring(co, -1);
         lua_pushstring(L, message != NULL ? message : "error");
         return continue_with(L, exchange, HANDLER_ERROR, 1);
+    }
+    if (may_answer) {
+        exchange->status = 500;
+        if (show_page(L, exchange)) return 1;
     }
     fail(L, exchange);
     return 0;
@@ -430,24 +444,25 @@ static int router_add(lua_State *L) {
     return 1;
 }
 
-/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler */
+/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler,
+ * -3 the page of errors */
 static int router_set(lua_State *L) {
     http_router_t *router = check_router(L);
     int number = (int)luaL_checkinteger(L, 2);
     int arg_count = (int)luaL_checkinteger(L, 4);
     int is_chain = lua_toboolean(L, 5);
     http_files_t *files = lua_isuserdata(L, 3) ? hvl_http_check_files(L, 3) : NULL;
-    if (number < HANDLER_ERROR || number >= (int)router->entry_count) {
+    int is_special = number == HANDLER_ERROR || number == HANDLER_PAGE;
+    if ((number < 0 && !is_special) || number >= (int)router->entry_count) {
         return luaL_argerror(L, 2, "no such route");
     }
     lua_getfenv(L, 1);
     lua_pushvalue(L, 3);
     lua_rawseti(L, -2, number);
     int is_set = lua_isfunction(L, 3);
-    if (number == HANDLER_ERROR) {
-        router->has_error_handler = is_set;
-        return 0;
-    }
+    if (number == HANDLER_ERROR) router->has_error_handler = is_set;
+    if (number == HANDLER_PAGE) router->has_page = is_set;
+    if (is_special) return 0;
     if (number == HANDLER_FALLBACK) router->has_fallback = is_set;
     router->entries[number].files = files; /* which the environment table keeps */
     router->entries[number].is_chain = (uint8_t)is_chain;

@@ -12,7 +12,7 @@
 #define HTTP_HEADERS_MAX 128 /* of one answer */
 
 /* Keys of the table of handlers; routes have the numbers from 1. */
-enum { HANDLER_FALLBACK = 0, HANDLER_ERROR = -1, HANDLER_DELIVER = -2 };
+enum { HANDLER_FALLBACK = 0, HANDLER_ERROR = -1, HANDLER_DELIVER = -2, HANDLER_PAGE = -3 };
 
 typedef struct http_files_s http_files_t;
 
@@ -30,6 +30,7 @@ typedef struct http_router_s {
     uint32_t entry_count;
     int has_fallback;
     int has_error_handler;
+    int has_page;
 } http_router_t;
 
 typedef struct http_exchange_s http_exchange_t;
@@ -62,6 +63,7 @@ struct http_exchange_s {
     uint8_t awaits_piece; /* hhttp_request_read_body will call back */
     uint8_t is_anchored;
     uint8_t has_failed; /* app:on_error's function runs */
+    uint8_t has_page;   /* app:error_page's does */
 };
 
 typedef struct http_pool_s {

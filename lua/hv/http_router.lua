@@ -89,7 +89,7 @@ end
 --- What answers where no route does. C does it alone unless there is something of the user's.
 local function install_fallback(root)
   local not_found = root._not_found
-  if not not_found and #root._middleware == 0 then return end
+  if not (not_found or root._has_page) and #root._middleware == 0 then return end
   install(root._router, 0, root._middleware, function(req, res)
     local allowed, is_options = raw.allowed(res)
     if allowed then
@@ -298,6 +298,24 @@ end
 ---@return integer
 function App:subscribers(topic)
   return require("hv.ws_server").subscribers(self._root, topic)
+end
+
+--- Makes the pages of errors: fn(status, req, res) for every status from 400 on that a handler
+--- returns as a number, for what no route matches, and for handlers that threw. What it returns is
+--- sent with that status; a string is HTML. What app:static does not find stays plain.
+---@param fn fun(status: integer, req: hv.HttpRequest, res: hv.HttpResponse): any
+---@return hv.HttpApp self
+function App:error_page(fn)
+  check_functions("app:error_page", fn)
+  local root = self._root
+  root._router:set(-3, function(status, req, res)
+    res.status = status
+    local page = fn(status, req, res)
+    return type(page) == "string" and { status = status, html = page } or page
+  end, 2, false)
+  root._has_page = true
+  install_fallback(root)
+  return self
 end
 
 --- The patterns of all routes, each once, in order of registration.
