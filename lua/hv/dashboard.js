@@ -59,9 +59,9 @@ class Chart {
     this.line.setAttribute("d", `M${path}`);
     this.area.setAttribute("d", `M${left.toFixed(2)} 40 L${path} L100 40 Z`);
     const most = this.show(Math.max(...this.points));
-    this.most.textContent = `at most ${most}`;
+    this.most.textContent = `peak ${most}`;
     this.svg.setAttribute("aria-label",
-      `${this.title}: now ${this.show(value)}, at most ${most} of late`);
+      `${this.title}: now ${this.show(value)}, peak ${most}`);
   }
 }
 

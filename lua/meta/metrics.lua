@@ -49,4 +49,4 @@ function Histogram:with(...) end
 ---@field title string
 ---@field html string       the content, trusted as it is
 ---@field script? string    JavaScript, run as a module with `panel`, the panel's element
----@field wide? boolean     takes two columns where there is room
+---@field wide? boolean     goes over all columns
