@@ -321,8 +321,8 @@ static void test_limits_of_a_response(void **state) {
     get("/");
     assert_int_equal(seen->error, HV_ELIMIT);
     static const char *const bodies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
-                                         "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
-                                         "chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n",
+                                         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                                          "chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"),
                                          "HTTP/1.1 200 OK\r\n\r\nhello world"};
     for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
         answer(bodies[i], 1);
@@ -863,7 +863,6 @@ static void test_socks_with_password_and_remote_name(void **state) {
 
 /* ---- Coded bodies ---- */
 
-static char coded[65536];
 static char coded_answer[70000];
 
 /* An answer whose body is `text_len` bytes of text, packed and cut by `cut` bytes. */
@@ -874,7 +873,7 @@ static void answer_coded(const char *name, hcodec_format_e format, size_t text_l
         text[i] = (char)('a' + i % 7);
     size_t packed_len;
     assert_int_equal(hcodec_compress(format, 6, text, text_len, &packed, &packed_len), 0);
-    assert_true(packed_len < sizeof coded);
+    assert_true(packed_len < 65536);
     packed_len -= cut;
     int len = snprintf(coded_answer, 200, "HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\n", name);
     if (!until_close) {
@@ -913,7 +912,7 @@ static void test_coded_bodies_are_decoded(void **state) {
         perform(&options);
         assert_int_equal(seen->error, 0);
         assert_int_equal(seen->body_len, 1000000);
-        assert_memory_equal(seen->body + 999993, "abcdefg" + 999993 % 7, 7 - 999993 % 7);
+        assert_memory_equal(seen->body + 999993, &"abcdefg"[999993 % 7], 7 - 999993 % 7);
         assert_non_null(strstr(requests, "Accept-Encoding: gzip, deflate, br\r\n"));
         /* Cut short, too long, and as it is. */
         answer_coded(name, format, 1000, 5, until_close);
@@ -985,8 +984,8 @@ static void test_every_call_ends_once_whatever_is_sent(void **state) {
     (void)state;
     static const char *const bases[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nA: "
-        "b\r\n\r\n",
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nA: "
+         "b\r\n\r\n"),
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nuntil the end",
         "HTTP/1.1 302 x\r\nLocation: /y\r\nContent-Length: 2\r\n\r\nno",
         "HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbehind",

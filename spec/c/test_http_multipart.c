@@ -244,8 +244,8 @@ static void test_boundary_of_a_content_type(void **state) {
     static const char *const bad[] = {
         "multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary",
         "multipart/form-data; boundary=\"a b \"", "multipart/form-data; boundary=\"a\\b\"",
-        "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaa",
+        ("multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaa"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(hmultipart_boundary(slice(bad[i]), &boundary), HV_EPROTO);

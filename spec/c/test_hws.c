@@ -330,7 +330,7 @@ static void test_paused_socket_keeps_messages_and_answers_pings(void **state) {
     open_pair();
     ours.pauses_after = 1;
     for (int i = 0; i < 3; i++)
-        hws_send(theirs.ws, HWS_TEXT, "abc" + i, 1);
+        hws_send(theirs.ws, HWS_TEXT, &"abc"[i], 1);
     hws_ping(theirs.ws, "still there?", 12);
     RUN_UNTIL(loop, theirs.pongs == 1);
     assert_int_equal(ours.messages, 1);

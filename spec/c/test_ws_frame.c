@@ -313,8 +313,8 @@ static void test_every_pair_of_lead_and_next_byte_is_as_defined(void **state) {
                                         "\xbf\xbf",
                                         "\x80\x80\x80",
                                         "abcdefgh",
-                                        "\xbf"
-                                        "abcdefg"};
+                                        ("\xbf"
+                                         "abcdefg")};
     for (size_t t = 0; t < sizeof tails / sizeof *tails; t++) {
         size_t tail_len = strlen(tails[t]);
         for (unsigned pair = 0; pair < 65536; pair++) {
