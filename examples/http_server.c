@@ -1,10 +1,21 @@
 /* http_server.c - an HTTP server with the usual kinds of answers, on the C API.
  *
- *     cc http_server.c -o http_server -lhv && ./http_server 8080
+ *     cc http_server.c -o http_server -lhv && ./http_server 8080 public
  *     curl -v http://127.0.0.1:8080/ping
- */
+ *     curl -v http://127.0.0.1:8080/upload -F file=@big.iso
+ *     curl -v http://127.0.0.1:8080/numbers/1000000
+ *     curl -v http://127.0.0.1:8080/files/
+ *
+ * Neither an upload nor the numbers need more memory for more bytes: the first is read piece by
+ * piece, the others are made when the peer has room for them. */
 #include "hv/hhttp.h"
+#include "hv/hhttp_files.h"
 #include "hv/hloop.h"
+#include "hv/hmultipart.h"
+
+#define NUMBERS_MAX 10000000
+
+static hhttp_files_t *public_files; /* NULL: no directory has been given */
 
 typedef void (*answer_fn)(hhttp_request_t *req, const hhttp_route_match_t *match);
 
@@ -47,6 +58,134 @@ static void answer_user(hhttp_request_t *req, const hhttp_route_match_t *match) 
     hhttp_respond(req, 200, "text/plain", text, (size_t)len);
 }
 
+/* ---- Files ---- */
+
+static void answer_file(hhttp_request_t *req, const hhttp_route_match_t *match) {
+    if (public_files == NULL) {
+        hhttp_respond(req, 404, "text/plain", "no directory is served\n", 23);
+    } else {
+        hhttp_files_serve(public_files, req, match->params[0].value, NULL);
+    }
+}
+
+/* ---- An upload, piece by piece ---- */
+
+typedef struct upload_s {
+    hmultipart_t *form;
+    unsigned long long file_bytes;
+    int file_count;
+} upload_t;
+
+/* Takes a piece of the body apart. Returns 0, or a code where it is no form. */
+static int parse_piece(upload_t *upload, hhttp_slice_t piece) {
+    while (piece.len > 0) {
+        size_t used;
+        hhttp_slice_t data;
+        int event = hmultipart_next(upload->form, piece.data, piece.len, &used, &data);
+        if (event < 0) return event;
+        int is_file = hmultipart_filename(upload->form).data != NULL;
+        if (event == HMULTIPART_PART && is_file) upload->file_count++;
+        if (event == HMULTIPART_DATA && is_file) upload->file_bytes += data.len;
+        piece.data += used;
+        piece.len -= used;
+    }
+    return 0;
+}
+
+static void end_upload(hhttp_request_t *req, upload_t *upload, int is_form) {
+    char text[64];
+    int len = snprintf(text, sizeof text, "files=%d\nbytes=%llu\n", upload->file_count,
+                       upload->file_bytes);
+    if (is_form && hmultipart_has_ended(upload->form)) {
+        hhttp_respond(req, 200, "text/plain", text, (size_t)len);
+    } else {
+        hhttp_respond(req, 400, "text/plain", "bad form\n", 9);
+    }
+    hmultipart_free(upload->form);
+    free(upload);
+}
+
+/* What has arrived is there at once; for more on_piece is called again. An error tells that there
+ * is nobody left to answer: the server has refused the request, or the peer is gone. */
+static void on_piece(hhttp_request_t *req, hhttp_slice_t piece, int error) {
+    upload_t *upload = hhttp_request_userdata(req);
+    while (error == 0) {
+        if (piece.len == 0 || parse_piece(upload, piece) != 0) {
+            end_upload(req, upload, piece.len == 0);
+            return;
+        }
+        int result = hhttp_request_read_body(req, &piece, on_piece);
+        if (result == 0) return;
+        error = result < 0 ? result : 0;
+    }
+    hmultipart_free(upload->form);
+    free(upload);
+}
+
+static void answer_upload(hhttp_request_t *req, const hhttp_route_match_t *match) {
+    (void)match;
+    hhttp_slice_t boundary, piece;
+    if (hmultipart_boundary(hhttp_request_header(req, "Content-Type", 12), &boundary) != 0) {
+        hhttp_respond(req, 415, "text/plain", "multipart/form-data, please\n", 28);
+        return;
+    }
+    upload_t *upload = calloc(1, sizeof *upload);
+    if (upload != NULL) upload->form = hmultipart_new(boundary, NULL);
+    if (upload == NULL || upload->form == NULL) {
+        free(upload);
+        hhttp_request_refuse(req, 503);
+        return;
+    }
+    hhttp_request_set_userdata(req, upload);
+    hhttp_request_set_body_max(req, UINT64_MAX);
+    int result = hhttp_request_read_body(req, &piece, on_piece);
+    if (result != 0) on_piece(req, piece, result < 0 ? result : 0);
+}
+
+/* ---- A long answer, as fast as the peer takes it ---- */
+
+typedef struct numbers_s {
+    int next;
+    int count;
+} numbers_t;
+
+static void on_abort(hhttp_request_t *req, void *userdata) {
+    (void)req;
+    free(userdata);
+}
+
+/* Writes until the queue is above its high-water mark; called again when it has drained. Where a
+ * write fails the peer is gone, and on_abort comes. */
+static void write_numbers(hhttp_request_t *req, void *userdata) {
+    numbers_t *numbers = userdata;
+    while (numbers->next <= numbers->count) {
+        char line[16];
+        int len = snprintf(line, sizeof line, "%d\n", numbers->next++);
+        if (hhttp_response_write(req, line, (size_t)len) != 0) return;
+    }
+    if (hhttp_response_end(req) == 0) free(numbers);
+}
+
+static void answer_numbers(hhttp_request_t *req, const hhttp_route_match_t *match) {
+    static const hhttp_header_t type = {{"Content-Type", 12}, {"text/plain", 10}};
+    char count[16];
+    hhttp_slice_t value = match->params[0].value;
+    snprintf(count, sizeof count, "%.*s", (int)(value.len < 15 ? value.len : 15), value.data);
+    numbers_t *numbers = calloc(1, sizeof *numbers);
+    if (numbers == NULL) {
+        hhttp_request_refuse(req, 503);
+        return;
+    }
+    numbers->next = 1;
+    numbers->count = atoi(count);
+    if (numbers->count > NUMBERS_MAX) numbers->count = NUMBERS_MAX;
+    hhttp_request_on_abort(req, on_abort, numbers);
+    hhttp_response_on_drain(req, write_numbers, numbers);
+    if (hhttp_response_begin(req, 200, &type, 1, -1) == 0) write_numbers(req, numbers);
+}
+
+/* ---- Routes ---- */
+
 static const struct {
     hhttp_method_e method;
     const char *path;
@@ -57,6 +196,9 @@ static const struct {
     {HHTTP_GET, "/paths", answer_paths},
     {HHTTP_POST, "/echo", answer_echo},
     {HHTTP_DELETE, "/group/:group_name/user/:user_id", answer_user},
+    {HHTTP_POST, "/upload", answer_upload},
+    {HHTTP_GET, "/numbers/:count", answer_numbers},
+    {HHTTP_GET, "/files/*path", answer_file},
 };
 
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
@@ -89,6 +231,13 @@ static void on_request(hhttp_request_t *req, void *userdata) {
 int main(int argc, char **argv) {
     int port = argc > 1 ? atoi(argv[1]) : 8080;
     hloop_t *loop = hloop_new(0);
+    if (argc > 2) {
+        public_files = hhttp_files_new(loop, argv[2], NULL);
+        if (public_files == NULL) {
+            fprintf(stderr, "%s: %s\n", argv[2], herr_text(hloop_last_error(loop)));
+            return 1;
+        }
+    }
     hhttp_router_t *router = hhttp_router_new();
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         hhttp_router_add(router, routes[i].method, routes[i].path, strlen(routes[i].path),
@@ -106,5 +255,6 @@ int main(int argc, char **argv) {
     hhttp_server_close(server, 0, NULL, NULL);
     hloop_free(&loop);
     hhttp_router_free(router);
+    if (public_files != NULL) hhttp_files_free(public_files);
     return 0;
 }

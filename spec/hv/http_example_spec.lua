@@ -27,10 +27,10 @@ local function run(command)
   return text
 end
 
---- Starts a program that is given its port, and waits until it listens.
+--- Starts a program that is given its port where the command has a %d, and waits until it listens.
 local function start(command)
   local port = free_port()
-  local pid = run(("%s %d >/dev/null 2>&1 & echo $!"):format(command, port)):match("%d+")
+  local pid = run((command .. " >/dev/null 2>&1 & echo $!"):format(port)):match("%d+")
   for _ = 1, 500 do
     local conn = hv.tcp.connect { host = "127.0.0.1", port = port, timeout = 1000 }
     if conn then
@@ -54,10 +54,12 @@ local function each_example(name, command, more)
       os.execute("kill " .. pid)
     end)
 
+    local function url_of(path) return ("http://127.0.0.1:%d%s"):format(port, path) end
+
     --- The body and the status and type of what curl gets.
     local function curl(path, arguments)
       local text = run(("curl -s -m 10 -w '\\n%%{http_code} %%{content_type}' %s '%s'"):format(
-        arguments or "", ("http://127.0.0.1:%d%s"):format(port, path)))
+        arguments or "", url_of(path)))
       return text:match("^(.*)\n(%d+) (.*)$")
     end
 
@@ -94,11 +96,11 @@ local function each_example(name, command, more)
       assert.are.equal("405", (select(2, curl("/ping", "-X PUT"))))
     end)
 
-    if more then more(curl) end
+    if more then more(curl, url_of) end
   end)
 end
 
-each_example("examples/http_server.lua", hvlua .. " examples/http_server.lua", function(curl)
+each_example("examples/http_server.lua", hvlua .. " examples/http_server.lua %d", function(curl)
   it("decodes a query", function()
     assert.are.same({ page_no = "1", page_size = "10" },
       json.decode((curl("/query?page_no=1&page_size=10"))))
@@ -130,10 +132,38 @@ end)
 
 local c_example = build .. "/bin/examples/http_server"
 if exists(c_example) then
-  each_example("examples/http_server.c", c_example, function(curl)
+  each_example("examples/http_server.c", c_example .. " %d examples", function(curl, url_of)
     it("takes values from the path", function()
       assert.are.equal("group_name=test\nuser_id=123\n",
         (curl("/group/test/user/123", "-X DELETE")))
+    end)
+
+    it("counts what is uploaded", function()
+      local file = assert(io.open("examples/http_server.lua"))
+      local size = #file:read("*a")
+      file:close()
+      local twice = "-F note=x -F a=@examples/http_server.lua -F b=@examples/http_server.lua"
+      assert.are.same({ ("files=2\nbytes=%d\n"):format(2 * size), "200", "text/plain" },
+        { curl("/upload", twice) })
+      assert.are.equal("415", (select(2, curl("/upload", "-d x"))))
+      assert.are.equal("400", (select(2, curl("/upload",
+        "-H 'Content-Type: multipart/form-data; boundary=b' -d 'no boundary in it'"))))
+    end)
+
+    it("answers in pieces, however slowly they are taken", function()
+      local last = 300000
+      local digest = run(("seq %d | sha256sum"):format(last))
+      assert.are.equal(digest, run(("curl -s -m 20 --limit-rate 8M '%s' | sha256sum"):format(
+        url_of("/numbers/" .. last))))
+      run(("curl -s -m 10 '%s' | head -c 100"):format(url_of("/numbers/9000000")))
+      assert.are.equal("1\n2\n", (curl("/numbers/2")))
+      assert.are.equal("", (curl("/numbers/none")))
+    end)
+
+    it("serves files", function()
+      local body, status = curl("/files/http_server.c", "-r 0-15")
+      assert.are.same({ "/* http_server.c", "206" }, { body, status })
+      assert.are.equal("404", (select(2, curl("/files/../README.md", "--path-as-is"))))
     end)
   end)
 end
