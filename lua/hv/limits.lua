@@ -17,7 +17,7 @@ return {
   http_header = 65536, -- all header lines of a request; beyond it 431
   http_headers = 100, -- their number; beyond it 431
   http_body = 8388608, -- max_body; beyond it 413
-  http_request_timeout = 15000, -- from the first byte of a head to its end; 408
+  http_request_timeout = 15000, -- to a connection's first byte; from a head's first byte to its end
   http_body_timeout = 30000, -- between two pieces of a body; 408
   http_idle_timeout = 75000, -- between two requests; the connection closes
   ws_message = 16777216, -- of a WebSocket, inflated; beyond it closed with 1009

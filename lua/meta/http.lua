@@ -9,7 +9,8 @@
 ---@field max_headers? integer            their number; 100; beyond it 431
 ---@field max_requests? integer           of one connection; 0: no limit
 ---@field max_connections? integer        beyond it connections wait to be accepted; 0: no limit
----@field request_timeout? integer        from the first byte of a head to its end; 15000; 408
+---@field request_timeout? integer        from the first byte of a head to its end; 15000; 408;
+---                                      and until the first byte of a connection, which closes
 ---@field body_timeout? integer           between two pieces of a body; 30000; 408
 ---@field min_body_rate? integer|string   bytes a second of a body, on the whole and after 5 seconds;
 ---                                       slower: 408; 0: none

@@ -18,6 +18,7 @@
 /* What a connection waits for. Each list is ordered by since_ms, and all of its members have the
  * same timeout, so only its first can be the next to be late. */
 typedef enum {
+    HTTP_LIST_FIRST,    /* the first byte of a fresh connection */
     HTTP_LIST_SETTLING, /* answered a moment ago; output may still stand in the queue */
     HTTP_LIST_IDLE,     /* the next request */
     HTTP_LIST_HEAD,     /* the end of a head that has begun */

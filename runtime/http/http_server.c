@@ -152,6 +152,10 @@ static void fill_timeouts(hhttp_server_t *server) {
     const hhttp_server_options_t *options = &server->options;
     uint32_t *timeout_ms = server->timeout_ms;
     uint32_t settle_ms = look_every(options->idle_timeout_ms, SETTLE_MS_MAX);
+    /* Who connects and says nothing is no client yet, so it is not kept as long as one. */
+    timeout_ms[HTTP_LIST_FIRST] = options->header_timeout_ms != INFINITE
+                                      ? options->header_timeout_ms
+                                      : options->idle_timeout_ms;
     timeout_ms[HTTP_LIST_SETTLING] = look_every(options->write_timeout_ms, settle_ms);
     timeout_ms[HTTP_LIST_IDLE] = options->idle_timeout_ms;
     timeout_ms[HTTP_LIST_HEAD] = options->header_timeout_ms;
@@ -379,6 +383,7 @@ static void end_later(hhttp_server_t *server, uint32_t grace_ms,
 
 static void close_idle(hhttp_server_t *server) {
     server->is_draining = 0;
+    close_list(server, HTTP_LIST_FIRST, 1);
     close_list(server, HTTP_LIST_SETTLING, 1);
     close_list(server, HTTP_LIST_IDLE, 1);
 }

@@ -500,7 +500,7 @@ void hv__http_accept(hio_t *io) {
     hio_setcb_eof(io, on_eof);
     hio_setcb_close(io, on_close);
     hio_set_close_on_reset(io, 1);
-    hv__http_list_move(conn, HTTP_LIST_SETTLING);
+    hv__http_list_move(conn, HTTP_LIST_FIRST);
     hio_read(io);
 }
 

@@ -59,7 +59,9 @@ typedef struct hhttp_server_options_s {
     uint32_t header_bytes_max;            /* 64 KiB for all header lines; beyond: 431 */
     uint32_t header_count_max;            /* 100; beyond: 431 */
     uint64_t body_bytes_max;              /* 8 MiB; beyond: 413 */
-    uint32_t header_timeout_ms;           /* 15000 from the first byte to the end of the head; 408 */
+    uint32_t header_timeout_ms;           /* 15000 from the first byte to the end of the head: 408;
+                                             and until the first byte of a connection, which
+                                             closes silently */
     uint32_t body_timeout_ms;             /* 30000 between two pieces of a body; 408 */
     uint32_t body_rate_min;               /* none; bytes a second, on the whole, of a body that is
                                              waited for, after 5 seconds; slower: 408 */

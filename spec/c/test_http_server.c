@@ -765,12 +765,47 @@ static void test_idle_connection_closes_silently(void **state) {
     close(fd);
 }
 
+static void test_connection_that_says_nothing_closes_before_it_idles(void **state) {
+    (void)state;
+    hhttp_server_options_t options = {.header_timeout_ms = 1000};
+    begin_with(&options, answer_hello);
+    int quiet = client(), client_of_ours = client();
+    say(quiet, "\r\n"); /* an empty line in front of a request is no part of it */
+    say(client_of_ours, GET);
+    await(client_of_ours, "hello\n");
+    forget_reply();
+    pass_ms(990);
+    assert_int_equal(hhttp_server_connections(fix->server), 2);
+    pass_ms(20);
+    assert_int_equal(hhttp_server_connections(fix->server), 1);
+    await_eof(quiet);
+    assert_int_equal(fix->reply_len, 0);
+    fix->reply_eof = 0;
+    pass_ms(70000);
+    say(client_of_ours, GET);
+    await(client_of_ours, "hello\n");
+    close(quiet);
+    close(client_of_ours);
+}
+
+static void test_first_byte_is_waited_for_without_a_header_timeout(void **state) {
+    (void)state;
+    hhttp_server_options_t options = {.header_timeout_ms = INFINITE, .idle_timeout_ms = 5000};
+    begin_with(&options, answer_hello);
+    int fd = client();
+    pass_ms(4990);
+    assert_int_equal(hhttp_server_connections(fix->server), 1);
+    pass_ms(20);
+    await_eof(fd);
+    close(fd);
+}
+
 static void test_slow_head_is_refused_from_its_first_byte(void **state) {
     (void)state;
     hhttp_server_options_t options = {.header_timeout_ms = 1000};
     begin_with(&options, answer_hello);
     int fd = client();
-    pass_ms(5000);
+    pass_ms(900);
     for (int i = 0; i < 9; i++) {
         say_bytes(fd, &"GET / HTTP/1.1\r\n"[i], 1);
         pass(3);
@@ -1037,6 +1072,8 @@ int main(void) {
         TEST(test_connections_beyond_the_maximum_wait),
         TEST(test_backed_up_peer_is_not_read_further),
         TEST(test_idle_connection_closes_silently),
+        TEST(test_connection_that_says_nothing_closes_before_it_idles),
+        TEST(test_first_byte_is_waited_for_without_a_header_timeout),
         TEST(test_slow_head_is_refused_from_its_first_byte),
         TEST(test_slow_body_is_refused_between_pieces),
         TEST(test_busy_request_has_no_timeout),
