@@ -243,8 +243,13 @@ int hvl_task_run_next(hvl_task_t *task, int nargs, const void *whose);
 void hvl_task_start(hvl_task_t *task, int nargs);
 /* task:cancel(): throws where it waits, now and at each further wait. From anywhere. */
 void hvl_task_cancel(hvl_task_t *task);
-/* Gives back a task that has not run. */
-void hvl_task_drop(hvl_task_t *task);
+
+/* How many arguments a task may be given, and how many results it may leave. LuaJIT lets C put
+ * 8000 values on a stack (LUAI_MAXCSTACK), some of which are kept for the work around them. */
+#define HVL_VALUES_MAX 7900
+/* Raises where the `count` arguments for a task of the function called `name` are too many: before
+ * the task is taken, since lua_xmove itself does not look whether there is room. */
+void hvl_check_arg_count(lua_State *L, const char *name, int count);
 
 /* ---- Waiting ----
  *

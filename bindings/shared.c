@@ -189,7 +189,7 @@ static int shared_keys(lua_State *L) {
     uint64_t cursor = 0;
     int count = 0;
     lua_newtable(L);
-    do {
+    for (;;) {
         int code = hdict_keys(self->dict, &cursor, buffer, bytes, &used);
         if (code == HV_ELIMIT) { /* many long keys in one bucket */
             bytes *= 2;
@@ -205,8 +205,8 @@ static int shared_keys(lua_State *L) {
             lua_rawseti(L, -2, ++count);
             at += sizeof len + len;
         }
-    } while (cursor != 0 && count < max);
-    return 1;
+        if (cursor == 0 || count >= max) return 1;
+    }
 }
 
 static int shared_stats(lua_State *L) {

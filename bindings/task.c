@@ -147,7 +147,9 @@ static int push_stored_outcome(lua_State *L, const hvl_handle_t *handle) {
     if (handle->status == HVL_FINISHED) {
         int count = handle->result_count;
         if (count == 0) return 0;
-        luaL_checkstack(L, count + 1, "too many results");
+        if (count > HVL_VALUES_MAX || !lua_checkstack(L, count + LUA_MINSTACK)) {
+            return hvl_push_too_many(L);
+        }
         lua_getfenv(L, 1);
         for (int i = 1; i <= count; i++) lua_rawgeti(L, top + 1, i);
         return count;
@@ -189,6 +191,7 @@ static hvl_task_t *begin_with_args(lua_State *L, const char *name) {
     if (!lua_isfunction(L, 1)) {
         hvl_misuse(L, "%s: function expected, got %s", name, luaL_typename(L, 1));
     }
+    hvl_check_arg_count(L, name, lua_gettop(L) - 1);
     const hvl_place_t *parent = rt->current != NULL ? rt->current->place : NULL;
     const hvl_place_t *place = hvl_place_here(L, parent);
     hvl_task_t *task = hvl_task_begin(rt);
@@ -318,6 +321,7 @@ static int park(lua_State *L) {
 static int unpark(lua_State *L) {
     hvl_handle_t *handle = hvl_check(L, 1, &hvl_task_class);
     hvl_task_t *task = handle->task;
+    hvl_check_arg_count(L, "unpark", lua_gettop(L) - 1);
     int is_parked = task != NULL && task->state == HVL_SUSPENDED && task->on_cancel == on_park_canceled;
     if (is_parked) {
         hvl_waiter_t waiter = {task, task->wait_id};

@@ -89,6 +89,13 @@ int hvl_task_fail(hvl_task_t *task) {
 
 /* ---- Ending ---- */
 
+int hvl_push_too_many(lua_State *L) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "join: a task may return %d values at most", HVL_VALUES_MAX);
+    lua_pushstring(L, herr_name(HV_ELIMIT));
+    return 3;
+}
+
 int hvl_push_outcome(lua_State *L, int status, lua_State *from, int count) {
     if (status == HVL_CANCELED) {
         lua_pushnil(L);
@@ -103,7 +110,7 @@ int hvl_push_outcome(lua_State *L, int status, lua_State *from, int count) {
         lua_pushliteral(L, "EFAILED");
         return 3;
     }
-    luaL_checkstack(L, count, "too many results");
+    if (count > HVL_VALUES_MAX || !lua_checkstack(L, count)) return hvl_push_too_many(L);
     for (int i = 1; i <= count; i++) {
         lua_pushvalue(from, i);
         if (from != L) lua_xmove(from, L, 1);

@@ -65,7 +65,9 @@ int hvl_task_end(hvl_task_t *task, int status);
 /* The same for a coroutine that is dead, the error value on top of its stack. */
 int hvl_task_fail(hvl_task_t *task);
 /* Pushes what join returns for an end: the results of `from` (1..count), or why there are none.
- * Returns their number. */
+ * Returns their number. Raises nothing: the stack is mostly that of somebody who waits. */
 int hvl_push_outcome(lua_State *L, int status, lua_State *from, int count);
+/* Pushes what join returns instead of more than HVL_VALUES_MAX results: nil, message, "ELIMIT". */
+int hvl_push_too_many(lua_State *L);
 
 #endif

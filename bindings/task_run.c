@@ -68,7 +68,10 @@ void hvl_task_recycle(hvl_task_t *task, int is_good) {
     }
 }
 
-void hvl_task_drop(hvl_task_t *task) { hvl_task_recycle(task, 1); }
+void hvl_check_arg_count(lua_State *L, const char *name, int count) {
+    if (count <= HVL_VALUES_MAX) return;
+    hvl_misuse(L, "%s: at most %d arguments, got %d", name, HVL_VALUES_MAX, count);
+}
 
 /* ---- The ready queue ---- */
 

@@ -116,9 +116,10 @@ void hvl_task_cancel(hvl_task_t *task) {
 /* dual(operation, args..., fn): the callback form of an operation written in Lua. */
 int hvl_task_dual(lua_State *L) {
     hvl_t *rt = hvl_self(L);
+    int count = lua_gettop(L);
+    if (count > HVL_VALUES_MAX) return hvl_refuse(L, "too many arguments");
     hvl_task_t *task = hvl_task_begin_ref(rt, rt->dual_body_ref);
     if (task == NULL) return hvl_refuse(L, "the loop has ended");
-    int count = lua_gettop(L);
     lua_insert(L, 2); /* the callback behind the operation, before its arguments */
     lua_checkstack(task->co, count + LUA_MINSTACK);
     lua_xmove(L, task->co, count);

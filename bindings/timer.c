@@ -106,6 +106,7 @@ static int start(lua_State *L, int kind) {
         return hvl_misuse(L, "hv.%s: function expected, got %s", kind_names[kind],
                           luaL_typename(L, 2));
     }
+    hvl_check_arg_count(L, kind == EVERY ? "hv.every" : "hv.after", lua_gettop(L) - 2);
     if (hvl_self(L)->loop == NULL) return hvl_push_error(L, "timer", HV_ECLOSED);
     hvl_timer_t *self = timer_new(L, kind, 1);
     self->period_ms = period_ms;

@@ -22,6 +22,36 @@ describe("hv.go", function()
     assert.matches("hv.go: function expected, got number", message)
   end)
 
+  it("limits how many arguments and results there are", function()
+    -- Lua lets a call have more of them than C may put on a coroutine's stack.
+    local list = {}
+    for i = 1, 7950 do list[i] = i end
+    local few = { unpack(list, 1, 7900) }
+    assert.equal(7900, hv.go(function(...) return select("#", ...) end, unpack(few)):join())
+    for _, start in ipairs { hv.go, hv.next } do
+      local ok, message = pcall(start, print, unpack(list))
+      assert.is_false(ok)
+      assert.matches("at most 7900 arguments, got 7950", message, 1, true)
+    end
+    local ok, message = pcall(hv.after, 1, print, unpack(list))
+    assert.is_false(ok)
+    assert.matches("hv.after: at most 7900 arguments", message, 1, true)
+
+    local task = hv.go(function()
+      hv.sleep(0)
+      return 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+        21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+        41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60,
+        unpack(list)
+    end)
+    for _ = 1, 2 do -- one that waits, and one that comes later
+      local result, why, code = task:join()
+      assert.is_nil(result)
+      assert.equal("join: a task may return 7900 values at most", why)
+      assert.equal("ELIMIT", code)
+    end
+  end)
+
   it("runs many at once", function()
     local sum = 0
     for i = 1, 3000 do
