@@ -1,5 +1,5 @@
-/* task.c - the hv.task that Lua holds of a task, and the functions of _hv.task. What tasks are is told
- * in task_int.h. */
+/* task.c - the hv.task that Lua holds of a task, and the functions of _hv.task. What tasks are is
+ * told in task_int.h. */
 #include "task_int.h"
 
 const hvl_class_t hvl_task_class = {"hv.task"};
@@ -322,7 +322,8 @@ static int unpark(lua_State *L) {
     hvl_handle_t *handle = hvl_check(L, 1, &hvl_task_class);
     hvl_task_t *task = handle->task;
     hvl_check_arg_count(L, "unpark", lua_gettop(L) - 1);
-    int is_parked = task != NULL && task->state == HVL_SUSPENDED && task->on_cancel == on_park_canceled;
+    int is_parked = task != NULL && task->state == HVL_SUSPENDED &&
+                    task->on_cancel == on_park_canceled;
     if (is_parked) {
         hvl_waiter_t waiter = {task, task->wait_id};
         int count = lua_gettop(L) - 1;

@@ -164,7 +164,10 @@ static void collect_garbage(lua_State *L) {
     }
     lua_gc(L, LUA_GCCOLLECT, 0);
     uint32_t megabytes = (uint32_t)lua_gc(L, LUA_GCCOUNT, 0) / 1024;
-    next = run_count < 1000 && megabytes < 16 ? 0 : run_count + 64 * (1 + megabytes * megabytes / 64);
+    next = 0;
+    if (run_count >= 1000 || megabytes >= 16) {
+        next = run_count + 64 * (1 + megabytes * megabytes / 64);
+    }
 }
 #endif
 
