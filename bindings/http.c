@@ -12,6 +12,7 @@
 
 #include "hbase.h"
 #include "handle.h"
+#include "htime.h"
 #include "tls.h"
 
 #define EXCHANGES_PER_CHUNK 32
@@ -34,6 +35,18 @@ static void add_exchanges(hvl_t *rt, http_pool_t *pool) {
     }
 }
 
+/* What is gone when the exchange ends, and app:on_response's function may ask for. */
+static void note_beginning(http_exchange_t *exchange) {
+    hio_t *io = hhttp_request_io(exchange->req);
+    exchange->began_us = gethrtime_us();
+    exchange->is_tls = io != NULL && hio_is_ssl(io);
+    exchange->peer.sa.sa_family = AF_UNSPEC;
+    const struct sockaddr *peer = io != NULL ? hio_peeraddr(io) : NULL;
+    if (peer == NULL) return;
+    if (peer->sa_family == AF_INET) memcpy(&exchange->peer, peer, sizeof(struct sockaddr_in));
+    if (peer->sa_family == AF_INET6) memcpy(&exchange->peer, peer, sizeof(struct sockaddr_in6));
+}
+
 static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *req) {
     http_pool_t *pool = server->pool;
     if (pool->free == NULL) add_exchanges(server->object.rt, pool);
@@ -46,7 +59,9 @@ static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *r
     exchange->number = ++server->last_number;
     exchange->status = 200;
     exchange->content_length = -1;
-    exchange->is_anchored = exchange->has_failed = exchange->has_page = 0;
+    exchange->is_anchored = exchange->has_failed = exchange->has_page = exchange->is_ending = 0;
+    exchange->began_us = 0;
+    if (server->router->has_observer) note_beginning(exchange);
     exchange->prev = NULL;
     exchange->next = server->active;
     if (server->active != NULL) server->active->prev = exchange;
@@ -251,18 +266,32 @@ static int handler_returned(lua_State *L, http_exchange_t *exchange) {
     return deliver(L, exchange, 1);
 }
 
+/* Has app:on_response's function told of the end, once, in a task of its own. Returns whether there
+ * is one; the exchange ends with that task. */
+static int tell_observer(lua_State *L, http_exchange_t *exchange) {
+    if (exchange->began_us == 0 || exchange->is_ending) return 0;
+    exchange->is_ending = 1;
+    if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
+    exchange->duration_ms = (double)(gethrtime_us() - exchange->began_us) / 1000;
+    return continue_with(L, exchange, HANDLER_OBSERVER, 0);
+}
+
 static void on_handler_finished(hvl_task_t *task, int status) {
     http_exchange_t *exchange = task->userdata[0];
     lua_State *co = task->co;
     int goes_on = 0;
-    if (status == HVL_FINISHED) {
+    if (exchange->is_ending) {
+        /* It has no answer to give any more; what it threw has been reported. */
+    } else if (status == HVL_FINISHED) {
         goes_on = handler_returned(co, exchange);
     } else if (status == HVL_FAILED) {
         goes_on = handler_failed(co, exchange);
     } else {
         fail(exchange->server->object.rt->L, exchange);
     }
-    if (!goes_on) exchange_end(exchange->server->object.rt->L, exchange);
+    if (goes_on) return;
+    lua_State *L = exchange->server->object.rt->L;
+    if (!tell_observer(L, exchange)) exchange_end(L, exchange);
 }
 
 /* ---- Requests ---- */
@@ -445,14 +474,15 @@ static int router_add(lua_State *L) {
 }
 
 /* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler,
- * -3 the page of errors */
+ * -3 the page of errors, -4 the observer */
 static int router_set(lua_State *L) {
     http_router_t *router = check_router(L);
     int number = (int)luaL_checkinteger(L, 2);
     int arg_count = (int)luaL_checkinteger(L, 4);
     int is_chain = lua_toboolean(L, 5);
     http_files_t *files = lua_isuserdata(L, 3) ? hvl_http_check_files(L, 3) : NULL;
-    int is_special = number == HANDLER_ERROR || number == HANDLER_PAGE;
+    int is_special =
+        number == HANDLER_ERROR || number == HANDLER_PAGE || number == HANDLER_OBSERVER;
     if ((number < 0 && !is_special) || number >= (int)router->entry_count) {
         return luaL_argerror(L, 2, "no such route");
     }
@@ -462,6 +492,7 @@ static int router_set(lua_State *L) {
     int is_set = lua_isfunction(L, 3);
     if (number == HANDLER_ERROR) router->has_error_handler = is_set;
     if (number == HANDLER_PAGE) router->has_page = is_set;
+    if (number == HANDLER_OBSERVER) router->has_observer = is_set;
     if (is_special) return 0;
     if (number == HANDLER_FALLBACK) router->has_fallback = is_set;
     router->entries[number].files = files; /* which the environment table keeps */

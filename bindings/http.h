@@ -8,11 +8,18 @@
 
 #include "bind.h"
 #include "hhttp.h"
+#include "hsocket.h"
 
 #define HTTP_HEADERS_MAX 128 /* of one answer */
 
 /* Keys of the table of handlers; routes have the numbers from 1. */
-enum { HANDLER_FALLBACK = 0, HANDLER_ERROR = -1, HANDLER_DELIVER = -2, HANDLER_PAGE = -3 };
+enum {
+    HANDLER_FALLBACK = 0,
+    HANDLER_ERROR = -1,
+    HANDLER_DELIVER = -2,
+    HANDLER_PAGE = -3,
+    HANDLER_OBSERVER = -4,
+};
 
 typedef struct http_files_s http_files_t;
 
@@ -31,6 +38,7 @@ typedef struct http_router_s {
     int has_fallback;
     int has_error_handler;
     int has_page;
+    int has_observer; /* app:on_response's function */
 } http_router_t;
 
 typedef struct http_exchange_s http_exchange_t;
@@ -64,6 +72,14 @@ struct http_exchange_s {
     uint8_t is_anchored;
     uint8_t has_failed; /* app:on_error's function runs */
     uint8_t has_page;   /* app:error_page's does */
+    uint8_t is_ending;  /* app:on_response's function runs, or has run */
+    uint64_t began_us;  /* 0: there is no such function, and the next three are not set */
+    double duration_ms; /* once is_ending */
+    uint8_t is_tls;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in6 sin6;
+    } peer; /* AF_UNSPEC: not known, or a unix socket's */
 };
 
 typedef struct http_pool_s {

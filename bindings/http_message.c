@@ -77,7 +77,7 @@ static void push_own_table(lua_State *L, int index) {
 enum {
     FACT_METHOD = 1, FACT_PATH, FACT_TARGET, FACT_VERSION, FACT_HOST, FACT_SCHEME, FACT_ID,
     FACT_QUERY_STRING, FACT_QUERY, FACT_PARAMS, FACT_HEADERS, FACT_PEER, FACT_STATUS,
-    FACT_OVER,
+    FACT_OVER, FACT_BYTES, FACT_DURATION, FACT_COMPLETE,
 };
 
 static const struct {
@@ -91,6 +91,7 @@ static const struct {
     {"peer", FACT_PEER},     {"is_over", FACT_OVER},
 }, response_facts[] = {
     {"status", FACT_STATUS}, {"headers", FACT_HEADERS}, {"is_over", FACT_OVER},
+    {"bytes", FACT_BYTES},   {"duration", FACT_DURATION}, {"is_complete", FACT_COMPLETE},
 };
 
 /* Pushes decoded text. */
@@ -179,6 +180,26 @@ static void push_response_headers(lua_State *L, http_exchange_t *exchange) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->headers_ref);
 }
 
+/* The status that was sent; where nothing was, that of the answer to come, or 0 at the end. */
+static int status_of(const http_exchange_t *exchange) {
+    int sent = hhttp_response_status(exchange->req);
+    return sent != 0 || exchange->is_ending ? sent : exchange->status;
+}
+
+/* At the end of an exchange the connection may have gone on, or away. */
+static int push_peer(lua_State *L, const http_exchange_t *exchange) {
+    hio_t *io = hhttp_request_io(exchange->req);
+    if (io != NULL) {
+        hvl_push_address(L, hio_peeraddr(io));
+    } else if (exchange->is_ending && exchange->peer.sa.sa_family != AF_UNSPEC) {
+        hvl_push_address(L, &exchange->peer.sa);
+    } else {
+        lua_pushnil(L);
+        return 0;
+    }
+    return 1;
+}
+
 /* Pushes a fact. Returns whether it is a table, to be kept. */
 static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_response) {
     hhttp_request_t *req = exchange->req;
@@ -190,12 +211,19 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
     case FACT_HOST: push_slice(L, hhttp_request_host(req)); return 0;
     case FACT_SCHEME: {
         const hio_t *io = hhttp_request_io(req);
-        lua_pushstring(L, io != NULL && hio_is_ssl(io) ? "https" : "http");
+        int is_tls = io != NULL ? hio_is_ssl(io) : exchange->is_ending && exchange->is_tls;
+        lua_pushstring(L, is_tls ? "https" : "http");
         return 0;
     }
     case FACT_VERSION: lua_pushstring(L, hhttp_request_version(req) == 10 ? "1.0" : "1.1"); return 0;
     case FACT_ID: lua_pushnumber(L, (lua_Number)exchange->number); return 0;
-    case FACT_STATUS: lua_pushinteger(L, exchange->status); return 0;
+    case FACT_STATUS: lua_pushinteger(L, status_of(exchange)); return 0;
+    case FACT_BYTES: lua_pushnumber(L, (lua_Number)hhttp_response_bytes(req)); return 0;
+    case FACT_DURATION:
+        if (!exchange->is_ending) return lua_pushnil(L), 0;
+        lua_pushnumber(L, exchange->duration_ms);
+        return 0;
+    case FACT_COMPLETE: lua_pushboolean(L, hhttp_response_is_complete(req)); return 0;
     case FACT_OVER: lua_pushboolean(L, hhttp_request_is_over(req)); return 0;
     case FACT_QUERY_STRING: push_slice(L, hhttp_request_query(req)); return 0;
     case FACT_QUERY:
@@ -210,13 +238,7 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
         }
         push_request_headers(L, exchange);
         return 1;
-    case FACT_PEER:
-        if (hhttp_request_io(req) == NULL) {
-            lua_pushnil(L);
-            return 0;
-        }
-        hvl_push_address(L, hio_peeraddr(hhttp_request_io(req)));
-        return 1;
+    case FACT_PEER: return push_peer(L, exchange);
     default: lua_pushnil(L); return 0;
     }
 }

@@ -66,15 +66,19 @@ local function middleware_of(group)
   return list
 end
 
---- A handler is a function, or files, which C answers from by itself where no middleware is around.
-local function install(router, number, middleware, handler)
+--- A handler is a function, or files, which C answers from by itself where nobody is around who
+--- would like to know.
+local function install(root, number, middleware, handler)
+  local router = root._router
   local is_function = type(handler) == "function"
-  if #middleware == 0 and not is_function then
+  if #middleware == 0 and not is_function and #root._observers == 0 then
     router:set(number, handler, 0, false)
   elseif not is_function then
     router:set(number, compose(middleware, function(_, res) serve(res, handler) end), 2, true)
   elseif #middleware == 0 then
-    router:set(number, handler, arg_count(handler), false)
+    -- An observer is to find in `req` and `res` what the handler has put there.
+    local is_observed = #root._observers > 0
+    router:set(number, handler, is_observed and 2 or arg_count(handler), is_observed)
   else
     router:set(number, compose(middleware, handler), 2, true)
   end
@@ -83,14 +87,15 @@ end
 local function install_route(root, route)
   local middleware = middleware_of(route.group)
   for _, fn in ipairs(route.middleware) do middleware[#middleware + 1] = fn end
-  install(root._router, route.number, middleware, route.handler)
+  install(root, route.number, middleware, route.handler)
 end
 
 --- What answers where no route does. C does it alone unless there is something of the user's.
 local function install_fallback(root)
   local not_found = root._not_found
-  if not (not_found or root._has_page) and #root._middleware == 0 then return end
-  install(root._router, 0, root._middleware, function(req, res)
+  local is_needed = not_found or root._has_page or #root._middleware > 0
+  if not is_needed and #root._observers == 0 then return end
+  install(root, 0, root._middleware, function(req, res)
     local allowed, is_options = raw.allowed(res)
     if allowed then
       res.headers:set("Allow", allowed)
@@ -198,16 +203,44 @@ function App:static(prefix, dir, opts)
   return self
 end
 
+local function pass_on(_, _, next_handler) return next_handler() end
+
+--- Puts an observer into force. Returns the middleware that goes with it: in a group one that marks
+--- what is to be observed.
+local function observe(self, piece)
+  local root, on_response = self._root, piece.on_response
+  if self == root then
+    root:on_response(on_response)
+    return pass_on
+  end
+  local mark = {}
+  root:on_response(function(req, res)
+    if res[mark] then return on_response(req, res) end
+  end)
+  return function(_, res, next_handler)
+    res[mark] = true
+    return next_handler()
+  end
+end
+
 --- Adds middleware to this app or group: a function(req, res, next) around every handler of it,
 --- whether its route is registered before or after. `next()` runs what is inside and returns its
 --- result; the answer is what the outermost function returns, or else what `next()` returned.
----@param ... fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
+---
+--- A piece may also be a table { on_response = fn }, as loggers are: see app:on_response. Given to a
+--- group its function is called for the exchanges of the group alone.
+---@param ... hv.HttpMiddleware|hv.HttpObserver
 ---@return hv.HttpApp self
 function App:use(...)
-  for _, fn in ipairs(check_functions("app:use", ...)) do
+  local root, pieces = self._root, { ... }
+  for i, piece in ipairs(pieces) do
+    if type(piece) == "table" and type(piece.on_response) == "function" then
+      pieces[i] = observe(self, piece)
+    end
+  end
+  for _, fn in ipairs(check_functions("app:use", unpack(pieces, 1, select("#", ...)))) do
     self._middleware[#self._middleware + 1] = fn
   end
-  local root = self._root
   for _, route in ipairs(root._routes) do install_route(root, route) end
   install_fallback(root)
   return self
@@ -251,6 +284,28 @@ end
 function App:on_error(fn)
   check_functions("app:on_error", fn)
   self._root._router:set(-1, fn, 2, false)
+  return self
+end
+
+--- Calls fn(req, res) when an exchange has ended: once for every request that came to a handler,
+--- middleware or not, also where it failed, was cancelled, answered with a stream or a file, or where
+--- no route took it (what the server itself refuses as malformed never comes here). Then the facts of
+--- both are as they really were: `res.status` is what was sent (0: nothing was), `res.bytes` how much of
+--- the body, `res.duration` the milliseconds since the head had come, `res.is_complete` whether the
+--- client got all of it as far as is known; `req.peer`, headers and the rest can still be read. It runs
+--- as a task of its own; what it throws reaches hv.on_error. Several functions are called in turn.
+---@param fn fun(req: hv.HttpRequest, res: hv.HttpResponse)
+---@return hv.HttpApp self
+function App:on_response(fn)
+  check_functions("app:on_response", fn)
+  local root = self._root
+  local observers = root._observers
+  observers[#observers + 1] = fn
+  root._router:set(-4, #observers == 1 and fn or function(req, res)
+    for _, observer in ipairs(observers) do observer(req, res) end
+  end, 2, false)
+  for _, route in ipairs(root._routes) do install_route(root, route) end
+  install_fallback(root)
   return self
 end
 
@@ -382,7 +437,7 @@ function M.app(opts)
   local app = new_group(nil, nil, "")
   app._options = read_app(opts or {})
   app._router = raw.router(deliver)
-  app._routes = {}
+  app._routes, app._observers = {}, {}
   return app
 end
 

@@ -288,26 +288,22 @@ function M.handler()
   }
 end
 
---- Middleware that observes each request: http_request_seconds, by method and class of the status.
+--- Middleware that observes each request when it has ended, failures and streams too:
+--- http_request_seconds, by method and class of the status that was sent ("none" where none was).
 ---   app:use(hv.metrics.http())
----@return fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
+---@return hv.HttpObserver observer
 function M.http()
   local seconds = M.histogram("http_request_seconds", {
     help = "Time from the head of a request to the end of its handler",
     labels = { "method", "status" },
   })
-  local hrtime = require("_hv.loop").hrtime
   local methods = { GET = 1, HEAD = 1, POST = 1, PUT = 1, PATCH = 1, DELETE = 1, OPTIONS = 1 }
-  return function(req, res, next_handler)
-    local began = hrtime()
-    local result = next_handler()
-    local status = type(result) == "number" and result
-      or type(result) == "table" and result.status or res.status or 200
-    local class = ("%dxx"):format(status / 100)
+  local classes_of = { [0] = "none", "1xx", "2xx", "3xx", "4xx", "5xx" }
+  return { on_response = function(req, res)
     local method = methods[req.method] and req.method or "other"
-    seconds:with(method, class):observe((hrtime() - began) / 1e9)
-    return result
-  end
+    local class = classes_of[math.floor(res.status / 100)]
+    seconds:with(method, class):observe(res.duration / 1000)
+  end }
 end
 
 --- Puts a live page of these numbers into an app: charts of requests, loop lag, connections and

@@ -47,6 +47,11 @@
 ---@field tls? hv.TlsOptions|hv.TlsContext HTTPS; alpn is { "http/1.1" } where it says none
 
 ---@alias hv.HttpResult string|integer|hv.HttpResultTable|nil
+---@alias hv.HttpMiddleware fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
+
+---@class hv.HttpObserver for app:use
+---@field on_response fun(req: hv.HttpRequest, res: hv.HttpResponse)
+
 ---@alias hv.HttpHandler fun(req: hv.HttpRequest, res: hv.HttpResponse, next?: fun(): hv.HttpResult): hv.HttpResult
 
 ---@class hv.HttpResultTable
@@ -227,6 +232,9 @@ function Request:form() end
 ---@field status integer     of the answer to come; 200
 ---@field headers hv.HttpHeaders
 ---@field is_over boolean?   complete, or the peer is gone
+---@field bytes integer      of the body that were handed to the connection so far
+---@field is_complete boolean whether all of the answer was
+---@field duration number?   milliseconds from the head of the request to its end; for app:on_response
 local Response = {}
 
 --- Answers in one piece.

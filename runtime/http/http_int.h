@@ -108,7 +108,9 @@ struct hhttp_request_s {
     hhttp_slice_t body_slice; /* with REQ_BODY_BORROWS */
     uint64_t length_left;     /* promised and not written; UINT64_MAX where nothing was promised */
     uint64_t body_bytes;      /* of payload that has come */
+    uint64_t sent_bytes;      /* of the answer's payload, handed to the connection */
     uint64_t body_bytes_max;
+    int status;               /* of the answer's head; 0 before it is written */
     uint32_t body_waited_ms; /* for the peer, where a least rate is asked for */
     union {
         void (*on_body)(hhttp_request_t *req, int error);

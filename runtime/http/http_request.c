@@ -22,6 +22,8 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->length_left = 0;
     req->body_bytes = 0;
     req->body_bytes_max = server->options.body_bytes_max;
+    req->sent_bytes = 0;
+    req->status = 0;
     req->body_waited_ms = 0;
     req->on_body = NULL;
     req->job = NULL;

@@ -150,6 +150,7 @@ static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length) 
     code = put_any_head(req->conn, response, cached);
     if (code != 0) return code;
     req->flags |= REQ_BEGUN;
+    req->status = response->status;
     req->length_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
     if (response->framing == H1_FRAME_CHUNKED) req->flags |= REQ_CHUNKED;
     if (req->parser.head.method == HHTTP_HEAD || response->framing == H1_FRAME_NONE ||
@@ -182,6 +183,7 @@ static int respond(hhttp_request_t *req, h1_response_t *response, const void *bo
         if (HV_UNLIKELY(len > HIO_DEFAULT_WRITE_MAX / 4)) make_room(req->conn->io, len);
         code = put(req->conn, body, len);
         if (HV_UNLIKELY(code != 0)) return code;
+        req->sent_bytes = len;
     }
     complete(req);
     return 0;
@@ -236,6 +238,7 @@ int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
         if (len > HIO_DEFAULT_WRITE_MAX / 4) make_room(io, len);
         int code = put_piece(req, data, len);
         if (code != 0) return code;
+        req->sent_bytes += len;
         if (req->length_left != UINT64_MAX) req->length_left -= len;
         return hio_write_is_high(io) ? HV_EAGAIN : 0;
     }
@@ -247,8 +250,10 @@ int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t 
     if (hhttp_request_is_over(req)) return HV_ECLOSED;
     HV_ASSERT(len <= req->length_left && !(req->flags & (REQ_CHUNKED | REQ_NO_BODY)));
     int code = hio_write_file(req->conn->io, fd, offset, len, flags);
-    if (code == 0) req->length_left -= len;
-    return code;
+    if (code != 0) return code;
+    req->length_left -= len;
+    req->sent_bytes += len;
+    return 0;
 }
 
 void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on_drain, void *userdata) {
@@ -276,6 +281,13 @@ int hhttp_response_end(hhttp_request_t *req) {
 }
 
 int hhttp_response_has_begun(const hhttp_request_t *req) { return (req->flags & REQ_BEGUN) != 0; }
+int hhttp_response_status(const hhttp_request_t *req) { return req->status; }
+uint64_t hhttp_response_bytes(const hhttp_request_t *req) { return req->sent_bytes; }
+
+int hhttp_response_is_complete(const hhttp_request_t *req) {
+    /* A refusal is a whole answer, but not the program's. */
+    return (req->flags & REQ_ENDED) != 0 || (req->status != 0 && !(req->flags & REQ_BEGUN));
+}
 
 /* ---- The server's own ---- */
 
@@ -291,7 +303,7 @@ int hhttp_request_refuse(hhttp_request_t *req, int status) {
 
 void hv__http_write_refusal(http_conn_t *conn, int status) {
     hhttp_server_t *server = conn->server;
-    const hhttp_request_t *req = conn->req;
+    hhttp_request_t *req = conn->req;
     char text[64];
     int len = snprintf(text, sizeof text, "%d %s\n", status, hhttp_status_text(status));
     h1_response_t response = {
@@ -307,5 +319,7 @@ void hv__http_write_refusal(http_conn_t *conn, int status) {
         hv__http_conn_abort(conn);
         return;
     }
-    if (req == NULL || req->parser.head.method != HHTTP_HEAD) put(conn, text, (size_t)len);
+    if (req != NULL) req->status = status;
+    if (req != NULL && req->parser.head.method == HHTTP_HEAD) return;
+    if (put(conn, text, (size_t)len) == 0 && req != NULL) req->sent_bytes = (size_t)len;
 }

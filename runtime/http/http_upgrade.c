@@ -103,6 +103,7 @@ int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t
     if (code != 0) return code;
     hv__io_set_owner(conn->io, conn, let_go);
     req->flags |= REQ_BEGUN | REQ_ENDED;
+    req->status = status;
     server->answered++;
     strip(conn->io);
     conn->state = HTTP_UPGRADED;
