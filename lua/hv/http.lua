@@ -21,6 +21,8 @@ return {
   headers = headers.new,
   status_text = require("_hv.http").status_text,
 
+  middleware = require "hv.http_middleware",
+
   gateway = proxy.gateway,
   forward_proxy = proxy.forward_proxy,
 

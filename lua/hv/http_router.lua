@@ -227,8 +227,8 @@ end
 --- whether its route is registered before or after. `next()` runs what is inside and returns its
 --- result; the answer is what the outermost function returns, or else what `next()` returned.
 ---
---- A piece may also be a table { on_response = fn }, as loggers are: see app:on_response. Given to a
---- group its function is called for the exchanges of the group alone.
+--- A piece may also be a table { on_response = fn }, as loggers are: see app:on_response. Given to
+--- a group its function is called for the exchanges of the group alone.
 ---@param ... hv.HttpMiddleware|hv.HttpObserver
 ---@return hv.HttpApp self
 function App:use(...)
@@ -288,11 +288,11 @@ function App:on_error(fn)
 end
 
 --- Calls fn(req, res) when an exchange has ended: once for every request that came to a handler,
---- middleware or not, also where it failed, was cancelled, answered with a stream or a file, or where
---- no route took it (what the server itself refuses as malformed never comes here). Then the facts of
---- both are as they really were: `res.status` is what was sent (0: nothing was), `res.bytes` how much of
---- the body, `res.duration` the milliseconds since the head had come, `res.is_complete` whether the
---- client got all of it as far as is known; `req.peer`, headers and the rest can still be read. It runs
+--- also where it failed, was cancelled, answered with a stream or a file, or where no route took it
+--- (what the server itself refuses as malformed never comes here). The facts are then as they
+--- really were: `res.status` is what was sent (0: nothing was), `res.bytes` how much of the body,
+--- `res.duration` the milliseconds since the head had come, `res.is_complete` whether all of the
+--- answer was handed to the connection; `req.peer`, headers and the rest can still be read. It runs
 --- as a task of its own; what it throws reaches hv.on_error. Several functions are called in turn.
 ---@param fn fun(req: hv.HttpRequest, res: hv.HttpResponse)
 ---@return hv.HttpApp self

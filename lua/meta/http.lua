@@ -49,6 +49,38 @@
 ---@alias hv.HttpResult string|integer|hv.HttpResultTable|nil
 ---@alias hv.HttpMiddleware fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
 
+---@class hv.CorsOptions
+---@field origins? string|string[]|fun(origin: string, req: hv.HttpRequest): boolean? "*"
+---@field methods? string[]      those of a preflight; all that routes are made of
+---@field headers? string[]      that requests may have; those that are asked for
+---@field expose? string[]       that pages may read
+---@field credentials? boolean   cookies and authorization too; false
+---@field max_age? number        milliseconds that a preflight holds; 600000
+
+---@class hv.BasicAuthOptions
+---@field realm? string          "restricted"
+---@field users? table<string, string> name = password
+---@field check? fun(user: string, password: string, req: hv.HttpRequest): boolean?
+
+---@class hv.RateLimitOptions
+---@field rate number            requests in a window
+---@field window? number         milliseconds; 1000
+---@field burst? integer         how many more; 0
+---@field key? fun(req: hv.HttpRequest): string? whose requests are counted together; the address
+---@field dict? string|hv.SharedDict where the counters lie; "hv.rate_limit"
+---@field size? integer|string   of that dictionary; "1M"
+
+---@class hv.SecurityHeadersOptions
+---@field frame? string|false    "DENY"
+---@field referrer? string|false "no-referrer"
+---@field csp? string            none
+---@field hsts? number           milliseconds; 0: none
+
+---@class hv.LoggerOptions
+---@field format? "common"|"combined"|"json"|fun(req: hv.HttpRequest, res: hv.HttpResponse): string?
+---@field file? string           appended to; standard output without it
+---@field write? fun(line: string)
+
 ---@class hv.HttpObserver for app:use
 ---@field on_response fun(req: hv.HttpRequest, res: hv.HttpResponse)
 
