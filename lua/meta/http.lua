@@ -93,6 +93,7 @@
 ---@field text? string
 ---@field html? string
 ---@field json? any
+---@field file? string    its path; 404 where there is none
 ---@field stream? fun(write: fun(chunk: string): boolean?, string?, hv.ErrCode?)
 
 ---@class hv.HttpApp

@@ -117,7 +117,7 @@ function Conn:lines() end
 ---@return hv.ErrCode? code ECLOSED, EBUSY (another task waits to write), EPIPE, ELIMIT ...
 function Conn:write(data) end
 
---- Ends our side when all is sent; reading goes on.
+--- Ends our side when all is sent; reading goes on. A program's stdin closes then.
 ---@return true? ok
 ---@return string? message
 ---@return hv.ErrCode? code

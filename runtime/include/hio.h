@@ -241,7 +241,8 @@ HV_EXPORT int hio_write_file(hio_t *io, int fd, uint64_t offset, uint64_t len, i
 HV_EXPORT int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr);
 /* Sends what is queued now, without waiting for the end of the callback. */
 HV_EXPORT int hio_flush(hio_t *io);
-/* Ends our side of a stream once the queue has drained; reading goes on. */
+/* Ends our side of a stream once the queue has drained; reading goes on. An end of a pipe that can
+ * only be written closes then. */
 HV_EXPORT int hio_shutdown(hio_t *io);
 /* Bytes that wait to be sent. */
 HV_EXPORT size_t hio_write_bufsize(const hio_t *io);

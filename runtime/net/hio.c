@@ -266,7 +266,11 @@ void hv__io_drained(hio_t *io) {
     } else if (io->state == HIO_OPEN && io->flags & HIO_FLAG_SHUT_WANTED &&
                !(io->flags & HIO_FLAG_SHUT)) {
         io->flags |= HIO_FLAG_SHUT;
-        if (io->flags & HIO_FLAG_IS_SOCKET) hsock_shutdown_write(io_fd(io));
+        if (io->flags & HIO_FLAG_IS_SOCKET) {
+            hsock_shutdown_write(io_fd(io));
+        } else if (!hsock_can_read(io_fd(io))) {
+            become_dead(io); /* the end of a pipe has no other side to go on with */
+        }
     }
 }
 

@@ -327,6 +327,17 @@ static void test_pipes_carry_input_and_output(void **state) {
     assert_string_equal(await_output(), "some text\nend\n");
 }
 
+static void test_shutdown_of_a_pipe_ends_the_input(void **state) {
+    (void)state;
+    hspawn_options_t options = HSPAWN_OPTIONS(NULL);
+    options.stdio[0] = HSPAWN_PIPE;
+    hspawn_t *child = begin_shell("cat; echo end", &options);
+    hio_t *in = hspawn_stdio(child, 0);
+    assert_int_equal(hio_write(in, "some text\n", 10), 10);
+    assert_int_equal(hio_shutdown(in), 0);
+    assert_string_equal(await_output(), "some text\nend\n");
+}
+
 static void test_error_output_may_go_where_output_goes(void **state) {
     (void)state;
     hspawn_options_t options = HSPAWN_OPTIONS(NULL);
@@ -426,6 +437,7 @@ int main(void) {
         TEST(test_signals_are_as_for_a_new_program),
         TEST(test_session_is_its_own_where_asked_for),
         TEST(test_pipes_carry_input_and_output),
+        TEST(test_shutdown_of_a_pipe_ends_the_input),
         TEST(test_error_output_may_go_where_output_goes),
         TEST(test_null_is_empty_and_swallows),
         TEST(test_given_descriptors_are_copied_also_crosswise),
