@@ -83,6 +83,7 @@ static int gateway_new(lua_State *L) {
         .upstream_count = count,
         .balance = (hhttp_balance_e)number_field(L, 2, "balance"),
         .strip_prefix = text_field(L, 2, "strip_prefix"),
+        .keeps_prefix = flag_field(L, 2, "keeps_prefix"),
         .keeps_host = flag_field(L, 2, "keep_host"),
         .trusts_forwarded = flag_field(L, 2, "trust_forwarded"),
         .hides_forwarded = !flag_field(L, 2, "forwarded"),

@@ -48,8 +48,9 @@ local function upstream_of(value, where)
   return t
 end
 
-local function make(where, upstreams, opts)
+local function make(where, upstreams, opts, keeps_prefix)
   local t = known(where)(opts or {})
+  t.keeps_prefix = keeps_prefix
   if type(upstreams) == "string" or type(upstreams) == "table" and upstreams.url then
     upstreams = { upstreams }
   end
@@ -127,10 +128,11 @@ function M.proxy(app, prefix, upstreams, opts)
   local base = prefix:gsub("/+$", "")
   local copy = {}
   for key, value in pairs(opts or {}) do copy[key] = value end
-  if copy.strip ~= false then copy.strip_prefix = app._prefix .. base end
+  local keeps_prefix = copy.strip == false and not copy.strip_prefix
+  if copy.strip ~= false or keeps_prefix then copy.strip_prefix = app._prefix .. base end
   copy.strip = nil
   if copy.strip_prefix == "" then copy.strip_prefix = nil end
-  local gateway = make("app:proxy", upstreams, copy)
+  local gateway = make("app:proxy", upstreams, copy, keeps_prefix)
   local function handler(_, res) pass(gateway, res) end
   if base ~= "" then app:any(base, handler) end
   return app:any(base .. "/*rest", handler)
@@ -147,7 +149,9 @@ local function place_of(req)
     return host, tonumber(port)
   end
   local parts = url.parse(req.target)
-  if parts and parts.host then return parts.host, parts.port or 80 end
+  if parts and parts.host then
+    return parts.host, parts.port or parts.scheme == "https" and 443 or 80
+  end
 end
 
 local function ports_of(value, where)

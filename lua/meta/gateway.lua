@@ -34,7 +34,7 @@
 ---@field max_connections? integer to each upstream; 0: 64
 
 ---@class hv.ProxyOptions: hv.GatewayOptions
----@field strip? boolean false keeps the prefix in the path
+---@field strip? boolean false keeps the prefix in the path; what leads out of it gets 400 still
 
 ---@class hv.ForwardProxyOptions
 ---@field allow? fun(host: string, port: integer, req: hv.HttpRequest): boolean may wait

@@ -364,6 +364,9 @@ int hhttp_call_is_reused(const hhttp_call_t *call) {
 uint64_t hhttp_call_sent(const hhttp_call_t *call) {
     return call->sent;
 }
+int hhttp_call_was_sent(const hhttp_call_t *call) {
+    return (call->flags & CALL_SENT) != 0;
+}
 void *hhttp_call_userdata(const hhttp_call_t *call) {
     return call->options.userdata;
 }

@@ -109,6 +109,7 @@ enum {
     CALL_EXPECTS = 0x4000, /* its head says Expect: 100-continue */
     CALL_WANTS_UPGRADE = 0x8000,
     CALL_FOLLOWS = 0x10000, /* the body of a redirect is being dropped */
+    CALL_SENT = 0x20000,    /* its head went out once: a server may have acted on it */
 };
 
 struct hhttp_call_s {

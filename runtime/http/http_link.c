@@ -226,6 +226,7 @@ void hv__http_link_use(http_link_t *link, hhttp_call_t *call) {
         hv__http_call_end(call, code, NULL);
         return;
     }
+    call->flags |= CALL_SENT;
     if (call->flags & CALL_WANTS_UPGRADE) {
         read_head_only(link);
     } else {
@@ -466,9 +467,7 @@ static void on_read(hio_t *io, void *buf, int len) {
 }
 
 void hv__http_link_go_on(http_link_t *link) {
-    hhttp_call_t *call = link->call;
+    /* First, because the response may be whole by what is kept, and a link that rests is read. */
+    hio_read(link->io);
     process_kept(link);
-    if (link->state == LINK_BUSY && link->call == call && !(call->flags & CALL_PAUSED)) {
-        hio_read(link->io);
-    }
 }

@@ -116,7 +116,8 @@ static void pump(http_pass_t *pass) {
         int code = hhttp_request_read_body(pass->req, &piece, on_piece);
         if (code == 0) return;
         if (code < 0) {
-            hv__pass_end(pass, code);
+            /* Where the server has refused the body it has answered, too. */
+            hv__pass_fail(pass, code, 500, "the body of the request cannot be read");
             return;
         }
         may_go_on = hand_on(pass, piece);
@@ -201,7 +202,8 @@ static int attempt(http_pass_t *pass);
 static int status_of(int error) {
     switch (error) {
     case HV_ETIMEDOUT: return 504;
-    case HV_ELIMIT: return 503;
+    case HV_ELIMIT: return 503; /* too many calls wait */
+    case HV_EPROTO: return 400; /* the request is one that goes to no upstream */
     default: return 502;
     }
 }
@@ -223,8 +225,7 @@ static int is_idempotent(hhttp_method_e method) {
 static int may_retry(const http_pass_t *pass, const hhttp_call_t *call) {
     if (pass->state != PASS_CALLING || pass->retries_left == 0 || pass->body_begun) return 0;
     if (pass->upstream == NULL || pass->gateway->is_closing) return 0;
-    int was_reached = hhttp_call_io(call) != NULL && hio_is_connected(hhttp_call_io(call));
-    return !was_reached || is_idempotent(hhttp_request_method(pass->req));
+    return !hhttp_call_was_sent(call) || is_idempotent(hhttp_request_method(pass->req));
 }
 
 static void on_done(hhttp_call_t *call, int error) {
@@ -249,15 +250,27 @@ static void on_done(hhttp_call_t *call, int error) {
     }
     char text[sizeof pass->text];
     memcpy(text, pass->text, sizeof text);
-    hv__pass_fail(pass, error, status_of(error), text);
+    hv__pass_fail(pass, error, error == HV_ETIMEDOUT ? 504 : 502, text);
 }
 
-static void set_body(http_pass_t *pass, hhttp_call_options_t *options) {
-    if (!pass->has_body) return;
+/* The body comes in pieces as the client sends it, or is in memory where the program has collected
+ * it. Returns 0 or HV_ENOMEM. */
+static int set_body(http_pass_t *pass, hhttp_call_options_t *options) {
+    if (!pass->has_body) return 0;
+    hhttp_slice_t whole = hhttp_request_body(pass->req);
+    if (pass->req->flags & REQ_BODY_DONE && whole.len > 0) {
+        /* What lies in the bytes being processed must outlive them. */
+        if (hv__http_request_own(pass->req) != 0) return HV_ENOMEM;
+        whole = hhttp_request_body(pass->req);
+        options->body = whole.data;
+        options->body_len = (int64_t)whole.len;
+        return 0;
+    }
     options->is_streamed = 1;
     options->body_len = hhttp_request_body_length(pass->req);
     options->on_ready = on_ready;
     options->on_drain = on_call_drain;
+    return 0;
 }
 
 /* Asks the next upstream. Returns 0, or why there is none to ask. */
@@ -283,11 +296,11 @@ static int attempt(http_pass_t *pass) {
     memcpy(method, name.data, name.len);
     method[name.len] = '\0';
     options.method = method;
-    set_body(pass, &options);
     http_passed_head_t head;
     head.count = 0;
     head.target = NULL;
-    int code = hv__gateway_request_head(pass, &options, &head);
+    int code = set_body(pass, &options);
+    if (code == 0) code = hv__gateway_request_head(pass, &options, &head);
     if (code == 0) {
         pass->call = hhttp_call_start(gateway->client, &options);
         if (pass->call == NULL) code = hloop_last_error(gateway->loop);

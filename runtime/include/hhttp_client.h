@@ -216,6 +216,9 @@ HV_EXPORT uint32_t hhttp_call_redirects(const hhttp_call_t *call);
 HV_EXPORT hio_t *hhttp_call_io(const hhttp_call_t *call);
 /* Whether it took a connection that had served before. */
 HV_EXPORT int hhttp_call_is_reused(const hhttp_call_t *call);
+/* Whether its request went out to a connection at least once, also after the call has ended: a server
+ * may then have acted on it, and only an idempotent one may be sent again (RFC 9110 9.2.2). */
+HV_EXPORT int hhttp_call_was_sent(const hhttp_call_t *call);
 /* Bytes of the body handed to the connection so far. */
 HV_EXPORT uint64_t hhttp_call_sent(const hhttp_call_t *call);
 

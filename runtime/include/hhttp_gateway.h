@@ -44,7 +44,9 @@ typedef struct hhttp_gateway_options_s {
     hhttp_balance_e balance;
 
     const char *strip_prefix; /* cut off the path before it goes on, "/api"; and put before the path
-                                 of a Location that names the upstream. NULL: none */
+                                 of a Location that names the upstream. NULL: none. Paths whose ".."
+                                 lead above what it stands for, in any spelling, get 400 */
+    int keeps_prefix;         /* strip_prefix is not cut off, only guarded against such paths */
     int keeps_host;           /* the request's Host goes on, not the upstream's */
     int trusts_forwarded;     /* X-Forwarded-* of the request are added to, not replaced */
     int hides_forwarded;      /* none are sent */
@@ -91,8 +93,8 @@ typedef void (*hhttp_gateway_cb)(hhttp_request_t *req, const hhttp_gateway_resul
                                  void *userdata);
 
 /* Passes a request on to one of the upstreams and its answer back. Its body must not have been asked
- * for, its answer not have begun; hhttp_request_on_abort and hhttp_response_on_drain are the
- * gateway's from here on.
+ * for, or have been collected as a whole; its answer must not have begun; hhttp_request_on_abort and
+ * hhttp_response_on_drain are the gateway's from here on.
  *   on_done  called once, later, if 0 is returned; or NULL
  * Returns 0; HV_EBUSY, HV_ECLOSED; HV_EINVAL where the gateway has no upstreams; HV_ENOMEM. */
 HV_EXPORT int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req,

@@ -26,6 +26,7 @@ typedef struct served_s {
 static hloop_t *loop;
 static hhttp_client_t *client;
 static hio_t *listener;
+static hio_t *last_served;
 static size_t blocks_before;
 static answer_t script[SCRIPT_MAX];
 static int script_len, script_at, accepted, server_closed;
@@ -68,6 +69,7 @@ static void on_accept(hio_t *io) {
     served_t *served = calloc(1, sizeof *served);
     served->io = io;
     hio_set_context(io, served);
+    last_served = io;
     hio_setcb_read(io, on_served_read);
     hio_setcb_close(io, on_served_close);
     hio_read(io);
@@ -586,6 +588,41 @@ static void test_paused_call_gets_its_body_when_resumed(void **state) {
     RUN_UNTIL(loop, seen->done);
     expect_ok(200, "hello");
     assert_int_equal(counts().idle, 1);
+}
+
+/* A response that was whole when the call was resumed: its connection rests, and is read. */
+static void test_bytes_behind_a_paused_response_take_its_connection_out_of_the_pool(void **state) {
+    (void)state;
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0);
+    hhttp_call_options_t options = options_of("/");
+    memset(seen, 0, sizeof *seen);
+    seen->pauses = 1;
+    hhttp_call_t *call = hhttp_call_start(client, &options);
+    RUN_UNTIL(loop, seen->heads);
+    hhttp_call_resume(call);
+    RUN_UNTIL(loop, seen->done);
+    expect_ok(200, "hello");
+    assert_int_equal(counts().idle, 1);
+    const char *evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    hio_write(last_served, evil, strlen(evil));
+    RUN_UNTIL(loop, counts().connections == 0);
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue", 0);
+    get("/");
+    expect_ok(200, "true");
+}
+
+static void test_end_of_a_connection_that_was_paused_is_seen_while_it_rests(void **state) {
+    (void)state;
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0);
+    hhttp_call_options_t options = options_of("/");
+    memset(seen, 0, sizeof *seen);
+    seen->pauses = 1;
+    hhttp_call_t *call = hhttp_call_start(client, &options);
+    RUN_UNTIL(loop, seen->heads);
+    hhttp_call_resume(call);
+    RUN_UNTIL(loop, seen->done);
+    hio_close(last_served);
+    RUN_UNTIL(loop, counts().connections == 0);
 }
 
 static void cancel_at_head(hhttp_call_t *call) {
@@ -1309,6 +1346,8 @@ int main(void) {
         TEST(test_expectation_holds_body_back),
         TEST(test_expectation_is_given_up_after_a_second),
         TEST(test_paused_call_gets_its_body_when_resumed),
+        TEST(test_bytes_behind_a_paused_response_take_its_connection_out_of_the_pool),
+        TEST(test_end_of_a_connection_that_was_paused_is_seen_while_it_rests),
         TEST(test_cancel_ends_a_call_in_every_state),
         TEST(test_silent_server_ends_in_each_timeout),
         TEST(test_connecting_that_fails_says_why),
