@@ -15,6 +15,7 @@ typedef struct gateway_s {
 /* A request under way. It lives until the gateway is done with it, its task perhaps not so long. */
 typedef struct passing_s {
     hvl_t *rt;
+    hhttp_request_t *req; /* the gateway retains it as long */
     hvl_waiter_t waiter;
 } passing_t;
 
@@ -158,6 +159,13 @@ static void on_done(hhttp_request_t *req, const hhttp_gateway_result_t *result, 
     hvl_resume_now(task, count);
 }
 
+/* Nobody waits for the answer any more, so the upstream need not go on with it. */
+static void on_canceled(hvl_task_t *task, void *data) {
+    (void)task;
+    passing_t *passing = data;
+    if (passing->rt->loop != NULL) hhttp_gateway_cancel(passing->req);
+}
+
 typedef int (*pass_fn)(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb on_done_cb,
                        void *userdata);
 
@@ -169,12 +177,13 @@ static int pass_on(lua_State *L, pass_fn pass) {
     passing_t *passing = hv_zalloc(sizeof *passing);
     if (passing == NULL) return hvl_push_error(L, "proxy", HV_ENOMEM);
     passing->rt = self->object.rt;
+    passing->req = exchange->req;
     int code = pass(self->gateway, exchange->req, on_done, passing);
     if (code != 0) {
         hv_free(passing);
         return hvl_push_error(L, "proxy", code);
     }
-    passing->waiter = hvl_wait_begin(L, "proxy", -1, NULL, NULL);
+    passing->waiter = hvl_wait_begin(L, "proxy", -1, on_canceled, passing);
     return hvl_wait(L);
 }
 

@@ -352,6 +352,12 @@ int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gat
     return begin(gateway, req, on_done_cb, userdata, 0);
 }
 
+void hhttp_gateway_cancel(hhttp_request_t *req) {
+    if (req->pass == NULL) return;
+    hv__pass_end(req->pass, HV_ECANCELED);
+    if (hhttp_response_has_begun(req)) hhttp_request_abort(req);
+}
+
 int hhttp_gateway_forward(hhttp_gateway_t *gateway, hhttp_request_t *req,
                           hhttp_gateway_cb on_done_cb, void *userdata) {
     hhttp_slice_t target = hhttp_request_target(req);

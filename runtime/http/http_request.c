@@ -46,7 +46,8 @@ static void forget_borrowed(hhttp_request_t *req) {
 }
 
 int hv__http_request_own(hhttp_request_t *req) {
-    if (!(req->flags & REQ_OWNS_HEAD)) {
+    /* No head: there was no memory for one before. */
+    if (!(req->flags & REQ_OWNS_HEAD) && req->block != NULL) {
         char *copy = hv__malloc(req->block_len);
         if (copy == NULL) {
             forget_borrowed(req);

@@ -106,6 +106,11 @@ HV_EXPORT int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req,
 HV_EXPORT int hhttp_gateway_forward(hhttp_gateway_t *gateway, hhttp_request_t *req,
                                     hhttp_gateway_cb on_done, void *userdata);
 
+/* Gives up passing a request on, for instance because whoever wanted it is gone: the upstream is let go,
+ * and on_done follows with HV_ECANCELED. An answer that has begun is broken off; where none has, the
+ * caller answers. Nothing happens where the request is not being passed on. */
+HV_EXPORT void hhttp_gateway_cancel(hhttp_request_t *req);
+
 typedef struct hhttp_upstream_state_s {
     int is_up;         /* neither resting nor found ill */
     uint32_t busy;     /* requests under way */
