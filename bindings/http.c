@@ -1,24 +1,21 @@
 /* http.c - HTTP servers: routes are matched and handlers begun here, and what a handler returns
- * becomes the answer. Objects for requests and responses are in http_message.c.
+ * becomes the answer. Objects for requests and responses are in http_message.c, routers in
+ * http_router.c, servers in http_server.c.
  *
  * The path of a request whose handler takes no arguments and returns a string allocates nothing
  * but that string: pooled task, pooled exchange, the answer written from the task's stack. A
  * handler's number of parameters, known since it was registered, decides which objects are made.
  *
- * Handlers lie in the environment table of their router, so the collector sees cycles through it;
- * an open server holds that table by a reference. Tables as results, and whatever else may wait,
- * go to a Lua function (HANDLER_DELIVER) that runs as a task of its own with the same exchange. */
+ * Tables as results, and whatever else may wait, go to a Lua function (HANDLER_DELIVER) that runs as
+ * a task of its own with the same exchange. */
 #include "http.h"
 
-#include "hbase.h"
 #include "handle.h"
+#include "hssl.h"
 #include "htime.h"
-#include "tls.h"
 
 #define EXCHANGES_PER_CHUNK 32
 
-static const hvl_class_t router_class = {"hv.http_router"};
-static const hvl_class_t server_class = {"hv.http_server"};
 static const char pool_key; /* its address finds the pool in the registry */
 
 /* ---- Exchanges ---- */
@@ -47,7 +44,8 @@ static void note_beginning(http_exchange_t *exchange) {
     if (peer->sa_family == AF_INET6) memcpy(&exchange->peer, peer, sizeof(struct sockaddr_in6));
 }
 
-static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *req) {
+static http_exchange_t *exchange_begin(http_server_t *server, const http_router_t *router,
+                                       hhttp_request_t *req) {
     http_pool_t *pool = server->pool;
     if (pool->free == NULL) add_exchanges(server->object.rt, pool);
     http_exchange_t *exchange = pool->free;
@@ -56,12 +54,14 @@ static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *r
     hhttp_request_set_userdata(req, exchange);
     exchange->req = req;
     exchange->server = server;
+    exchange->router = router;
+    exchange->miss = 0;
     exchange->number = ++server->last_number;
     exchange->status = 200;
     exchange->content_length = -1;
     exchange->is_anchored = exchange->has_failed = exchange->has_page = exchange->is_ending = 0;
     exchange->began_us = 0;
-    if (server->router->has_observer) note_beginning(exchange);
+    if (router->has_observer) note_beginning(exchange);
     exchange->prev = NULL;
     exchange->next = server->active;
     if (server->active != NULL) server->active->prev = exchange;
@@ -69,15 +69,7 @@ static http_exchange_t *exchange_begin(http_server_t *server, hhttp_request_t *r
     return exchange;
 }
 
-/* A server that is closed is needed until its last handler has returned. */
-static void let_go_if_done(http_server_t *server) {
-    if (server->http != NULL || server->active != NULL || server->object.rt->loop == NULL) return;
-    hvl_unref(server->object.rt, &server->handlers_ref);
-    hvl_unanchor(server);
-}
-
-/* Lets the request go. What Lua still holds of the exchange is over from now on. */
-static void exchange_free(http_exchange_t *exchange) {
+void hvl_http_exchange_free(http_exchange_t *exchange) {
     http_server_t *server = exchange->server;
     hhttp_request_t *req = exchange->req;
     if (exchange->prev != NULL) {
@@ -92,7 +84,7 @@ static void exchange_free(http_exchange_t *exchange) {
     server->pool->free = exchange;
     hhttp_request_set_userdata(req, NULL);
     hhttp_request_release(req);
-    let_go_if_done(server);
+    hvl_http_let_go_if_done(server);
 }
 
 /* Anchors lie in a table, so that middleware finds the objects of the running task. */
@@ -123,7 +115,7 @@ static void exchange_end(lua_State *L, http_exchange_t *exchange) {
             set_anchor(L, exchange, which);
         }
     }
-    exchange_free(exchange);
+    hvl_http_exchange_free(exchange);
 }
 
 /* ---- What a handler has returned ---- */
@@ -163,11 +155,10 @@ static void report(http_exchange_t *exchange, const char *problem) {
 /* Begins a task for the same exchange: a handler of the router's, its arguments behind `nargs`
  * values that lie on top of L. Returns 0 where there is none. */
 static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, int nargs) {
-    http_server_t *server = exchange->server;
-    hvl_task_t *task = hvl_task_begin(server->object.rt);
+    hvl_task_t *task = hvl_task_begin(exchange->server->object.rt);
     if (task == NULL) return 0;
     lua_State *co = task->co;
-    lua_rawgeti(co, LUA_REGISTRYINDEX, server->handlers_ref);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, exchange->router->handlers_ref);
     lua_rawgeti(co, -1, handler);
     lua_remove(co, -2);
     lua_xmove(L, co, nargs);
@@ -186,7 +177,7 @@ static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, i
 
 /* Has app:error_page's function answer, once. Returns whether it does. */
 static int show_page(lua_State *L, http_exchange_t *exchange) {
-    if (!exchange->server->router->has_page || exchange->has_page) return 0;
+    if (!exchange->router->has_page || exchange->has_page) return 0;
     if (exchange->status < 400) return 0;
     exchange->has_page = 1;
     lua_pushinteger(L, exchange->status);
@@ -232,7 +223,7 @@ static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
 
 /* `co` has ended in an error, whose message lies on top: nothing may be pushed there. */
 static int handler_failed(lua_State *co, http_exchange_t *exchange) {
-    const http_router_t *router = exchange->server->router;
+    const http_router_t *router = exchange->router;
     lua_State *L = exchange->server->object.rt->L;
     int may_answer = !hhttp_response_has_begun(exchange->req) &&
                      !hhttp_request_is_over(exchange->req);
@@ -340,9 +331,70 @@ static void push_arguments(lua_State *L, http_exchange_t *exchange, const http_e
     set_anchor(L, exchange, 2);
 }
 
-static void on_request(hhttp_request_t *req, void *userdata) {
-    http_server_t *server = userdata;
+/* Begins the task of a handler of the router's.
+ *   miss  0, or the status of what files have not given */
+static void run_handler(http_server_t *server, const http_router_t *router, int handler,
+                        hhttp_request_t *req, int miss) {
+    hvl_task_t *task = hvl_task_begin(server->object.rt);
+    if (task == NULL) {
+        hhttp_request_abort(req);
+        return;
+    }
+    http_exchange_t *exchange = exchange_begin(server, router, req);
+    const http_entry_t *entry = &router->entries[handler];
+    exchange->miss = miss;
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, router->handlers_ref);
+    lua_rawgeti(task->co, -1, handler);
+    lua_replace(task->co, -2);
+    push_arguments(task->co, exchange, entry);
+    task->on_finish = on_handler_finished;
+    task->userdata[0] = exchange;
+    hvl_task_run(task, entry->arg_count);
+}
+
+/* Which of its routers a server answers a request by. */
+static const http_router_t *router_for(const http_server_t *server, const hhttp_request_t *req) {
     const http_router_t *router = server->router;
+    return router->host_count == 0 ? router : hvl_http_router_of_host(router, req);
+}
+
+/* Files have given nothing: the fallback answers, or we do. */
+static void answer_miss(http_server_t *server, const http_router_t *router, hhttp_request_t *req,
+                        int code) {
+    char text[64];
+    int status = code == -EACCES ? 403 : 404;
+    if (router->has_fallback) {
+        run_handler(server, router, HANDLER_FALLBACK, req, status);
+        return;
+    }
+    int len = snprintf(text, sizeof text, "%d %s\n", status, hhttp_status_text(status));
+    hhttp_respond(req, status, "text/plain", text, (size_t)len);
+}
+
+static int is_miss(int code) { return code == HV_ENOTFOUND || code == -EACCES; }
+
+/* The files were asked by a thread. While the request is not over its server is open. */
+static void on_files_done(hhttp_request_t *req, int error) {
+    http_server_t *server = hhttp_request_userdata(req);
+    hhttp_request_set_userdata(req, NULL);
+    if (!is_miss(error) || hhttp_request_is_over(req) || hhttp_response_has_begun(req)) return;
+    answer_miss(server, router_for(server, req), req, error);
+}
+
+static void serve_files(http_server_t *server, const http_router_t *router, http_files_t *files,
+                        hhttp_request_t *req, const hhttp_route_match_t *match) {
+    hhttp_request_set_userdata(req, server);
+    int code = hvl_http_serve(files, req, match, on_files_done);
+    if (is_miss(code)) {
+        answer_miss(server, router, req, code);
+    } else if (code < 0) {
+        hhttp_request_abort(req);
+    }
+}
+
+void hvl_http_on_request(hhttp_request_t *req, void *userdata) {
+    http_server_t *server = userdata;
+    const http_router_t *router = router_for(server, req);
     hhttp_route_match_t match;
     hhttp_slice_t path = hhttp_request_path(req);
     int handler = HANDLER_FALLBACK;
@@ -353,24 +405,12 @@ static void on_request(hhttp_request_t *req, void *userdata) {
         answer_unmatched(req, match.allow_mask);
         return;
     }
-    const http_entry_t *entry = &router->entries[handler];
-    if (entry->files != NULL) {
-        if (hvl_http_serve(entry->files, req, &match) < 0) hhttp_request_abort(req);
-        return;
+    http_files_t *files = router->entries[handler].files;
+    if (files != NULL) {
+        serve_files(server, router, files, req, &match);
+    } else {
+        run_handler(server, router, handler, req, 0);
     }
-    hvl_task_t *task = hvl_task_begin(server->object.rt);
-    if (task == NULL) {
-        hhttp_request_abort(req);
-        return;
-    }
-    http_exchange_t *exchange = exchange_begin(server, req);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, server->handlers_ref);
-    lua_rawgeti(task->co, -1, handler);
-    lua_replace(task->co, -2);
-    push_arguments(task->co, exchange, entry);
-    task->on_finish = on_handler_finished;
-    task->userdata[0] = exchange;
-    hvl_task_run(task, entry->arg_count);
 }
 
 /* ---- What middleware asks ---- */
@@ -407,265 +447,41 @@ static int hold_result(lua_State *L) {
     return 0;
 }
 
-/* allowed(res) -> "GET, HEAD, OPTIONS" where the path has routes for other methods, else nil. */
+/* allowed(res) -> "GET, HEAD, OPTIONS" and whether OPTIONS asks, where the path has routes for other
+ * methods; else nil and the status: 404, or 403 where files may not be read. */
 static int push_allowed(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_response(L, 1);
     if (exchange == NULL) return 0;
+    if (exchange->miss != 0) {
+        lua_pushnil(L);
+        lua_pushinteger(L, exchange->miss);
+        return 2;
+    }
     hhttp_route_match_t match;
     hhttp_slice_t path = hhttp_request_path(exchange->req);
     int is_options = hhttp_request_method(exchange->req) == HHTTP_OPTIONS;
-    hhttp_router_match(exchange->server->router->routes, hhttp_request_method(exchange->req),
+    hhttp_router_match(exchange->router->routes, hhttp_request_method(exchange->req),
                        path.data, path.len, &match);
-    if (match.allow_mask == 0 && !(is_options && path.len == 1 && path.data[0] == '*')) return 0;
+    if (match.allow_mask == 0 && !(is_options && path.len == 1 && path.data[0] == '*')) {
+        lua_pushnil(L);
+        lua_pushinteger(L, 404);
+        return 2;
+    }
     char allow[128];
     lua_pushlstring(L, allow, allow_text(match.allow_mask, allow, sizeof allow));
     lua_pushboolean(L, is_options);
     return 2;
 }
 
-/* ---- Routers ---- */
+/* ---- The module ---- */
 
-/* router(deliver) */
-static int router_new(lua_State *L) {
-    hvl_t *rt = hvl_self(L);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    http_router_t *router = hvl_object_new(L, rt, &router_class, sizeof *router);
-    lua_newtable(L);
-    lua_pushvalue(L, 1);
-    lua_rawseti(L, -2, HANDLER_DELIVER);
-    lua_setfenv(L, -2);
-    router->entries = hv_zalloc(sizeof *router->entries);
-    router->routes = hhttp_router_new();
-    if (router->entries == NULL || router->routes == NULL) {
-        return luaL_error(L, "not enough memory");
-    }
-    router->entry_count = 1;
-    return 1;
-}
-
-static int router_gc(lua_State *L) {
-    http_router_t *router = lua_touserdata(L, 1);
-    hhttp_router_free(router->routes);
-    hv_free(router->entries);
-    router->routes = NULL;
-    router->entries = NULL;
-    return 0;
-}
-
-static http_router_t *check_router(lua_State *L) { return hvl_check(L, 1, &router_class); }
-
-/* router:add(method name or "ANY", pattern) -> number; or nil, message, code */
-static int router_add(lua_State *L) {
-    http_router_t *router = check_router(L);
-    size_t name_len, pattern_len;
-    const char *name = luaL_checklstring(L, 2, &name_len);
-    const char *pattern = luaL_checklstring(L, 3, &pattern_len);
-    hhttp_method_e method = strcmp(name, "ANY") == 0 ? HHTTP_ANY : hhttp_method_of(name, name_len);
-    size_t used = router->entry_count * sizeof *router->entries;
-    http_entry_t *grown = hv_realloc(router->entries, used + sizeof *grown, used);
-    if (grown == NULL) return hvl_push_error(L, "route", HV_ENOMEM);
-    router->entries = grown;
-    int code = method == HHTTP_OTHER ? HV_EINVAL
-                                     : hhttp_router_add(router->routes, method, pattern,
-                                                        pattern_len, router->entry_count);
-    if (code != 0) return hvl_push_error(L, "route", code);
-    lua_pushinteger(L, (lua_Integer)router->entry_count++);
-    return 1;
-}
-
-/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler,
- * -3 the page of errors, -4 the observer */
-static int router_set(lua_State *L) {
-    http_router_t *router = check_router(L);
-    int number = (int)luaL_checkinteger(L, 2);
-    int arg_count = (int)luaL_checkinteger(L, 4);
-    int is_chain = lua_toboolean(L, 5);
-    http_files_t *files = lua_isuserdata(L, 3) ? hvl_http_check_files(L, 3) : NULL;
-    int is_special =
-        number == HANDLER_ERROR || number == HANDLER_PAGE || number == HANDLER_OBSERVER;
-    if ((number < 0 && !is_special) || number >= (int)router->entry_count) {
-        return luaL_argerror(L, 2, "no such route");
-    }
-    lua_getfenv(L, 1);
-    lua_pushvalue(L, 3);
-    lua_rawseti(L, -2, number);
-    int is_set = lua_isfunction(L, 3);
-    if (number == HANDLER_ERROR) router->has_error_handler = is_set;
-    if (number == HANDLER_PAGE) router->has_page = is_set;
-    if (number == HANDLER_OBSERVER) router->has_observer = is_set;
-    if (is_special) return 0;
-    if (number == HANDLER_FALLBACK) router->has_fallback = is_set;
-    router->entries[number].files = files; /* which the environment table keeps */
-    router->entries[number].is_chain = (uint8_t)is_chain;
-    router->entries[number].arg_count = (uint8_t)(is_chain || arg_count > 2 ? 2 : arg_count);
-    return 0;
-}
-
-/* ---- Servers ---- */
-
-static void on_server_closed(hhttp_server_t *http, void *userdata) {
-    (void)http;
-    http_server_t *server = userdata;
-    server->http = NULL;
-    server->listener = NULL;
-    let_go_if_done(server);
-}
-
-static uint32_t option(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (value <= 0) return INFINITE;
-    return value < (lua_Number)INFINITE ? (uint32_t)value : INFINITE;
-}
-
-static hhttp_server_options_t read_options(lua_State *L, int index) {
-    hhttp_server_options_t options = {
-        .request_line_bytes_max = option(L, index, "max_request_line"),
-        .header_bytes_max = option(L, index, "max_header"),
-        .header_count_max = option(L, index, "max_headers"),
-        .header_timeout_ms = option(L, index, "request_timeout"),
-        .body_timeout_ms = option(L, index, "body_timeout"),
-        .body_rate_min = option(L, index, "min_body_rate"),
-        .idle_timeout_ms = option(L, index, "idle_timeout"),
-        .write_timeout_ms = option(L, index, "write_timeout"),
-        .requests_per_connection_max = option(L, index, "max_requests"),
-        .connections_max = option(L, index, "max_connections"),
-    };
-    if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
-    lua_getfield(L, index, "max_body");
-    lua_Number body = lua_tonumber(L, -1);
-    options.body_bytes_max = body > 0 && body < 9e15 ? (uint64_t)body : UINT64_MAX;
-    lua_getfield(L, index, "server_name");
-    options.server_name = lua_tostring(L, -1);
-    lua_pop(L, 2);
-    return options;
-}
-
-/* Makes the listener, as open_listener of tcp.c does. Returns 0 or a code. */
-static int open_listener(http_server_t *server, const char *host, int port, int flags,
-                         hssl_ctx_t ctx) {
-    if (flags != 0 || !hvl_is_worker()) {
-        server->listener = hhttp_server_listen(server->http, host, port, flags);
-    } else {
-        int fd = hvl_shared_socket(host, port, 0, 0);
-        if (fd < 0) return fd;
-        server->listener = hhttp_server_listen_fd(server->http, fd);
-        if (server->listener == NULL) close(fd);
-    }
-    if (server->listener == NULL) return hloop_last_error(server->object.rt->loop);
-    int code = ctx != NULL ? hio_set_ssl_ctx(server->listener, ctx) : 0;
-    if (code != 0) server->listener = NULL; /* the server closes it */
-    return code;
-}
-
-/* listen(router, options, host, port, reuse_port, tls context or nil): all checked. */
-static int listen_on(lua_State *L) {
-    hvl_t *rt = hvl_self(L);
-    http_router_t *router = check_router(L);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    const char *host = luaL_checkstring(L, 3);
-    int port = (int)luaL_checkinteger(L, 4);
-    int flags = lua_toboolean(L, 5) ? HIO_LISTEN_REUSE_PORT : 0;
-    hssl_ctx_t ctx = hvl_tls_context(L, 6);
-    if (rt->loop == NULL) return hvl_push_error(L, "listen", HV_ECLOSED);
-    hhttp_server_options_t options = read_options(L, 2);
-    http_server_t *server = hvl_object_new(L, rt, &server_class, sizeof *server);
-    lua_getfenv(L, 1);
-    server->handlers_ref = hvl_ref(L);
-    server->router = router;
-    lua_createtable(L, 1, 0); /* keeps the router as long as the server object */
-    lua_pushvalue(L, 1);
-    lua_rawseti(L, -2, 1);
-    lua_setfenv(L, -2);
+http_pool_t *hvl_http_pool(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&pool_key);
     lua_rawget(L, LUA_REGISTRYINDEX);
-    server->pool = lua_touserdata(L, -1);
+    http_pool_t *pool = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    lua_pushfstring(L, *host == '/' ? "listen %s" : "listen %s:%d", *host ? host : "*", port);
-    server->http = hhttp_server_new(rt->loop, &options);
-    int code = server->http == NULL ? hloop_last_error(rt->loop) : 0;
-    if (server->http != NULL) {
-        hhttp_server_on_request(server->http, on_request, server);
-        code = open_listener(server, host, port, flags, ctx);
-    }
-    if (server->listener == NULL) {
-        if (server->http != NULL) hhttp_server_close(server->http, 0, NULL, NULL);
-        server->http = NULL;
-        hvl_unref(rt, &server->handlers_ref);
-        return hvl_push_error(L, lua_tostring(L, -1), code);
-    }
-    lua_pop(L, 1);
-    hvl_anchor(L, -1);
-    return 1;
+    return pool;
 }
-
-static http_server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_class); }
-
-static int server_port(lua_State *L) { return hvl_io_push_port(L, check_server(L)->listener); }
-
-static int server_address(lua_State *L) {
-    return hvl_io_push_local(L, check_server(L)->listener, "address");
-}
-
-static int server_count(lua_State *L) {
-    http_server_t *server = check_server(L);
-    lua_pushinteger(L, server->http ? (lua_Integer)hhttp_server_connections(server->http) : 0);
-    return 1;
-}
-
-static int server_requests(lua_State *L) {
-    http_server_t *server = check_server(L);
-    lua_pushnumber(L, server->http ? (lua_Number)hhttp_server_requests(server->http) : 0);
-    return 1;
-}
-
-typedef void (*end_fn)(hhttp_server_t *http, uint32_t grace_ms,
-                       void (*on_close)(hhttp_server_t *http, void *userdata), void *userdata);
-
-static int end_server(lua_State *L, end_fn end) {
-    http_server_t *server = check_server(L);
-    int64_t grace_ms = 10000;
-    if (!lua_isnoneornil(L, 2)) {
-        grace_ms = hvl_check_integer(L, 2, "server:close: grace", 0, UINT32_MAX - 1);
-    }
-    if (server->http != NULL && server->object.rt->loop != NULL) {
-        server->listener = NULL;
-        end(server->http, (uint32_t)grace_ms, on_server_closed, server);
-    }
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* close([grace_ms]) */
-static int server_close(lua_State *L) { return end_server(L, hhttp_server_close); }
-
-/* drain([grace_ms]): loses no request that is on its way */
-static int server_drain(lua_State *L) { return end_server(L, hhttp_server_drain); }
-
-/* An open server is anchored, so this runs when the state is taken down, after the loop. */
-static int server_gc(lua_State *L) {
-    http_server_t *server = lua_touserdata(L, 1);
-    while (server->active != NULL) exchange_free(server->active);
-    if (server->http != NULL) hhttp_server_close(server->http, 0, NULL, NULL);
-    server->http = NULL;
-    return 0;
-}
-
-static int server_tostring(lua_State *L) {
-    http_server_t *server = check_server(L);
-    char address[128];
-    if (server->listener == NULL) {
-        lua_pushliteral(L, "hv.http_server{closed}");
-    } else {
-        lua_pushfstring(L, "hv.http_server{listening %s, %d connections}",
-                        hvl_address_text(hio_localaddr(server->listener), address, sizeof address),
-                        (int)hhttp_server_connections(server->http));
-    }
-    return 1;
-}
-
-/* ---- The module ---- */
 
 static void make_pool(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&pool_key);
@@ -677,26 +493,16 @@ static void make_pool(lua_State *L) {
 }
 
 int hvl_open_http(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"router", router_new},  {"listen", listen_on},     {"current", push_current},
-        {"hold", hold_result},   {"allowed", push_allowed}, {NULL, NULL}};
-    static const luaL_Reg router_methods[] = {
-        {"add", router_add}, {"set", router_set}, {NULL, NULL}};
-    static const luaL_Reg router_metamethods[] = {{"__gc", router_gc}, {NULL, NULL}};
-    static const luaL_Reg server_methods[] = {
-        {"port", server_port},         {"address", server_address}, {"count", server_count},
-        {"requests", server_requests}, {"close", server_close},     {"drain", server_drain},
-        {NULL, NULL}};
-    static const luaL_Reg server_metamethods[] = {
-        {"__gc", server_gc}, {"__tostring", server_tostring}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"current", push_current},
+                                         {"hold", hold_result},
+                                         {"allowed", push_allowed},
+                                         {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     make_pool(L);
-    hvl_class_new(L, rt, &router_class, router_methods, router_metamethods);
-    lua_pop(L, 1);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
-    hvl_class_new(L, rt, &server_class, server_methods, server_metamethods);
-    lua_setfield(L, -2, "server_methods");
+    hvl_http_open_routers(L, rt);
+    hvl_http_open_servers(L, rt);
     hvl_http_open_messages(L, rt);
     hvl_http_open_body(L, rt);
     hvl_http_open_files(L, rt);

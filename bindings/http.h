@@ -10,6 +10,8 @@
 #include "hhttp.h"
 #include "hsocket.h"
 
+extern const hvl_class_t hvl_http_router_class;
+
 #define HTTP_HEADERS_MAX 128 /* of one answer */
 
 /* Keys of the table of handlers; routes have the numbers from 1. */
@@ -19,6 +21,7 @@ enum {
     HANDLER_DELIVER = -2,
     HANDLER_PAGE = -3,
     HANDLER_OBSERVER = -4,
+    HANDLER_HOSTS = -16, /* and down from it: the routers of hosts */
 };
 
 typedef struct http_files_s http_files_t;
@@ -30,7 +33,15 @@ typedef struct http_entry_s {
     http_files_t *files; /* answered in C from there, without a task; or NULL */
 } http_entry_t;
 
-typedef struct http_router_s {
+typedef struct http_router_s http_router_t;
+
+typedef struct http_host_s {
+    char *name; /* in lower case; "*.example.com": every name below it */
+    size_t len;
+    http_router_t *router; /* which the environment table keeps */
+} http_host_t;
+
+struct http_router_s {
     hvl_object_t object;
     hhttp_router_t *routes;
     http_entry_t *entries; /* by number; the first is the fallback */
@@ -39,7 +50,11 @@ typedef struct http_router_s {
     int has_error_handler;
     int has_page;
     int has_observer; /* app:on_response's function */
-} http_router_t;
+    http_host_t *hosts;
+    uint32_t host_count;
+    uint32_t holders; /* open servers that answer by it */
+    int handlers_ref; /* its environment table, while there are any */
+};
 
 typedef struct http_exchange_s http_exchange_t;
 
@@ -47,10 +62,9 @@ typedef struct http_server_s {
     hvl_object_t object;
     hhttp_server_t *http;
     hio_t *listener; /* NULL once closing */
-    const http_router_t *router;
+    http_router_t *router; /* held until it is closed */
     struct http_pool_s *pool;
     http_exchange_t *active;
-    int handlers_ref; /* the router's environment table, while the server is open */
     uint32_t last_number;
 } http_server_t;
 
@@ -59,6 +73,7 @@ struct http_exchange_s {
     http_exchange_t *prev;
     hhttp_request_t *req; /* retained; NULL while free */
     http_server_t *server;
+    const http_router_t *router; /* of the host that was asked */
     hvl_waiter_t reader; /* of the body */
     hvl_waiter_t writer; /* for room in the queue */
     int64_t content_length; /* of an answer in pieces; -1: not known */
@@ -66,6 +81,7 @@ struct http_exchange_s {
     uint32_t index;  /* in the pool: its place in the table of anchors */
     uint32_t number; /* req.id */
     int status;      /* of the answer to come */
+    int miss;        /* 0, or what files have not given: 404, 403 */
     int headers_ref; /* its hv.http.headers, or LUA_NOREF */
     int piece_ref;   /* a piece of the body that nobody waited for any more, or LUA_NOREF */
     uint8_t awaits_piece; /* hhttp_request_read_body will call back */
@@ -87,6 +103,33 @@ typedef struct http_pool_s {
     uint32_t count;
     int anchors_ref; /* index * 3 + 1: request, 2: response, 3: the handler's result */
 } http_pool_t;
+
+/* ---- http.c ---- */
+
+/* Gets every request of a server, which is `userdata`. */
+void hvl_http_on_request(hhttp_request_t *req, void *userdata);
+/* Lets the request go. What Lua still holds of the exchange is over from now on. */
+void hvl_http_exchange_free(http_exchange_t *exchange);
+/* The pool of the state. */
+http_pool_t *hvl_http_pool(lua_State *L);
+
+/* ---- http_router.c ---- */
+
+/* Adds what concerns routers to the table on top of the stack. */
+void hvl_http_open_routers(lua_State *L, hvl_t *rt);
+/* Keeps the handlers of the router at a stack index, and of its hosts, for one server more. */
+void hvl_http_router_hold(lua_State *L, int index);
+void hvl_http_router_release(http_router_t *router);
+/* The router for the host of a request: an exact name before the longest "*.name", else `router`. */
+const http_router_t *hvl_http_router_of_host(const http_router_t *router,
+                                             const hhttp_request_t *req);
+
+/* ---- http_server.c ---- */
+
+/* Adds what concerns servers to the table on top of the stack. */
+void hvl_http_open_servers(lua_State *L, hvl_t *rt);
+/* Forgets a server that is closed and has no exchange any more. */
+void hvl_http_let_go_if_done(http_server_t *server);
 
 /* ---- http_message.c ---- */
 
@@ -120,7 +163,8 @@ void hvl_http_open_body(lua_State *L, hvl_t *rt);
 /* Adds what concerns files to the table on top of the stack. */
 void hvl_http_open_files(lua_State *L, hvl_t *rt);
 http_files_t *hvl_http_check_files(lua_State *L, int index);
-/* As hhttp_files_serve of the last name of the route, without being told of the end. */
-int hvl_http_serve(http_files_t *files, hhttp_request_t *req, const hhttp_route_match_t *match);
+/* As hhttp_files_serve of the last name of the route; what is not there is left to the caller. */
+int hvl_http_serve(http_files_t *files, hhttp_request_t *req, const hhttp_route_match_t *match,
+                   void (*on_done)(hhttp_request_t *req, int error));
 
 #endif

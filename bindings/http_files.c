@@ -28,6 +28,7 @@ static int files_new(lua_State *L) {
         .follows_no_links = !flag(L, 2, "links"),
         .no_precompressed = !flag(L, 2, "precompressed"),
         .no_compression = !flag(L, 2, "compress"),
+        .leaves_misses = 1,
     };
     lua_getfield(L, 2, "index");
     options.index = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
@@ -56,8 +57,9 @@ static hhttp_slice_t rest_of(const hhttp_route_match_t *match) {
     return match->params[match->param_count - 1].value;
 }
 
-int hvl_http_serve(http_files_t *object, hhttp_request_t *req, const hhttp_route_match_t *match) {
-    return hhttp_files_serve(object->files, req, rest_of(match), NULL);
+int hvl_http_serve(http_files_t *object, hhttp_request_t *req, const hhttp_route_match_t *match,
+                   hhttp_done_cb on_done) {
+    return hhttp_files_serve(object->files, req, rest_of(match), on_done);
 }
 
 /* ---- Waiting for the end of an answer ---- */
@@ -85,7 +87,8 @@ static int await_end(lua_State *L, http_exchange_t *exchange, int code) {
     return hvl_wait(L);
 }
 
-/* serve(res, files): answers with what the last name of the route stands for below the directory */
+/* serve(res, files): answers with what the last name of the route stands for below the directory; or nil,
+ * message, code: with ENOTFOUND and EACCES nothing has been answered */
 static int serve(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_response(L, 1);
     http_files_t *object = hvl_http_check_files(L, 2);
@@ -94,8 +97,8 @@ static int serve(lua_State *L) {
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     if (hvl_is_waited(&exchange->writer)) return hvl_push_error(L, "res:file", HV_EBUSY);
     hhttp_slice_t path = hhttp_request_path(exchange->req);
-    int code = hhttp_router_match(exchange->server->router->routes,
-                                  hhttp_request_method(exchange->req), path.data, path.len, &match);
+    int code = hhttp_router_match(exchange->router->routes, hhttp_request_method(exchange->req),
+                                  path.data, path.len, &match);
     if (code != 0) return hvl_push_error(L, "res:file", code);
     return await_end(L, exchange, hhttp_files_serve(object->files, exchange->req, rest_of(&match),
                                                     on_done));

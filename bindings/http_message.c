@@ -141,7 +141,7 @@ static void push_params(lua_State *L, const http_exchange_t *exchange) {
     hhttp_route_match_t match;
     hhttp_slice_t path = hhttp_request_path(exchange->req);
     lua_newtable(L);
-    int code = hhttp_router_match(exchange->server->router->routes,
+    int code = hhttp_router_match(exchange->router->routes,
                                   hhttp_request_method(exchange->req), path.data, path.len, &match);
     for (int i = 0; code == 0 && i < match.param_count; i++) {
         push_slice(L, match.params[i].name);

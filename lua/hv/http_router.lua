@@ -66,6 +66,16 @@ local function middleware_of(group)
   return list
 end
 
+--- What answers where nothing is: 404, or 403 for files that may not be read.
+local function answer_missing(root, status, req, res)
+  local not_found = root._not_found
+  if status ~= 404 or not not_found then return status end
+  res.status = 404
+  return not_found(req, res)
+end
+
+local missing = { ENOTFOUND = 404, EACCES = 403 }
+
 --- A handler is a function, or files, which C answers from by itself where nobody is around who
 --- would like to know.
 local function install(root, number, middleware, handler)
@@ -74,7 +84,10 @@ local function install(root, number, middleware, handler)
   if #middleware == 0 and not is_function and #root._observers == 0 then
     router:set(number, handler, 0, false)
   elseif not is_function then
-    router:set(number, compose(middleware, function(_, res) serve(res, handler) end), 2, true)
+    router:set(number, compose(middleware, function(req, res)
+      local _, _, code = serve(res, handler)
+      if missing[code] then return answer_missing(root, missing[code], req, res) end
+    end), 2, true)
   elseif #middleware == 0 then
     -- An observer is to find in `req` and `res` what the handler has put there.
     local is_observed = #root._observers > 0
@@ -92,18 +105,13 @@ end
 
 --- What answers where no route does. C does it alone unless there is something of the user's.
 local function install_fallback(root)
-  local not_found = root._not_found
-  local is_needed = not_found or root._has_page or #root._middleware > 0
+  local is_needed = root._not_found or root._has_page or #root._middleware > 0
   if not is_needed and #root._observers == 0 then return end
   install(root, 0, root._middleware, function(req, res)
-    local allowed, is_options = raw.allowed(res)
-    if allowed then
-      res.headers:set("Allow", allowed)
-      return is_options and 204 or 405
-    end
-    if not not_found then return 404 end
-    res.status = 404
-    return not_found(req, res)
+    local allowed, detail = raw.allowed(res)
+    if not allowed then return answer_missing(root, detail, req, res) end
+    res.headers:set("Allow", allowed)
+    return detail and 204 or 405
   end)
 end
 
@@ -309,7 +317,8 @@ function App:on_response(fn)
   return self
 end
 
---- Answers what no route matches; the status is 404 unless it sets another.
+--- Answers what no route matches and what app:static does not find; the status is 404 unless it
+--- sets another.
 ---@param fn fun(req: hv.HttpRequest, res: hv.HttpResponse): any
 ---@return hv.HttpApp self
 function App:not_found(fn)
@@ -356,8 +365,8 @@ function App:subscribers(topic)
 end
 
 --- Makes the pages of errors: fn(status, req, res) for every status from 400 on that a handler
---- returns as a number, for what no route matches, and for handlers that threw. What it returns is
---- sent with that status; a string is HTML. What app:static does not find stays plain.
+--- returns as a number, for what no route matches or app:static does not find, and for handlers
+--- that threw. What it returns is sent with that status; a string is HTML.
 ---@param fn fun(status: integer, req: hv.HttpRequest, res: hv.HttpResponse): any
 ---@return hv.HttpApp self
 function App:error_page(fn)
@@ -371,6 +380,62 @@ function App:error_page(fn)
   root._has_page = true
   install_fallback(root)
   return self
+end
+
+local max_name = 253 -- RFC 1035 section 2.3.4
+
+--- Tells whether it is a name that a Host header may have, perhaps with "*." before it.
+local function is_host_name(name)
+  if #name > max_name then return false end
+  if name:find("^%[[%x:.]+%]$") then return true end
+  for label in (name:gsub("^%*%.", "", 1) .. "."):gmatch("([^.]*)%.") do
+    if not label:find("^[%w_-]+$") then return false end
+  end
+  return true
+end
+
+local function check_site(root, site)
+  if getmetatable(site) ~= app_meta or site._root ~= site then
+    return misuse("app:host: an app or a function expected, got " .. type(site))
+  end
+  if site == root or next(site._hosts) then
+    return misuse("app:host: the app of a host cannot have hosts of its own")
+  end
+  site._is_site = true
+  return site
+end
+
+--- Has another app answer the requests for a host, and returns it: its routes, middleware, pages
+--- of errors, topics and observers are its own; limits and times are those of the app that listens.
+---
+--- An exact name beats "*.example.com" (every name below, at any depth, not example.com itself),
+--- and the longest of those the others; this app answers for all other hosts. Neither case, port
+--- nor a final dot matter. Of "GET http://host/path" the host in the target counts (RFC 9112
+--- section 3.2.2).
+---@param name string "example.com", "*.example.com", "192.0.2.1", "[::1]"; IDN as "xn--..."
+---@param site? hv.HttpApp|fun(site: hv.HttpApp) an app, or what makes a new one's routes at once
+---@return hv.HttpApp site
+function App:host(name, site)
+  local root = self._root
+  if self ~= root then return misuse("app:host: not in a group") end
+  if root._is_site then
+    return misuse("app:host: the app of a host cannot have hosts of its own")
+  end
+  if type(name) ~= "string" then
+    return misuse("app:host: name must be a string, got " .. type(name))
+  end
+  local key = name:lower():gsub("%.$", "")
+  if not is_host_name(key) then
+    return misuse(('app:host: %q is neither a name without port nor "*." before one'):format(name))
+  end
+  if root._hosts[key] then return misuse(("app:host: there is %q already"):format(key)) end
+  local make = type(site) == "function" and site
+  if make or site == nil then site = M.app() end
+  check_site(root, site)
+  if make then make(site) end
+  assert(root._router:host(key, site._router))
+  root._hosts[key] = site
+  return site
 end
 
 --- The patterns of all routes, each once, in order of registration.
@@ -437,7 +502,7 @@ function M.app(opts)
   local app = new_group(nil, nil, "")
   app._options = read_app(opts or {})
   app._router = raw.router(deliver)
-  app._routes, app._observers = {}, {}
+  app._routes, app._observers, app._hosts = {}, {}, {}
   return app
 end
 

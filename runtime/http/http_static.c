@@ -100,10 +100,19 @@ static void open_below(http_job_t *job, void (*step)(http_job_t *job, int fd)) {
     await_open(job, hfs_open_below(files->loop, files->dir_fd, path, flags, on_opened));
 }
 
+/* Nothing is there for this peer: 404 or 403, unless the program wants to say so itself. */
+static void miss(http_job_t *job, int status) {
+    if (job->files->options.leaves_misses) {
+        hv__http_job_finish(job, status == 403 ? -EACCES : HV_ENOTFOUND);
+    } else {
+        hv__http_job_status(job, status);
+    }
+}
+
 static void refuse_open(http_job_t *job, int code) {
     switch (code) {
     case -EACCES:
-    case -EPERM: hv__http_job_status(job, 403); return;
+    case -EPERM: miss(job, 403); return;
     case -ENOENT:
     case -ENOTDIR:
     case -EXDEV:
@@ -111,7 +120,7 @@ static void refuse_open(http_job_t *job, int code) {
     case -ENXIO:
     case -ENODEV:
     case -EINVAL:
-    case -ENAMETOOLONG: hv__http_job_status(job, 404); return;
+    case -ENAMETOOLONG: miss(job, 404); return;
     case HV_ECANCELED:
     case HV_ECLOSED: hv__http_job_finish(job, code); return;
     default: hv__http_job_status(job, 503); /* too many open files, too much waits, no memory */
@@ -185,7 +194,7 @@ static void on_index(http_job_t *job, int fd) {
     if (job->files->options.lists) {
         hv__http_job_list(job);
     } else {
-        hv__http_job_status(job, 404);
+        miss(job, 404);
     }
 }
 
@@ -228,7 +237,7 @@ static void on_found(http_job_t *job, int fd) {
             on_index(job, -ENOENT);
         }
     } else {
-        hv__http_job_status(job, 404);
+        miss(job, 404);
     }
 }
 
@@ -301,6 +310,10 @@ int hhttp_files_serve(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t 
     int status = method == HHTTP_GET || method == HHTTP_HEAD ? take_path(job, path) : 405;
     if (status == 0) return run_inline(job, begin_serve);
     job->on_done = NULL;
+    if (status == 404 && files->options.leaves_misses) {
+        miss(job, status);
+        return HV_ENOTFOUND;
+    }
     hv__http_job_status(job, status);
     return 1;
 }

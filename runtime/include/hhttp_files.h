@@ -30,6 +30,8 @@ typedef struct hhttp_files_options_s {
     int follows_no_links;      /* else links are followed that stay below the directory */
     int no_precompressed;      /* else name.br and name.gz are sent for `name` where that is accepted */
     int no_compression;        /* else text is compressed where that is accepted */
+    int leaves_misses;         /* what is not there (HV_ENOTFOUND) or may not be read (-EACCES) is
+                                  reported with nothing answered, in place of 404 and 403 */
 } hhttp_files_options_t;
 
 /* Opens a directory to serve.
@@ -47,7 +49,8 @@ HV_EXPORT void hhttp_files_free(hhttp_files_t *files);
  * other methods than GET and HEAD.
  *   path     below the directory, percent-encoded, with or without '/' before it
  *   on_done  called once later where 0 is returned; may be NULL
- * Returns 1 where the answer is complete already; 0; HV_ECLOSED, HV_EBUSY where an answer has begun. */
+ * Returns 1 where the answer is complete already; 0; HV_ECLOSED, HV_EBUSY where an answer has begun;
+ * HV_ENOTFOUND, -EACCES with leaves_misses. */
 HV_EXPORT int hhttp_files_serve(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t path,
                                 hhttp_done_cb on_done);
 

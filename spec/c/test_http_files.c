@@ -175,6 +175,36 @@ static void test_what_is_not_to_be_seen_is_404(void **state) {
     finish(fd);
 }
 
+static void serve_what_is_there(hhttp_request_t *req, void *userdata) {
+    (void)userdata;
+    int code = hhttp_files_serve(files, req, hhttp_request_path(req), on_done);
+    assert_true(code >= 0 || code == HV_ENOTFOUND);
+    if (code < 0) on_done(req, code);
+}
+
+static void test_misses_may_be_left_to_the_program(void **state) {
+    (void)state;
+    hhttp_files_options_t options = {.leaves_misses = 1};
+    begin_with(NULL, serve_what_is_there);
+    files = hhttp_files_new(fix->loop, root, &options);
+    assert_non_null(files);
+    int fd = client();
+    static const char *const targets[] = {"/missing", "/.hidden", "/a.txt/", "/..", "/dir%2fx",
+                                          "/dir/list/"};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        ask(fd, targets[i]);
+        HAS("HTTP/1.1 404 ");
+        await(fd, "none");
+        assert_int_equal(done_calls, i + 1);
+        assert_int_equal(done_error, HV_ENOTFOUND);
+    }
+    ask(fd, "/a.txt");
+    await(fd, "0123456789");
+    ask_with(fd, "POST", "/missing", "");
+    HAS("HTTP/1.1 405 ");
+    finish(fd);
+}
+
 static void test_directories_have_an_index_and_a_slash(void **state) {
     (void)state;
     int fd = begin_serving(NULL);
@@ -457,6 +487,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_file_has_type_date_tag_and_length),
         TEST(test_what_is_not_to_be_seen_is_404),
+        TEST(test_misses_may_be_left_to_the_program),
         TEST(test_directories_have_an_index_and_a_slash),
         TEST(test_listing_escapes_names),
         TEST(test_conditions_and_ranges),

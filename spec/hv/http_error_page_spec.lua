@@ -44,4 +44,35 @@ describe("app:error_page", function()
     hv.on_error(nil)
     assert.are.same({ "410 /gone", "500 /throws", "404 /missing" }, seen)
   end)
+
+  -- What is not in memory is looked for by a thread, so each is asked for twice.
+  local function check_static(prefix, expected)
+    for _, path in ipairs { "/none", "/none", "/.hidden", "/..%2fREADME.md", "/", "/hv/" } do
+      local answer = get("x", prefix .. path)
+      assert.are.equal(404, answer.status)
+      assert.are.equal(expected .. prefix .. path, answer.body)
+    end
+    assert.is_truthy(get("x", prefix .. "/hv/http_error_page_spec.lua").body:find("error_page"))
+    assert.are.equal(405, raw.exchange(server, "POST", prefix .. "/none").status)
+  end
+
+  it("answers for files that are not there, with middleware or without", function()
+    app:error_page(function(status, req) return status .. " of " .. req.path end)
+    app:static("/files", "spec")
+    app:group("/inside"):use(function(_, _, next_handler) return next_handler() end)
+      :static("/files", "spec")
+    check_static("/files", "404 of ")
+    check_static("/inside/files", "404 of ")
+    app:on_response(function() end)
+    check_static("/files", "404 of ")
+  end)
+
+  it("leaves files that are not there to app:not_found", function()
+    app:static("/files", "spec")
+    assert.are.equal("404 Not Found\n", get("x", "/files/none").body)
+    app:not_found(function(req, res) return "no " .. res.status .. " " .. req.path end)
+    check_static("/files", "no 404 ")
+    app:use(function(_, _, next_handler) return next_handler() end)
+    check_static("/files", "no 404 ")
+  end)
 end)
