@@ -264,18 +264,24 @@ describe("hv.tcp", function()
     end)
 
     it("lets one reader and one writer wait, and no second", function()
-      local conn = pair({ read_timeout = 0 }, function(c) c:read_until("never") end)
+      local is_over = false
+      local conn = pair({}, function() helper.eventually(function() return is_over end, 60) end)
       local first = hv.go(conn.read, conn)
-      hv.sleep(0)
+      helper.eventually(function() return first:status() == "waiting" end)
       assert.equal("EBUSY", select(3, conn:read()))
-      local big = ("x"):rep(8 * 2 ^ 20)
-      hv.go(conn.write, conn, big)
-      hv.sleep(2)
+      -- The kernel takes some, but nobody reads.
+      local writer = hv.go(function()
+        local big = ("x"):rep(8 * 2 ^ 20)
+        while conn:write(big) do end
+      end)
+      helper.eventually(function() return writer:status() == "waiting" end)
       local _, message, code = conn:write("y")
       assert.equal("write: busy", message)
       assert.equal("EBUSY", code)
       conn:close()
+      is_over = true
       assert.equal("ECLOSED", select(3, first:join()))
+      writer:join()
     end)
 
     it("waits above write_high until the peer has read", function()
