@@ -1,5 +1,6 @@
 /* gateway.c - `_hv.gateway`: reverse and forward proxies. Options are checked by
  * lua/hv/http_proxy.lua; a handler waits here until its request has been passed on. */
+#include "fields.h"
 #include "hbase.h"
 #include "hhttp_gateway.h"
 #include "http.h"
@@ -23,33 +24,6 @@ static gateway_t *check_gateway(lua_State *L) { return hvl_check(L, 1, &gateway_
 
 /* ---- Making one ---- */
 
-static const char *text_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    const char *text = lua_tostring(L, -1);
-    lua_pop(L, 1); /* the table holds it */
-    return text;
-}
-
-static lua_Number number_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-static int flag_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    int value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* Milliseconds of an option that has a default: 0 switches it off. */
-static uint32_t ms_field(lua_State *L, int index, const char *name) {
-    lua_Number value = number_field(L, index, name);
-    return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : INFINITE;
-}
-
 /* The list of upstreams at `index`. Returns how many; raises for more than there may be. */
 static size_t read_upstreams(lua_State *L, int index, hhttp_upstream_t *upstreams) {
     size_t count = lua_objlen(L, index);
@@ -61,9 +35,9 @@ static size_t read_upstreams(lua_State *L, int index, hhttp_upstream_t *upstream
         lua_rawgeti(L, index, (int)i + 1);
         int top = lua_gettop(L);
         upstreams[i] = (hhttp_upstream_t){
-            .url = text_field(L, top, "url"),
-            .unix_path = text_field(L, top, "path"),
-            .weight = (uint32_t)number_field(L, top, "weight"),
+            .url = hvl_field_text(L, top, "url"),
+            .unix_path = hvl_field_text(L, top, "path"),
+            .weight = (uint32_t)hvl_field_number(L, top, "weight"),
         };
         lua_pop(L, 1);
     }
@@ -78,29 +52,29 @@ static int gateway_new(lua_State *L) {
     if (rt->loop == NULL) return hvl_push_error(L, "proxy", HV_ECLOSED);
     hhttp_upstream_t upstreams[HHTTP_UPSTREAMS_MAX];
     size_t count = read_upstreams(L, 1, upstreams);
-    lua_Number retries = number_field(L, 2, "retries");
+    lua_Number retries = hvl_field_number(L, 2, "retries");
     hhttp_gateway_options_t options = {
         .upstreams = upstreams,
         .upstream_count = count,
-        .balance = (hhttp_balance_e)number_field(L, 2, "balance"),
-        .strip_prefix = text_field(L, 2, "strip_prefix"),
-        .keeps_prefix = flag_field(L, 2, "keeps_prefix"),
-        .keeps_host = flag_field(L, 2, "keep_host"),
-        .trusts_forwarded = flag_field(L, 2, "trust_forwarded"),
-        .hides_forwarded = !flag_field(L, 2, "forwarded"),
-        .checks_tls_off = !flag_field(L, 2, "verify"),
-        .via = text_field(L, 2, "via"),
-        .body_bytes_max = (uint64_t)number_field(L, 2, "max_body"),
-        .connect_timeout_ms = ms_field(L, 2, "connect_timeout"),
-        .head_timeout_ms = ms_field(L, 2, "timeout"),
-        .idle_timeout_ms = ms_field(L, 2, "idle_timeout"),
-        .tunnel_timeout_ms = ms_field(L, 2, "tunnel_timeout"),
+        .balance = (hhttp_balance_e)hvl_field_number(L, 2, "balance"),
+        .strip_prefix = hvl_field_text(L, 2, "strip_prefix"),
+        .keeps_prefix = hvl_field_flag(L, 2, "keeps_prefix"),
+        .keeps_host = hvl_field_flag(L, 2, "keep_host"),
+        .trusts_forwarded = hvl_field_flag(L, 2, "trust_forwarded"),
+        .hides_forwarded = !hvl_field_flag(L, 2, "forwarded"),
+        .checks_tls_off = !hvl_field_flag(L, 2, "verify"),
+        .via = hvl_field_text(L, 2, "via"),
+        .body_bytes_max = (uint64_t)hvl_field_number(L, 2, "max_body"),
+        .connect_timeout_ms = hvl_field_limit(L, 2, "connect_timeout"),
+        .head_timeout_ms = hvl_field_limit(L, 2, "timeout"),
+        .idle_timeout_ms = hvl_field_limit(L, 2, "idle_timeout"),
+        .tunnel_timeout_ms = hvl_field_limit(L, 2, "tunnel_timeout"),
         .retries = retries > 0 ? (int32_t)retries : -1,
-        .fail_max = ms_field(L, 2, "max_fails"),
-        .rest_ms = ms_field(L, 2, "rest"),
-        .health_path = text_field(L, 2, "health_path"),
-        .health_interval_ms = (uint32_t)number_field(L, 2, "health_interval"),
-        .client = {.connections_per_host_max = (uint32_t)number_field(L, 2, "max_connections")},
+        .fail_max = hvl_field_limit(L, 2, "max_fails"),
+        .rest_ms = hvl_field_limit(L, 2, "rest"),
+        .health_path = hvl_field_text(L, 2, "health_path"),
+        .health_interval_ms = (uint32_t)hvl_field_number(L, 2, "health_interval"),
+        .client = {.connections_per_host_max = (uint32_t)hvl_field_number(L, 2, "max_connections")},
     };
     gateway_t *self = hvl_object_new(L, rt, &gateway_class, sizeof *self);
     self->gateway = hhttp_gateway_new(rt->loop, &options);

@@ -2,6 +2,7 @@
  * on them. What a program meets is built on both by lua/hv/http_client.lua. */
 #include "http_client.h"
 
+#include "fields.h"
 #include "tls.h"
 
 #define HEADERS_MAX 256 /* of one request */
@@ -15,23 +16,9 @@ static const hvl_class_t pool_class = {"hv.http_pool"};
 
 /* ---- Starting ---- */
 
-static lua_Number number_field(lua_State *L, const char *name) {
-    lua_getfield(L, 2, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
 static uint32_t ms_field(lua_State *L, const char *name) {
-    lua_Number value = number_field(L, name);
+    lua_Number value = hvl_field_number(L, 2, name);
     return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : 0;
-}
-
-static int flag_field(lua_State *L, const char *name) {
-    lua_getfield(L, 2, name);
-    int value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
 }
 
 /* Leaves the string on the stack, so that it lives until the function returns. */
@@ -78,16 +65,16 @@ static int read_proxy(lua_State *L, hhttp_proxy_t *proxy) {
 static void read_body(lua_State *L, hhttp_call_options_t *options, int *body_ref) {
     lua_getfield(L, 2, "body");
     size_t len;
-    options->is_streamed = flag_field(L, "streamed");
+    options->is_streamed = hvl_field_flag(L, 2, "streamed");
     if (lua_type(L, -1) == LUA_TSTRING) {
         options->body = lua_tolstring(L, -1, &len);
         options->body_len = (int64_t)len;
         lua_pushvalue(L, -1);
         *body_ref = hvl_ref(L);
     } else if (options->is_streamed) {
-        options->body_len = (int64_t)number_field(L, "length");
+        options->body_len = (int64_t)hvl_field_number(L, 2, "length");
     }
-    options->expect_bytes = (int64_t)number_field(L, "expect");
+    options->expect_bytes = (int64_t)hvl_field_number(L, 2, "expect");
 }
 
 static void read_times(lua_State *L, hhttp_call_options_t *options) {
@@ -117,12 +104,12 @@ static int start_call(lua_State *L) {
         .upgrade = text_field(L, 2, "upgrade"),
         .tls = hvl_tls_context_field(L, 2, "tls"),
         .headers = headers,
-        .closes = flag_field(L, "closes"),
-        .is_fresh = flag_field(L, "fresh"),
+        .closes = hvl_field_flag(L, 2, "closes"),
+        .is_fresh = hvl_field_flag(L, 2, "fresh"),
     };
     hvl_http_call_listen(self, &options);
-    options.url.is_https = flag_field(L, "is_https");
-    options.url.port = (int)number_field(L, "port");
+    options.url.is_https = hvl_field_flag(L, 2, "is_https");
+    options.url.port = (int)hvl_field_number(L, 2, "port");
     const char *host = text_field(L, 2, "host");
     const char *target = text_field(L, 2, "target");
     options.url.host = (hhttp_slice_t){host, host != NULL ? strlen(host) : 0};
@@ -130,10 +117,10 @@ static int start_call(lua_State *L) {
     options.header_count = read_headers(L, headers);
     if (read_proxy(L, &proxy)) options.proxy = &proxy;
     read_times(L, &options);
-    lua_Number max_body = number_field(L, "max_body");
+    lua_Number max_body = hvl_field_number(L, 2, "max_body");
     options.body_bytes_max = max_body > 0 ? (uint64_t)max_body : 0;
-    self->collects = (uint8_t)flag_field(L, "collect");
-    options.decodes = flag_field(L, "decode");
+    self->collects = (uint8_t)hvl_field_flag(L, 2, "collect");
+    options.decodes = hvl_field_flag(L, 2, "decode");
     read_body(L, &options, &self->body_ref);
     self->call = hhttp_call_start(pool->client, &options);
     if (self->call == NULL) {
@@ -158,10 +145,9 @@ static int is_public_suffix(lua_State *L) {
 
 /* ---- Pools ---- */
 
+/* 0 takes the default. */
 static uint32_t limit_field(lua_State *L, const char *name) {
-    lua_getfield(L, 1, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
+    lua_Number value = hvl_field_number(L, 1, name);
     return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : 0;
 }
 

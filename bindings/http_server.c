@@ -1,4 +1,5 @@
 /* http_server.c - the server object of Lua: its options, its listener, its end. */
+#include "fields.h"
 #include "http.h"
 
 #include "handle.h"
@@ -21,26 +22,18 @@ static void on_server_closed(hhttp_server_t *http, void *userdata) {
     hvl_http_let_go_if_done(server);
 }
 
-static uint32_t option(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (value <= 0) return INFINITE;
-    return value < (lua_Number)INFINITE ? (uint32_t)value : INFINITE;
-}
-
 static hhttp_server_options_t read_options(lua_State *L, int index) {
     hhttp_server_options_t options = {
-        .request_line_bytes_max = option(L, index, "max_request_line"),
-        .header_bytes_max = option(L, index, "max_header"),
-        .header_count_max = option(L, index, "max_headers"),
-        .header_timeout_ms = option(L, index, "request_timeout"),
-        .body_timeout_ms = option(L, index, "body_timeout"),
-        .body_rate_min = option(L, index, "min_body_rate"),
-        .idle_timeout_ms = option(L, index, "idle_timeout"),
-        .write_timeout_ms = option(L, index, "write_timeout"),
-        .requests_per_connection_max = option(L, index, "max_requests"),
-        .connections_max = option(L, index, "max_connections"),
+        .request_line_bytes_max = hvl_field_limit(L, index, "max_request_line"),
+        .header_bytes_max = hvl_field_limit(L, index, "max_header"),
+        .header_count_max = hvl_field_limit(L, index, "max_headers"),
+        .header_timeout_ms = hvl_field_limit(L, index, "request_timeout"),
+        .body_timeout_ms = hvl_field_limit(L, index, "body_timeout"),
+        .body_rate_min = hvl_field_limit(L, index, "min_body_rate"),
+        .idle_timeout_ms = hvl_field_limit(L, index, "idle_timeout"),
+        .write_timeout_ms = hvl_field_limit(L, index, "write_timeout"),
+        .requests_per_connection_max = hvl_field_limit(L, index, "max_requests"),
+        .connections_max = hvl_field_limit(L, index, "max_connections"),
     };
     if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
     lua_getfield(L, index, "max_body");

@@ -2,6 +2,7 @@
  * What a socket does is in ws_socket.c; options are checked by lua/hv/ws.lua. */
 #include "ws.h"
 
+#include "fields.h"
 #include "http.h"
 #include "tls.h"
 
@@ -87,46 +88,18 @@ static int hub_drain(lua_State *L) {
 
 /* ---- Endpoints ---- */
 
-static lua_Number number_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* Milliseconds or bytes; 0 is none. */
-static uint32_t limit_field(lua_State *L, int index, const char *name) {
-    lua_Number value = number_field(L, index, name);
-    if (value <= 0) return INFINITE;
-    return value < (lua_Number)INFINITE ? (uint32_t)value : INFINITE;
-}
-
-static const char *text_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    const char *text = lua_tostring(L, -1);
-    lua_pop(L, 1); /* the table keeps it */
-    return text;
-}
-
-static int flag_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    int is_set = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return is_set;
-}
-
 /* `deflate` is a table where it is wanted. */
 static void read_deflate(lua_State *L, int index, hws_deflate_t *deflate) {
     lua_getfield(L, index, "deflate");
     int at = lua_gettop(L);
     if (lua_istable(L, at)) {
         deflate->is_on = 1;
-        deflate->server_takeover = flag_field(L, at, "server_context");
-        deflate->client_takeover = flag_field(L, at, "client_context");
-        deflate->server_window_bits = (int)number_field(L, at, "server_window_bits");
-        deflate->client_window_bits = (int)number_field(L, at, "client_window_bits");
-        deflate->level = (int)number_field(L, at, "level");
-        deflate->bytes_min = (uint32_t)number_field(L, at, "min_bytes");
+        deflate->server_takeover = hvl_field_flag(L, at, "server_context");
+        deflate->client_takeover = hvl_field_flag(L, at, "client_context");
+        deflate->server_window_bits = (int)hvl_field_number(L, at, "server_window_bits");
+        deflate->client_window_bits = (int)hvl_field_number(L, at, "client_window_bits");
+        deflate->level = (int)hvl_field_number(L, at, "level");
+        deflate->bytes_min = (uint32_t)hvl_field_number(L, at, "min_bytes");
         if (deflate->bytes_min == 0) deflate->bytes_min = 1;
     }
     lua_pop(L, 1);
@@ -134,17 +107,17 @@ static void read_deflate(lua_State *L, int index, hws_deflate_t *deflate) {
 
 static hws_options_t read_options(lua_State *L, int index) {
     hws_options_t options = {
-        .message_bytes_max = limit_field(L, index, "max_message"),
+        .message_bytes_max = hvl_field_limit(L, index, "max_message"),
         .frame_bytes_max = UINT64_MAX,
-        .fragments_max = limit_field(L, index, "max_fragments"),
-        .ping_interval_ms = limit_field(L, index, "ping_interval"),
-        .pong_timeout_ms = limit_field(L, index, "pong_timeout"),
-        .close_timeout_ms = limit_field(L, index, "close_timeout"),
-        .write_high = limit_field(L, index, "write_high"),
-        .write_max = limit_field(L, index, "write_max"),
-        .inbox_bytes_max = limit_field(L, index, "read_ahead"),
-        .protocols = text_field(L, index, "protocols"),
-        .origins = text_field(L, index, "origins"),
+        .fragments_max = hvl_field_limit(L, index, "max_fragments"),
+        .ping_interval_ms = hvl_field_limit(L, index, "ping_interval"),
+        .pong_timeout_ms = hvl_field_limit(L, index, "pong_timeout"),
+        .close_timeout_ms = hvl_field_limit(L, index, "close_timeout"),
+        .write_high = hvl_field_limit(L, index, "write_high"),
+        .write_max = hvl_field_limit(L, index, "write_max"),
+        .inbox_bytes_max = hvl_field_limit(L, index, "read_ahead"),
+        .protocols = hvl_field_text(L, index, "protocols"),
+        .origins = hvl_field_text(L, index, "origins"),
     };
     read_deflate(L, index, &options.deflate);
     return options;
