@@ -39,8 +39,9 @@ local own = { ["content-length"] = true, ["transfer-encoding"] = true, connectio
   expect = true, upgrade = true, te = true, ["keep-alive"] = true, ["proxy-connection"] = true }
 
 --- Credentials stay with the origin that they were given for.
+--- So does a Host of the program's own: another origin has another one.
 local credentials = { authorization = true, cookie = true, ["proxy-authorization"] = true,
-  cookie2 = true }
+  cookie2 = true, host = true }
 
 --- What describes a body that is not sent any more.
 local of_body = { ["content-type"] = true, ["content-encoding"] = true,

@@ -106,6 +106,30 @@ local function other_of(family)
   return family.other
 end
 
+--- The same by the values' text: what reads the same is one series, such as 200 and "200". A string
+--- that is new is remembered; anything else is turned into text each time.
+local function with_text(family, ...)
+  local values, node, count = {}, family.tree, #family.labels
+  local is_other = true
+  for i = 1, count do
+    local value = select(i, ...)
+    if value == nil then return misuse(family.name .. ":with: a label value is nil") end
+    values[i] = tostring(value)
+    is_other = is_other and values[i] == "other"
+  end
+  if is_other then return other_of(family) end
+  for i = 1, count do
+    local following = node[values[i]]
+    if following == nil then
+      if #family.list >= family.max_series then return other_of(family) end
+      following = i == count and new_series(family, label_text(family.labels, values)) or {}
+      node[values[i]] = following
+    end
+    node = following
+  end
+  return node
+end
+
 --- The series of these label values, in the order of the names that the metric was made with. Past
 --- `max_series` different ones, all others are counted together in one whose values are "other":
 --- label values that peers choose must not fill the memory.
@@ -117,15 +141,8 @@ local function with(family, ...)
       select("#", ...)))
   end
   for i = 1, count do
-    local value = select(i, ...)
-    local following = node[value]
-    if following == nil then
-      if value == nil then return misuse(family.name .. ":with: a label value is nil") end
-      if #family.list >= family.max_series then return other_of(family) end
-      following = i == count and new_series(family, label_text(family.labels, { ... })) or {}
-      node[value] = following
-    end
-    node = following
+    node = node[(select(i, ...))]
+    if node == nil then return with_text(family, ...) end
   end
   return node
 end

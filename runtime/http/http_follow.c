@@ -119,6 +119,7 @@ static int is_same_origin(const hhttp_url_t *one, const hhttp_url_t *other) {
 
 static int is_credential(hhttp_slice_t name) {
     return h1_equals_folded(name.data, name.len, "authorization", 13) ||
+           h1_equals_folded(name.data, name.len, "proxy-authorization", 19) ||
            h1_equals_folded(name.data, name.len, "cookie", 6);
 }
 

@@ -1192,11 +1192,12 @@ static void test_redirect_to_another_origin_gets_no_credentials(void **state) {
     answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nend", 0);
     hhttp_header_t headers[] = {{{"authorization", 13}, {"secret", 6}},
                                 {{"Cookie", 6}, {"secret", 6}},
+                                {{"Proxy-Authorization", 19}, {"secret", 6}},
                                 {{"Host", 4}, {"first.example", 13}},
                                 {{"X-Own", 5}, {"x", 1}}};
     hhttp_call_options_t options = options_of("/");
     options.headers = headers;
-    options.header_count = 4;
+    options.header_count = ARRAY_SIZE(headers);
     options.redirects_max = 5;
     perform(&options);
     expect_ok(200, "end");
