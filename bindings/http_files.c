@@ -100,8 +100,14 @@ static int serve(lua_State *L) {
     int code = hhttp_router_match(exchange->router->routes, hhttp_request_method(exchange->req),
                                   path.data, path.len, &match);
     if (code != 0) return hvl_push_error(L, "res:file", code);
-    return await_end(L, exchange, hhttp_files_serve(object->files, exchange->req, rest_of(&match),
-                                                    on_done));
+    int top = lua_gettop(L);
+    hhttp_header_t headers[HTTP_HEADERS_MAX]; /* those that middleware has set */
+    int count = hvl_http_collect_headers(L, exchange, headers);
+    code = count < 0 ? count : hhttp_files_serve_with(object->files, exchange->req, rest_of(&match),
+                                                      headers, (size_t)count, on_done);
+    lua_settop(L, top);
+    if (code == HV_EINVAL) return hvl_misuse(L, "app:static: a header cannot be sent");
+    return await_end(L, exchange, code);
 }
 
 /* send_file(res, path, content type or nil) */

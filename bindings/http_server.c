@@ -107,6 +107,14 @@ static int server_address(lua_State *L) {
     return hvl_io_push_local(L, check_server(L)->listener, "address");
 }
 
+static int server_ref(lua_State *L) {
+    return hvl_io_set_reference(L, check_server(L)->listener, 1);
+}
+
+static int server_unref(lua_State *L) {
+    return hvl_io_set_reference(L, check_server(L)->listener, 0);
+}
+
 static int server_count(lua_State *L) {
     http_server_t *server = check_server(L);
     lua_pushinteger(L, server->http ? (lua_Integer)hhttp_server_connections(server->http) : 0);
@@ -169,7 +177,7 @@ void hvl_http_open_servers(lua_State *L, hvl_t *rt) {
     static const luaL_Reg methods[] = {
         {"port", server_port},         {"address", server_address}, {"count", server_count},
         {"requests", server_requests}, {"close", server_close},     {"drain", server_drain},
-        {NULL, NULL}};
+        {"ref", server_ref},           {"unref", server_unref},     {NULL, NULL}};
     static const luaL_Reg metamethods[] = {
         {"__gc", server_gc}, {"__tostring", server_tostring}, {NULL, NULL}};
     hvl_setfuncs(L, rt, functions);

@@ -2,23 +2,12 @@
 ---
 --- on_close is called for each connection that has ended and for each attempt that has failed, with
 --- the milliseconds until the next attempt, or nil where none will follow: the client has closed.
-local loop = require "_hv.loop"
-local options = require "hv.options"
+local rules = require "hv.reconnect"
 local task = require "hv.task"
+local wait = require "hv.wait"
 
 local Client = {}
 local meta = { __name = "hv.tcp_client", __index = Client }
-
-local read_reconnect = options.reader("hv.tcp.client: reconnect", {
-  min_delay = { "ms", 1000 }, max_delay = { "ms", 10000 },
-  policy = { "string", "exponential" }, max_retries = { "integer" },
-})
-
-local policies = {
-  fixed = function(r) return r.min_delay end,
-  linear = function(r, try) return r.min_delay * try end,
-  exponential = function(r, try) return r.min_delay * 2 ^ math.min(try - 1, 30) end,
-}
 
 function meta:__tostring()
   return ("hv.tcp_client{%s %s}"):format(self._state, tostring(self._conn or self._address))
@@ -33,7 +22,7 @@ end
 local function delay_before(self, tries)
   local r = self._reconnect
   if self._closed or not r or r.max_retries and tries > r.max_retries then return nil end
-  return math.min(policies[r.policy](r, tries), math.max(r.max_delay, r.min_delay))
+  return rules.delay(r, tries)
 end
 
 local function keep_connected(self, host, port, t, connect)
@@ -56,7 +45,7 @@ local function keep_connected(self, host, port, t, connect)
     self._state = delay and "waiting" or "closed"
     notify(t.on_end, self, message, code, delay)
     if not delay then break end
-    task.sleep(delay)
+    rules.pause(self, delay)
   end
   self._state = "closed"
 end
@@ -64,17 +53,14 @@ end
 --- Starts it. `connect` is the checked connect of hv.tcp.
 function Client.new(host, port, t, connect)
   local reconnect = t.reconnect
-  if reconnect == nil or reconnect == true then reconnect = {} end
-  if reconnect then reconnect = read_reconnect(reconnect) end
-  if reconnect and not policies[reconnect.policy] then
-    loop.misuse(("hv.tcp.client: policy must be \"exponential\", \"linear\" or \"fixed\", got %q")
-      :format(reconnect.policy))
-  end
+  if reconnect == nil then reconnect = true end
+  reconnect = rules.read("hv.tcp.client", reconnect)
   local self = setmetatable({
     _state = "connecting", _address = host .. ":" .. port, _reconnect = reconnect }, meta)
   local on_open, on_message, on_drain, on_close = t.on_open, t.on_message, t.on_drain, t.on_close
   t.on_open = function(conn)
     self._conn, self._state = conn, "open"
+    if self._is_unref then conn:unref() end
     if on_open then return on_open(self) end
   end
   t.on_message = function(_, data)
@@ -95,12 +81,11 @@ function Client.new(host, port, t, connect)
 end
 
 --- Writes to the connection; `nil, message, "ENOTCONN"` while there is none.
-function Client:write(data, fn)
+Client.write = wait.both_forms(function(self, data)
   local conn = self._conn
   if not conn then return nil, "write: not connected", "ENOTCONN" end
-  if fn then return conn:write(data, fn) end
   return conn:write(data)
-end
+end)
 
 --- Whether it is connected now.
 function Client:is_open() return self._conn ~= nil end
@@ -115,8 +100,13 @@ function Client:close()
   self._closed = true
   self._state = "closed"
   if self._conn then self._conn:close() end
-  self._task:cancel()
+  rules.stop(self)
   return true
 end
+
+--- Keeps the program running (as it does from the start), or not. An attempt to connect does in any
+--- case, for as long as its timeout allows.
+function Client:ref() return rules.set_referenced(self, self._conn, true) end
+function Client:unref() return rules.set_referenced(self, self._conn, false) end
 
 return Client

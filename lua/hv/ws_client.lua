@@ -1,7 +1,10 @@
 --- hv.ws_client - a WebSocket that is made again whenever it is lost: hv.ws.connect with
 --- `reconnect`.
+local loop = require "_hv.loop"
 local rules = require "hv.reconnect"
 local task = require "hv.task"
+local wait = require "hv.wait"
+local waiters = require "hv.waiters"
 
 ---@class hv.WsClient
 local Client = {}
@@ -20,9 +23,7 @@ function meta.__index(self, key)
 end
 
 local function wake(self)
-  local waiting = self._waiting
-  self._waiting = {}
-  for _, one in ipairs(waiting) do task.unpark(one) end
+  while waiters.serve(self._waiting, true) do end -- luacheck: ignore 542
 end
 
 --- Until on_close, which may have come already.
@@ -50,7 +51,7 @@ local function keep_connected(self, connect, reconnect)
     tries = tries + 1
     if reconnect.max_retries and tries > reconnect.max_retries then break end
     self._state = "waiting"
-    task.sleep(rules.delay(reconnect, tries))
+    rules.pause(self, rules.delay(reconnect, tries))
   end
   self._state, self._closed = "closed", true
   wake(self)
@@ -59,10 +60,12 @@ end
 --- Starts it. `connect` makes one attempt with `t`, whose functions get the client in place of the
 --- socket of the moment.
 function Client.new(address, t, reconnect, connect)
-  local self = setmetatable({ _state = "connecting", _address = address, _waiting = {} }, meta)
+  local self = setmetatable({
+    _state = "connecting", _address = address, _waiting = waiters.new() }, meta)
   local on_open, on_message, on_close = t.on_open, t.on_message, t.on_close
   t.on_open = function(ws)
     self._ws, self._state = ws, "open"
+    if self._is_unref then ws:unref() end
     wake(self)
     if on_open then return on_open(self) end
   end
@@ -76,32 +79,52 @@ function Client.new(address, t, reconnect, connect)
   return self
 end
 
+--- By the socket of the moment; `nil, message, "ENOTCONN"` while there is none.
+for _, name in ipairs { "ping", "peer", "subscribe", "unsubscribe" } do
+  Client[name] = function(self, ...)
+    local ws = self._ws
+    if not ws then return nil, name .. ": not connected", "ENOTCONN" end
+    return ws[name](ws, ...)
+  end
+end
+
 --- Sends by the socket of the moment; `nil, message, "ENOTCONN"` while there is none.
-function Client:send(...)
+---@async
+---@param data string
+---@param kind? "text"|"binary" text
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENOTCONN; else as of ws:send
+Client.send = wait.both_forms(function(self, data, kind)
   local ws = self._ws
   if not ws then return nil, "send: not connected", "ENOTCONN" end
-  return ws:send(...)
-end
+  return ws:send(data, kind)
+end)
 
 --- The next message, of this connection or the next one.
 ---@async
+---@param timeout? integer milliseconds; none by default
 ---@return string? data nil once it is closed for good
 ---@return string kind or why
 ---@return hv.ErrCode? code
-function Client:receive()
+Client.receive = wait.both_forms(function(self, timeout)
+  local due = timeout and loop.now() + timeout
   while not self._closed do
+    local left = due and math.max(due - loop.now(), 0)
     local ws = self._ws
     if ws then
-      local data, kind, code = ws:receive()
-      if data or code == "EBUSY" then return data, kind, code end
+      local data, kind, code = ws:receive(left)
+      if data or code == "EBUSY" or code == "ETIMEDOUT" and self._ws == ws and ws.is_open then
+        return data, kind, code
+      end
       task.sleep(0) -- on_close has its turn
     else
-      self._waiting[#self._waiting + 1] = task.current()
-      task.park()
+      local ok, _, code = waiters.wait(self._waiting, nil, left)
+      if not ok and code == "ETIMEDOUT" then return nil, "receive: timed out", code end
     end
   end
   return nil, self._message or "closed", self._code or "ECLOSED"
-end
+end)
 
 local receive = Client.receive
 local function next_message(self) return receive(self) end
@@ -111,21 +134,19 @@ function Client:messages()
   return next_message, self
 end
 
---- Sends a ping by the socket of the moment.
-function Client:ping(data)
-  local ws = self._ws
-  if not ws then return nil, "ping: not connected", "ENOTCONN" end
-  return ws:ping(data)
-end
-
 --- Closes for good.
 function Client:close(code, reason)
   if self._closed then return true end
   self._closed, self._state = true, "closed"
   if self._ws then self._ws:close(code, reason) end
-  self._task:cancel()
+  rules.stop(self)
   wake(self)
   return true
 end
+
+--- Keeps the program running (as it does from the start), or not. An attempt to connect does in any
+--- case, for as long as its timeout allows.
+function Client:ref() return rules.set_referenced(self, self._ws, true) end
+function Client:unref() return rules.set_referenced(self, self._ws, false) end
 
 return Client

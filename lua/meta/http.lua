@@ -172,6 +172,13 @@ function Server:requests() end
 ---@return boolean ok
 function Server:close(grace) end
 
+--- Lets it keep the loop running (it does from the start), or not; connections do it anyway.
+---@return hv.HttpServer self
+function Server:ref() end
+
+---@return hv.HttpServer self
+function Server:unref() end
+
 ---@class hv.HttpHeaders
 ---@field [string] string the first value of a name
 local Headers = {}

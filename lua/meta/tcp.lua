@@ -172,6 +172,9 @@ function Conn:unref() end
 
 ---@class hv.TcpClient
 local Client = {}
+--- Waits above write_high, as conn:write does.
+---@async
+---@param data string|string[]
 ---@return true? ok
 ---@return string? message
 ---@return hv.ErrCode? code ENOTCONN while it is down
@@ -182,5 +185,9 @@ function Client:is_open() end
 function Client:conn() end
 ---@return true
 function Client:close() end
+---@return hv.TcpClient self
+function Client:ref() end
+---@return hv.TcpClient self
+function Client:unref() end
 
 return {}

@@ -119,3 +119,30 @@ function Ws:ref() end
 
 ---@return hv.Ws self
 function Ws:unref() end
+
+---@class hv.WsClient
+local WsClient = {}
+
+---@param data? string
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENOTCONN while it is down
+function WsClient:ping(data) end
+
+---@return { ip?: string, port?: integer, path?: string }? address
+---@return string? message
+---@return hv.ErrCode? code ENOTCONN, ECLOSED
+function WsClient:peer() end
+
+--- Of the socket of the moment: to be said again in on_open.
+---@param topic string
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENOTCONN, ECLOSED, ELIMIT
+function WsClient:subscribe(topic) end
+
+---@param topic string
+---@return true? ok
+---@return string? message
+---@return hv.ErrCode? code ENOTCONN, ENOTFOUND
+function WsClient:unsubscribe(topic) end

@@ -298,12 +298,52 @@ static int check_begin(const hhttp_request_t *req) {
     return hhttp_request_is_over(req) ? HV_ECLOSED : 0;
 }
 
+/* Copies headers and type into one block. Returns 0 or a code. */
+static int copy_headers(http_job_t *job, const hhttp_file_options_t *options) {
+    size_t count = options->header_count, bytes = count * sizeof(hhttp_header_t);
+    if (count + 8 > HTTP_JOB_HEADERS) return HV_ELIMIT;
+    for (size_t i = 0; i < count; i++) {
+        bytes += options->headers[i].name.len + options->headers[i].value.len;
+    }
+    size_t type_len = options->content_type != NULL ? strlen(options->content_type) + 1 : 0;
+    if (type_len > 128) return HV_EINVAL;
+    if (bytes + type_len == 0) return 0;
+    job->headers = hv__malloc(bytes + type_len);
+    if (job->headers == NULL) return HV_ENOMEM;
+    char *at = (char *)(job->headers + count);
+    for (size_t i = 0; i < count; i++) {
+        const hhttp_slice_t *from[2] = {&options->headers[i].name, &options->headers[i].value};
+        hhttp_slice_t *to[2] = {&job->headers[i].name, &job->headers[i].value};
+        for (int part = 0; part < 2; part++) {
+            if (from[part]->len > 0) memcpy(at, from[part]->data, from[part]->len);
+            *to[part] = (hhttp_slice_t){at, from[part]->len};
+            at += from[part]->len;
+        }
+    }
+    job->header_count = count;
+    if (type_len > 0) job->content_type = memcpy(at, options->content_type, type_len);
+    return 0;
+}
+
 int hhttp_files_serve(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t path,
                       hhttp_done_cb on_done) {
+    return hhttp_files_serve_with(files, req, path, NULL, 0, on_done);
+}
+
+int hhttp_files_serve_with(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t path,
+                           const hhttp_header_t *headers, size_t count, hhttp_done_cb on_done) {
+    hhttp_file_options_t options = {.headers = headers, .header_count = count};
     int code = check_begin(req);
+    if (code == 0) code = h1_check_headers(headers, count);
     if (code != 0) return code;
     http_job_t *job = hv__http_job_new(req, on_done);
     if (job == NULL) return HV_ENOMEM;
+    code = copy_headers(job, &options);
+    if (code != 0) {
+        job->on_done = NULL;
+        hv__http_job_finish(job, code);
+        return code;
+    }
     job->files = files;
     files->refs++;
     hhttp_method_e method = hhttp_request_method(req);
@@ -332,33 +372,6 @@ static void on_file(http_job_t *job, int fd) {
     } else {
         hv__http_job_finish(job, job->stat.type == HFS_TYPE_DIRECTORY ? -EISDIR : HV_EINVAL);
     }
-}
-
-/* Copies headers and type into one block. Returns 0 or a code. */
-static int copy_headers(http_job_t *job, const hhttp_file_options_t *options) {
-    size_t count = options->header_count, bytes = count * sizeof(hhttp_header_t);
-    if (count + 8 > HTTP_JOB_HEADERS) return HV_ELIMIT;
-    for (size_t i = 0; i < count; i++) {
-        bytes += options->headers[i].name.len + options->headers[i].value.len;
-    }
-    size_t type_len = options->content_type != NULL ? strlen(options->content_type) + 1 : 0;
-    if (type_len > 128) return HV_EINVAL;
-    if (bytes + type_len == 0) return 0;
-    job->headers = hv__malloc(bytes + type_len);
-    if (job->headers == NULL) return HV_ENOMEM;
-    char *at = (char *)(job->headers + count);
-    for (size_t i = 0; i < count; i++) {
-        const hhttp_slice_t *from[2] = {&options->headers[i].name, &options->headers[i].value};
-        hhttp_slice_t *to[2] = {&job->headers[i].name, &job->headers[i].value};
-        for (int part = 0; part < 2; part++) {
-            if (from[part]->len > 0) memcpy(at, from[part]->data, from[part]->len);
-            *to[part] = (hhttp_slice_t){at, from[part]->len};
-            at += from[part]->len;
-        }
-    }
-    job->header_count = count;
-    if (type_len > 0) job->content_type = memcpy(at, options->content_type, type_len);
-    return 0;
 }
 
 int hhttp_respond_file(hhttp_request_t *req, const char *path, const hhttp_file_options_t *options,

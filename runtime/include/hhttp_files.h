@@ -53,6 +53,11 @@ HV_EXPORT void hhttp_files_free(hhttp_files_t *files);
  * HV_ENOTFOUND, -EACCES with leaves_misses. */
 HV_EXPORT int hhttp_files_serve(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t path,
                                 hhttp_done_cb on_done);
+/* The same with headers of the program's beside those of a file; they are borrowed until the call
+ * returns. Also HV_EINVAL for a bad one, HV_ELIMIT. */
+HV_EXPORT int hhttp_files_serve_with(hhttp_files_t *files, hhttp_request_t *req, hhttp_slice_t path,
+                                     const hhttp_header_t *headers, size_t count,
+                                     hhttp_done_cb on_done);
 
 /* How one file is sent; a field left 0 or NULL takes the default named beside it. */
 typedef struct hhttp_file_options_s {
