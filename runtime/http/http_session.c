@@ -348,6 +348,14 @@ static int is_over(const hhttp_server_t *server) {
     return server->is_closing && !server->is_draining;
 }
 
+/* Whether bytes of a head are kept. A CR alone may be half of an empty line, which is no part of it
+ * (RFC 9112 section 2.2). */
+static int has_begun_head(const http_conn_t *conn) {
+    if (HV_LIKELY(conn->kept == NULL)) return 0;
+    const hbuf_t *buf = &conn->kept->buf;
+    return hbuf_len(buf) != 1 || *hbuf_data(buf) != '\r';
+}
+
 /* Once nothing more can be done with the bytes at hand: what to wait for. */
 static void settle(http_conn_t *conn) {
     switch (conn->state) {
@@ -363,7 +371,7 @@ static void settle(http_conn_t *conn) {
             hv__http_conn_close(conn);
             return;
         }
-        if (conn->kept != NULL && conn->list != HTTP_LIST_HEAD) {
+        if (has_begun_head(conn) && conn->list != HTTP_LIST_HEAD) {
             hv__http_list_move(conn, HTTP_LIST_HEAD);
         }
         hio_read(conn->io);
