@@ -205,6 +205,29 @@ static void test_misses_may_be_left_to_the_program(void **state) {
     finish(fd);
 }
 
+static void serve_with_headers(hhttp_request_t *req, void *userdata) {
+    (void)userdata;
+    char value[] = "yes"; /* borrowed until the call returns */
+    hhttp_header_t bad = {{"X\r\n", 3}, {value, 3}}, header = {{"X-Own", 5}, {value, 3}};
+    hhttp_slice_t path = hhttp_request_path(req);
+    assert_int_equal(hhttp_files_serve_with(files, req, path, &bad, 1, on_done), HV_EINVAL);
+    assert_true(hhttp_files_serve_with(files, req, path, &header, 1, on_done) >= 0);
+    memset(value, 'x', sizeof value);
+}
+
+static void test_headers_of_the_program_stand_beside_those_of_a_file(void **state) {
+    (void)state;
+    begin_with(NULL, serve_with_headers);
+    files = hhttp_files_new(fix->loop, root, NULL);
+    assert_non_null(files);
+    int fd = client();
+    ask(fd, "/a.txt");
+    HAS("X-Own: yes\r\n");
+    HAS("Accept-Ranges: bytes\r\n");
+    await(fd, "0123456789");
+    finish(fd);
+}
+
 static void test_directories_have_an_index_and_a_slash(void **state) {
     (void)state;
     int fd = begin_serving(NULL);
@@ -488,6 +511,7 @@ int main(void) {
         TEST(test_file_has_type_date_tag_and_length),
         TEST(test_what_is_not_to_be_seen_is_404),
         TEST(test_misses_may_be_left_to_the_program),
+        TEST(test_headers_of_the_program_stand_beside_those_of_a_file),
         TEST(test_directories_have_an_index_and_a_slash),
         TEST(test_listing_escapes_names),
         TEST(test_conditions_and_ranges),

@@ -262,6 +262,7 @@ describe("contract: hv.ws", function()
     ws:close(4000, "bye")
     helper.eventually(function() return closed end)
     assert.equal("4000 bye", closed)
+    both(hv.ws.connect, "ws://" .. LOCAL .. ":1")
     code_of("EPROTO", hv.ws.connect(url .. "/origins",
       { headers = { Origin = "https://b.example" } }))
 

@@ -388,6 +388,48 @@ describe("contract: hv.tcp", function()
     server:close()
   end)
 
+  it("speaks TLS, and pipes", function()
+    local certs = require("certs").new()
+    local mine = certs:issue("localhost", "DNS:localhost,IP:127.0.0.1")
+    local server = echo { tls = { cert = mine.cert, key = mine.key, alpn = { "x" },
+      min_version = "1.2", ciphers = "ECDHE+AESGCM", client_auth = "none" } }
+    local conn = connect(server, { tls = { ca = certs.ca, verify = true, alpn = { "x" },
+      server_name = "localhost" } })
+    local facts = conn:tls()
+    assert.same({ "TLSv1.3", "string", "x", "CN=localhost" }, { facts.version, type(facts.cipher),
+      facts.alpn, facts.peer_certificate.subject })
+    code_of("ETLS", hv.tcp.connect { host = LOCAL, port = server:port(), tls = true })
+    conn:close()
+    server:close()
+
+    local back = echo()
+    local done = hv.channel(1)
+    local front = echo(nil, function(c) done:send(pack(c:pipe(connect(back)))) end)
+    conn = connect(front)
+    conn:write("abc")
+    assert.equal("abc", conn:read(3))
+    conn:shutdown()
+    code_of("EOF", conn:read())
+    assert.same({ n = 2, 3, 3 }, done:recv())
+    front:close()
+    back:close()
+
+    local clear = echo(nil, function(c)
+      c:read_line()
+      c:write("go\n")
+      assert(c:start_tls { cert = mine.cert, key = mine.key })
+      c:write("under TLS")
+    end)
+    conn = connect(clear)
+    conn:write("starttls\n")
+    assert.equal("go", conn:read_line())
+    assert.is_true(conn:start_tls { ca = certs.ca })
+    assert.equal("under TLS", conn:read(9))
+    conn:close()
+    clear:close()
+    certs:remove()
+  end)
+
   it("has the event style, heartbeats, pipes and clients that reconnect", function()
     local events = {}
     local server = assert(hv.tcp.listen { host = LOCAL, port = 0,
