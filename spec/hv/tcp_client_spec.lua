@@ -25,6 +25,17 @@ describe("hv.tcp.client", function()
     end
   end)
 
+  it("does not keep the program running where it is not to, also between two attempts", function()
+    for _, client in ipairs {
+      [[hv.tcp.client { host = "127.0.0.1", port = 1, reconnect = { min_delay = 1e8 } }]],
+      [[hv.ws.connect("ws://127.0.0.1:1", { reconnect = { min_delay = 1e8, max_delay = 1e8 } })]],
+    } do
+      local text, status = helper.run("local hv = require 'hv' local c = " .. client ..
+        " c:unref() print('end')")
+      assert.same({ "end\n", 0 }, { text, status })
+    end
+  end)
+
   it("connects again by itself", function()
     local opens, messages, closes = 0, {}, 0
     local server = listen({}, function(c)
