@@ -104,7 +104,10 @@ static http_upstream_t *choose_soonest(hhttp_gateway_t *gateway, const http_pass
     for (size_t i = 0; i < gateway->count; i++) {
         http_upstream_t *upstream = &gateway->upstreams[i];
         if (pass->tried >> i & 1) continue;
-        if (best == NULL || upstream->rests_until_ms < best->rests_until_ms) best = upstream;
+        int is_better = best == NULL || upstream->is_ill < best->is_ill ||
+                        (upstream->is_ill == best->is_ill &&
+                         upstream->rests_until_ms < best->rests_until_ms);
+        if (is_better) best = upstream;
     }
     return best;
 }

@@ -270,6 +270,8 @@ static int set_body(http_pass_t *pass, hhttp_call_options_t *options) {
     options->body_len = hhttp_request_body_length(pass->req);
     options->on_ready = on_ready;
     options->on_drain = on_call_drain;
+    /* An upload may take long, and only then the answer is owed: the idle timeout watches both. */
+    if (options->idle_timeout_ms != INFINITE) options->head_timeout_ms = 0;
     return 0;
 }
 

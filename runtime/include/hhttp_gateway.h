@@ -55,7 +55,8 @@ typedef struct hhttp_gateway_options_s {
 
     uint64_t body_bytes_max;     /* of a request; 0: as the server's; beyond: 413 */
     uint32_t connect_timeout_ms; /* 5000 */
-    uint32_t head_timeout_ms;    /* 60000 to the head of the answer; INFINITE: none; beyond: 504 */
+    uint32_t head_timeout_ms;    /* 60000 to the head of the answer; INFINITE: none; beyond: 504. A
+                                    request with a body has idle_timeout_ms instead */
     uint32_t idle_timeout_ms;    /* 60000 without a byte either way */
     uint32_t tunnel_timeout_ms;  /* 3600000 without a byte in a tunnel */
 

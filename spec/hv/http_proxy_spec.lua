@@ -236,6 +236,16 @@ describe("hv.http proxies", function()
     assert.equal(413, exchange(small, "POST", "/", nil, "long").status)
   end)
 
+  it("waits for an upload that takes longer than an answer may", function()
+    local server = front("/", url_of(mirror()), { timeout = 20 })
+    local client = raw_http.connect(server)
+    client:send "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
+    hv.sleep(60)
+    client:send "cd"
+    assert.equal("abcd", seen(client:receive()).body)
+    client:close()
+  end)
+
   it("cuts an answer off that the upstream has cut off", function()
     local broken = plain(function(conn)
       conn:read_until "\r\n\r\n"
