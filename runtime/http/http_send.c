@@ -268,19 +268,33 @@ static void on_read(hfs_req_t *fs_req) {
     pump(job);
 }
 
+static size_t piece_len(const http_job_t *job) {
+    return job->left < PIECE_BYTES ? (size_t)job->left : PIECE_BYTES;
+}
+
+/* Queues the next bytes of the file. The last piece takes the descriptor along: it may be sent long
+ * after the job is gone. */
+static int send_piece(http_job_t *job, size_t len) {
+    int is_last = len == job->left && job->range_index == job->range_count;
+    int code = hv__http_write_file(job->req, job->fd, job->offset, len,
+                                   is_last ? HIO_FILE_CLOSE : 0);
+    if (code != 0) return code;
+    if (is_last) job->fd = -1;
+    job->offset += len;
+    job->left -= len;
+    return 0;
+}
+
 static void on_prefetched(hfs_req_t *fs_req) {
     http_job_t *job = hevent_userdata(fs_req);
     job->pending = NULL;
     int code = hfs_error(fs_req);
     if (hv__http_job_is_over(job)) return;
-    size_t len = job->left < PIECE_BYTES ? (size_t)job->left : PIECE_BYTES;
-    if (code == 0) code = hv__http_write_file(job->req, job->fd, job->offset, len, 0);
+    if (code == 0) code = send_piece(job, piece_len(job));
     if (code != 0) {
         fail(job, code);
         return;
     }
-    job->offset += len;
-    job->left -= len;
     pump(job);
 }
 
@@ -318,22 +332,16 @@ static void pump(http_job_t *job) {
             hv__defer(loop, &job->work, go_on);
             return;
         }
-        size_t len = job->left < PIECE_BYTES ? (size_t)job->left : PIECE_BYTES;
+        size_t len = piece_len(job);
         if (!hfs_is_cached(job->fd, job->offset, len)) {
             start(job, hfs_prefetch(loop, job->fd, job->offset, len, on_prefetched));
             return;
         }
-        /* The last piece takes the descriptor along: it may be sent long after the job is gone. */
-        int is_last = len == job->left && job->range_index == job->range_count;
-        int code = hv__http_write_file(req, job->fd, job->offset, len,
-                                       is_last ? HIO_FILE_CLOSE : 0);
+        int code = send_piece(job, len);
         if (code != 0) {
             fail(job, code);
             return;
         }
-        if (is_last) job->fd = -1;
-        job->offset += len;
-        job->left -= len;
         sent += len;
     }
 }
