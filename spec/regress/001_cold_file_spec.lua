@@ -1,14 +1,14 @@
 -- A file that was not in the page cache was sent by way of a thread that reads it first; its last
 -- piece then did not own the descriptor, which was closed while the piece still waited for a slow
--- reader: the answer was cut off, or went on with whatever had got the number next. Hostile builds send files
--- byte by byte, so that there every reader is slow.
+-- reader: the answer was cut off, or went on with whatever had got the number next. Hostile builds
+-- send files byte by byte, so that there every reader is slow.
 local hv = require "hv"
 local raw_socket = require "raw_socket"
 
 describe("a file that is not in the page cache", function()
   it("reaches a slow reader whole", function()
     local dir = assert(hv.fs.tmpdir())
-    local data = hv.crypto.random(255 * 1024) -- one piece, more than the sockets take
+    local data = hv.crypto.random(255 * 1024) -- one piece
     assert(hv.fs.write(dir .. "/file", data, { sync = true }))
     local app = hv.http.app()
     app:static("/", dir)
