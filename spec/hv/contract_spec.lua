@@ -32,6 +32,13 @@ end
 
 local function nothing() end
 
+--- Lets others go on until each of these tasks waits.
+local function until_waiting(...)
+  for _, task in ipairs { ... } do
+    while task:status() ~= "waiting" do hv.sleep(0) end
+  end
+end
+
 -- ---- Rules ----
 
 describe("contract: rules", function()
@@ -112,7 +119,7 @@ describe("contract: rules", function()
     local reader = hv.go(conn.read, conn)
     local receiver = hv.go(sock.recv, sock)
     local taker = hv.go(channel.recv, channel)
-    hv.sleep(1)
+    until_waiting(reader, receiver, taker)
     for _, handle in ipairs { conn, sock, channel, server, p.stdin } do
       assert.not_matches("closed", tostring(handle))
       handle:close()
@@ -158,7 +165,7 @@ describe("contract: rules", function()
       is_done = true
       return true
     end)
-    hv.sleep(5)
+    until_waiting(writer)
     assert.is_false(is_done)
     release:send(true)
     assert.is_true(writer:join())
@@ -170,7 +177,7 @@ describe("contract: rules", function()
     local server = echo()
     local conn, sock = connect(server), assert(hv.udp.bind { host = LOCAL, port = 0 })
     local reader, receiver = hv.go(conn.read, conn), hv.go(sock.recv, sock)
-    hv.sleep(1)
+    until_waiting(reader, receiver)
     code_of("EBUSY", conn:read())
     code_of("EBUSY", conn:read_line())
     code_of("EBUSY", sock:recv())
@@ -189,7 +196,7 @@ describe("contract: rules", function()
       seen[2] = pcall(hv.sleep, 1)
       return "end"
     end)
-    hv.sleep(1)
+    until_waiting(task)
     assert.equal("waiting", task:status())
     assert.is_true(task:cancel())
     task:join()
