@@ -11,9 +11,10 @@
 --- nothing. The program's own numbers (loop lag, memory, connections ...) are there from the first
 --- time that somebody reads; see hv.metrics_program. In a worker of a master, what is read is the
 --- sum of all workers, and gauges have the label `worker`.
-local misuse = require("_hv.loop").misuse
+local loop = require "_hv.loop"
 local options = require "hv.options"
 
+local hrtime, misuse = loop.hrtime, loop.misuse
 local concat, sort = table.concat, table.sort
 
 ---@class hv.metrics
@@ -63,7 +64,7 @@ function Histogram:observe(value)
 end
 
 local function observe_since(self, began, ok, ...)
-  self:observe((require("_hv.loop").hrtime() - began) / 1e9)
+  self:observe((hrtime() - began) / 1e9)
   if not ok then error((...), 0) end
   return ...
 end
@@ -71,7 +72,7 @@ end
 --- Calls fn(...) and observes how many seconds it took, its waits included.
 ---@return any ... what fn returned
 function Histogram:time(fn, ...)
-  return observe_since(self, require("_hv.loop").hrtime(), pcall(fn, ...))
+  return observe_since(self, hrtime(), pcall(fn, ...))
 end
 
 local function new_series(family, labels)
