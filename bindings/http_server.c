@@ -34,6 +34,8 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
         .write_timeout_ms = hvl_field_limit(L, index, "write_timeout"),
         .requests_per_connection_max = hvl_field_limit(L, index, "max_requests"),
         .connections_max = hvl_field_limit(L, index, "max_connections"),
+        .handshakes_max = hvl_field_limit(L, index, "max_handshakes"),
+        .handshake_timeout_ms = hvl_field_limit(L, index, "handshake_timeout"),
     };
     if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
     lua_getfield(L, index, "max_body");

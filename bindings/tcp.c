@@ -14,21 +14,37 @@ static const hvl_class_t server_class = {"hv.tcp_server"};
 
 /* ---- Servers ---- */
 
+static void count_in(server_t *server) {
+    server->count++;
+    if (server->max > 0 && server->count >= server->max && server->io != NULL) {
+        server->is_full = 1;
+        hio_read_stop(server->io);
+    }
+}
+
+static void on_handshake_close(hio_t *io) {
+    server_t *server = hevent_userdata(io);
+    if (server->object.rt->loop != NULL) hvl_server_lost(server);
+}
+
+/* Over TLS a connection counts from before its handshake. */
+static void on_accept_raw(hio_t *io) {
+    hio_setcb_close(io, on_handshake_close);
+    count_in(hevent_userdata(io));
+}
+
 static void on_accept(hio_t *io) {
     server_t *server = hevent_userdata(io);
     hvl_t *rt = server->object.rt;
-    if (rt->loop == NULL) {
+    /* A handshake may outlast its server, whose handlers are gone then. */
+    if (rt->loop == NULL || server->io == NULL) {
         hio_close(io);
         return;
     }
     luaL_checkstack(rt->L, LUA_MINSTACK, "too many values");
     hvl_conn_t *conn = hvl_conn_new(rt->L, rt, io, server->handlers, server);
     lua_pop(rt->L, 1);
-    server->count++;
-    if (server->max > 0 && server->count >= server->max && server->io != NULL) {
-        server->is_full = 1;
-        hio_read_stop(server->io);
-    }
+    if (!hio_is_ssl(io)) count_in(server);
     hvl_conn_begin(conn);
 }
 
@@ -93,6 +109,7 @@ static int listen_on(lua_State *L) {
     hio_t *io = open_listener(rt->loop, host, port, backlog, flags, &code);
     if (io != NULL && ctx != NULL) {
         code = hio_set_ssl_ctx(io, ctx);
+        hio_setcb_accept_raw(io, on_accept_raw);
         lua_getfield(L, 6, "handshake_timeout");
         int timeout_ms = (int)lua_tointeger(L, -1); /* 0: none; to the core it means the default */
         if (code == 0) hio_set_handshake_timeout(io, timeout_ms > 0 ? timeout_ms : INT32_MAX);

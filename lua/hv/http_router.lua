@@ -488,6 +488,8 @@ local read_app = options.reader("hv.http.app", {
   max_headers = { "integer", limits.http_headers },
   max_request_line = { "size", limits.http_request_line },
   max_requests = { "integer", 0 }, max_connections = { "integer", limits.max_connections },
+  max_handshakes = { "integer", limits.http_handshakes },
+  handshake_timeout = { "ms", limits.handshake_timeout },
   request_timeout = { "ms", limits.http_request_timeout },
   body_timeout = { "ms", limits.http_body_timeout }, min_body_rate = { "size", 0 },
   idle_timeout = { "ms", limits.http_idle_timeout },

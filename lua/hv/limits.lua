@@ -19,6 +19,7 @@ return {
   http_body = 8388608, -- max_body; beyond it 413
   http_request_timeout = 15000, -- to a connection's first byte; from a head's first byte to its end
   http_body_timeout = 30000, -- between two pieces of a body; 408
+  http_handshakes = 1024, -- of TLS, under way; beyond it connections wait to be accepted
   http_idle_timeout = 75000, -- between two requests; the connection closes
   ws_message = 16777216, -- of a WebSocket, inflated; beyond it closed with 1009
   ws_fragments = 131072, -- frames of one message; the same

@@ -8,7 +8,10 @@
 ---@field max_header? integer|string      all header lines together; "64K"; beyond it 431
 ---@field max_headers? integer            their number; 100; beyond it 431
 ---@field max_requests? integer           of one connection; 0: no limit
----@field max_connections? integer        beyond it connections wait to be accepted; 0: no limit
+---@field max_connections? integer        beyond it connections wait to be accepted; 0: no limit.
+---                                       Over TLS counted from before the handshake
+---@field max_handshakes? integer         of TLS, under way; 1024; beyond it connections wait; 0: no limit
+---@field handshake_timeout? integer      of TLS; 10000; the connection closes
 ---@field request_timeout? integer        from the first byte of a head to its end; 15000; 408;
 ---                                      and until the first byte of a connection, which closes
 ---@field body_timeout? integer           between two pieces of a body; 30000; 408

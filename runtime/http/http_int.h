@@ -27,6 +27,7 @@ typedef enum {
     HTTP_LIST_LINGER,   /* the peer to read its refusal and to close */
     HTTP_LIST_UPGRADED, /* its io, which is somebody else's, to be closed */
     HTTP_LIST_CLOSING,  /* its io to be closed; for a server that closes */
+    HTTP_LIST_HANDSHAKE, /* the end of its TLS handshake, whose time the io has */
     HTTP_LIST_COUNT,
 } http_list_e;
 
@@ -157,6 +158,9 @@ typedef struct http_head_cache_s {
     char text[HTTP_CACHED_BYTES];
 } http_head_cache_t;
 
+/* Which listeners accept nobody for now. */
+typedef enum { HTTP_REST_NONE, HTTP_REST_TLS, HTTP_REST_ALL } http_rest_e;
+
 struct hhttp_server_s {
     hloop_t *loop;
     hhttp_request_cb on_request;
@@ -186,7 +190,8 @@ struct hhttp_server_s {
     uint64_t answered;
     hio_t **listeners;
     size_t listener_count;
-    int listeners_rest;
+    uint32_t handshakes;  /* members of HTTP_LIST_HANDSHAKE */
+    http_rest_e rest;
 
     int is_closing;
     int is_draining; /* closing, but who is idle is still waited for */
@@ -214,6 +219,8 @@ void hv__http_server_free_unused(hhttp_server_t *server);
 /* ---- http_session.c ---- */
 
 void hv__http_accept(hio_t *io);
+/* The same before a TLS handshake, after which hv__http_accept follows. */
+void hv__http_accept_raw(hio_t *io);
 /* The peer did not do in time what its list waits for. Called by the dispatcher. */
 void hv__http_conn_late(http_conn_t *conn);
 /* Takes the connection up where the API left it: answered, a body asked for, given up. */

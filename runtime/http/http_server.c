@@ -8,6 +8,7 @@
  * A closing server ends when its last connection and listener have been reported closed; its
  * memory stays while requests are retained. */
 #include "hloop_int.h"
+#include "hssl.h"
 #include "http_int.h"
 
 #define CONNS_PER_CHUNK     64
@@ -40,6 +41,7 @@ void hv__http_list_remove(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
     unsigned list = conn->list;
     if (list == HTTP_LIST_COUNT) return;
+    if (list == HTTP_LIST_HANDSHAKE) server->handshakes--;
     if (conn->prev != NULL) {
         conn->prev->next = conn->next;
     } else {
@@ -58,6 +60,7 @@ void hv__http_list_move(http_conn_t *conn, http_list_e list) {
     hv__http_list_remove(conn);
     uint64_t now_ms = hv__http_now_ms(server);
     conn->list = (uint8_t)list;
+    if (list == HTTP_LIST_HANDSHAKE) server->handshakes++;
     conn->since_ms = (uint32_t)now_ms;
     conn->next = NULL;
     conn->prev = server->last[list];
@@ -139,6 +142,8 @@ static void fill_options(hhttp_server_options_t *options) {
     options->requests_per_connection_max =
         option_or(options->requests_per_connection_max, INFINITE);
     options->connections_max = option_or(options->connections_max, INFINITE);
+    options->handshakes_max = option_or(options->handshakes_max, 1024);
+    options->handshake_timeout_ms = option_or(options->handshake_timeout_ms, 10000);
 }
 
 /* A fourth of a time, so that a look every so often is not much later than the time itself. */
@@ -164,6 +169,7 @@ static void fill_timeouts(hhttp_server_t *server) {
     timeout_ms[HTTP_LIST_LINGER] = LINGER_MS;
     timeout_ms[HTTP_LIST_UPGRADED] = INFINITE;
     timeout_ms[HTTP_LIST_CLOSING] = INFINITE; /* the io has a time limit of its own */
+    timeout_ms[HTTP_LIST_HANDSHAKE] = INFINITE;
 }
 
 /* Copies the name for the Server header. Returns 0 or a negative code. */
@@ -231,21 +237,38 @@ static void on_listener_close(hio_t *io) {
     end_if_closed(server);
 }
 
-static void rest_listeners(hhttp_server_t *server, int rest) {
-    server->listeners_rest = rest;
-    for (size_t i = 0; i < server->listener_count; i++) {
-        if (rest) {
-            hio_read_stop(server->listeners[i]);
-        } else {
-            hio_read(server->listeners[i]);
-        }
+static void rest_listener(const hhttp_server_t *server, hio_t *listener) {
+    http_rest_e own = hio_is_ssl(listener) ? HTTP_REST_TLS : HTTP_REST_ALL;
+    if (server->rest >= own) {
+        hio_read_stop(listener);
+    } else {
+        hio_read(listener);
     }
+}
+
+/* Has listeners rest, or go on, as many as there are connections and handshakes now. */
+static void update_rest(hhttp_server_t *server) {
+    const hhttp_server_options_t *options = &server->options;
+    http_rest_e rest = HTTP_REST_NONE;
+    if (server->handshakes >= options->handshakes_max) rest = HTTP_REST_TLS;
+    if (server->conns.live >= options->connections_max) rest = HTTP_REST_ALL;
+    if (HV_LIKELY(rest == server->rest)) return;
+    server->rest = rest;
+    for (size_t i = 0; i < server->listener_count; i++)
+        rest_listener(server, server->listeners[i]);
 }
 
 static void on_accept(hio_t *io) {
     hhttp_server_t *server = hevent_userdata(io);
     hv__http_accept(io);
-    if (server->conns.live >= server->options.connections_max) rest_listeners(server, 1);
+    if (!server->is_closing) update_rest(server);
+}
+
+/* Who begins a TLS handshake counts as a connection from here on. */
+static void on_accept_raw(hio_t *io) {
+    hhttp_server_t *server = hevent_userdata(io);
+    hv__http_accept_raw(io);
+    if (!server->is_closing) update_rest(server);
 }
 
 /* Makes room for one more listener. Returns 0 or a code, which the loop keeps. */
@@ -265,8 +288,11 @@ static hio_t *add_listener(hhttp_server_t *server, hio_t *io) {
     if (io == NULL) return NULL;
     hevent_set_userdata(io, server);
     hio_setcb_close(io, on_listener_close);
+    uint32_t handshake_ms = server->options.handshake_timeout_ms;
+    hio_set_handshake_timeout(io, handshake_ms < INT32_MAX ? (int)handshake_ms : INT32_MAX);
+    hio_setcb_accept_raw(io, on_accept_raw);
     server->listeners[server->listener_count++] = io;
-    if (server->listeners_rest) hio_read_stop(io);
+    if (server->rest == HTTP_REST_ALL) hio_read_stop(io);
     return io;
 }
 
@@ -323,10 +349,7 @@ void hv__http_conn_free(http_conn_t *conn) {
     HV_DASSERT(conn->req == NULL && conn->kept == NULL && conn->list == HTTP_LIST_COUNT);
     hslab_free(&server->conns, conn);
     if (server->conns.live == 0) stop_timer(server);
-    if (server->listeners_rest && !server->is_closing &&
-        server->conns.live < server->options.connections_max) {
-        rest_listeners(server, 0);
-    }
+    if (!server->is_closing) update_rest(server);
     end_if_closed(server);
 }
 
@@ -415,6 +438,7 @@ void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
     if (!server->is_closing || server->is_draining) {
         server->is_closing = 1;
         for (size_t i = 0; i < server->listener_count; i++) hio_close(server->listeners[i]);
+        close_list(server, HTTP_LIST_HANDSHAKE, 0);
         close_idle(server);
     }
     end_later(server, grace_ms, on_close, userdata);

@@ -492,21 +492,38 @@ void hv__http_on_drain(hio_t *io) {
     }
 }
 
-void hv__http_accept(hio_t *io) {
+/* Makes a connection for an io. Returns NULL where there is none to be: the io closes. */
+static http_conn_t *make_conn(hio_t *io) {
     hhttp_server_t *server = hevent_userdata(io);
     http_conn_t *conn = is_over(server) ? NULL : hslab_alloc(&server->conns);
     if (conn == NULL) {
         hio_close(io);
-        return;
+        return NULL;
     }
     memset(conn, 0, sizeof *conn);
     conn->io = io;
     conn->server = server;
     conn->list = HTTP_LIST_COUNT;
     hio_set_context(io, conn);
+    hio_setcb_close(io, on_close);
+    return conn;
+}
+
+void hv__http_accept_raw(hio_t *io) {
+    http_conn_t *conn = make_conn(io);
+    if (conn != NULL) hv__http_list_move(conn, HTTP_LIST_HANDSHAKE);
+}
+
+void hv__http_accept(hio_t *io) {
+    http_conn_t *conn = hio_context(io); /* over TLS it is known already */
+    if (conn == NULL) conn = make_conn(io);
+    if (conn == NULL) return;
+    if (is_over(conn->server)) {
+        hv__http_conn_close(conn);
+        return;
+    }
     hio_setcb_read(io, on_read);
     hio_setcb_eof(io, on_eof);
-    hio_setcb_close(io, on_close);
     hio_set_close_on_reset(io, 1);
     hv__http_list_move(conn, HTTP_LIST_FIRST);
     hio_read(io);

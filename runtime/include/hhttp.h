@@ -68,7 +68,11 @@ typedef struct hhttp_server_options_s {
     uint32_t idle_timeout_ms;             /* 75000 between two requests; closes silently */
     uint32_t write_timeout_ms;            /* 60000 without a byte taken by the peer; closes */
     uint32_t requests_per_connection_max; /* none */
-    uint32_t connections_max;             /* none; beyond it the listeners rest */
+    uint32_t connections_max;             /* none; beyond it the listeners rest. Over TLS counted
+                                             before the handshake */
+    uint32_t handshakes_max;              /* 1024 TLS handshakes under way; beyond it the listeners
+                                             that have TLS rest */
+    uint32_t handshake_timeout_ms;        /* 10000 for one of them; closes */
     const char *server_name;              /* the Server header, copied; NULL: none is sent */
 } hhttp_server_options_t;
 

@@ -155,6 +155,10 @@ HV_EXPORT uint32_t hio_idle_ms(const hio_t *io);
 /* ---- Callbacks; NULL takes one off ---- */
 
 HV_EXPORT void hio_setcb_accept(hio_t *io, haccept_cb on_accept);
+/* On a listener with TLS: called for each connection before its handshake, so that it can be counted
+ * and given a close callback; on_accept follows where the handshake succeeds. Nothing may be written
+ * or read yet; hio_close is allowed. */
+HV_EXPORT void hio_setcb_accept_raw(hio_t *io, haccept_cb on_accept_raw);
 HV_EXPORT void hio_setcb_connect(hio_t *io, hconnect_cb on_connect);
 /* `buf` is borrowed until the callback returns; a NUL follows it, not counted. */
 HV_EXPORT void hio_setcb_read(hio_t *io, hread_cb on_read);

@@ -98,6 +98,9 @@ void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_t addr_len
     } while (0)
 
 void hio_setcb_accept(hio_t *io, haccept_cb on_accept) { SET_EXT(on_accept, on_accept); }
+void hio_setcb_accept_raw(hio_t *io, haccept_cb on_accept_raw) {
+    SET_EXT(on_accept_raw, on_accept_raw);
+}
 void hio_setcb_connect(hio_t *io, hconnect_cb on_connect) { SET_EXT(on_connect, on_connect); }
 void hio_setcb_read(hio_t *io, hread_cb on_read) { io->on_read = on_read; }
 void hio_setcb_write(hio_t *io, hwrite_cb on_write) { SET_EXT(on_write, on_write); }

@@ -74,6 +74,7 @@ struct hio_file_s;
 /* What few ios need. */
 typedef struct hio_ext_s {
     haccept_cb on_accept;
+    haccept_cb on_accept_raw; /* of a listener, before a handshake */
     hconnect_cb on_connect;
     hwrite_cb on_write;
     hdrain_cb on_drain;

@@ -40,9 +40,11 @@ static void accept_layered(hio_t *listener, hio_t *io) {
                                   : HIO_DEFAULT_CONNECT_TIMEOUT;
     if (hv__tls_accept(listener, io) != 0) {
         hv__io_fail(io, HV_ENOMEM);
-    } else {
-        hv__io_begin_layer(io);
+        return;
     }
+    haccept_cb on_accept_raw = listener->ext->on_accept_raw;
+    if (on_accept_raw != NULL) HV_DISPATCH(io_loop(io), on_accept_raw(io));
+    if (io->state == HIO_OPEN) hv__io_begin_layer(io);
 }
 
 /* Takes one connection in. Returns whether the listener may go on. */
