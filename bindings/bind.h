@@ -65,7 +65,7 @@ struct hvl_s {
     void (*on_report)(hvl_t *rt, const char *message, const char *traceback);
 
     void *workers; /* worker.c: those that this state has spawned and that run */
-    void *worker;  /* worker.c: where this is itself a worker's state */
+    void *worker;  /* worker_thread.c: where this is itself a worker's state */
 };
 
 /* Makes the runtime of a state with a loop of its own, and registers every `_hv.*` module in
