@@ -39,7 +39,7 @@ typedef struct hvl_pipe_s {
 
 extern const hvl_class_t hvl_pipe_class;
 
-/* ---- Links (redis_link.c) ---- */
+/* ---- Links (redis_link.h) ---- */
 
 /* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth) */
 int hvl_redis_link_new(lua_State *L);
