@@ -200,6 +200,10 @@ static int push_peer(lua_State *L, const http_exchange_t *exchange) {
     return 1;
 }
 
+static void push_version(lua_State *L, int version) {
+    lua_pushstring(L, version == 20 ? "2" : version == 10 ? "1.0" : "1.1");
+}
+
 /* Pushes a fact. Returns whether it is a table, to be kept. */
 static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_response) {
     hhttp_request_t *req = exchange->req;
@@ -215,7 +219,7 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
         lua_pushstring(L, is_tls ? "https" : "http");
         return 0;
     }
-    case FACT_VERSION: lua_pushstring(L, hhttp_request_version(req) == 10 ? "1.0" : "1.1"); return 0;
+    case FACT_VERSION: push_version(L, hhttp_request_version(req)); return 0;
     case FACT_ID: lua_pushnumber(L, (lua_Number)exchange->number); return 0;
     case FACT_STATUS: lua_pushinteger(L, status_of(exchange)); return 0;
     case FACT_BYTES: lua_pushnumber(L, (lua_Number)hhttp_response_bytes(req)); return 0;

@@ -36,7 +36,10 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
         .connections_max = hvl_field_limit(L, index, "max_connections"),
         .handshakes_max = hvl_field_limit(L, index, "max_handshakes"),
         .handshake_timeout_ms = hvl_field_limit(L, index, "handshake_timeout"),
+        .streams_max = hvl_field_limit(L, index, "max_streams"),
+        .glitches_max = hvl_field_limit(L, index, "max_glitches"),
     };
+    options.http2 = (uint32_t)hvl_field_number(L, index, "http2");
     if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
     lua_getfield(L, index, "max_body");
     lua_Number body = lua_tonumber(L, -1);

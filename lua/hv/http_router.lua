@@ -453,6 +453,8 @@ end
 
 -- ---- Servers ----
 
+local HTTP2_ON, HTTP2_TLS, HTTP2_OFF = 0, 1, 2
+
 local read_listen = options.reader("app:listen", {
   host = { "string", "" }, port = { "port" }, path = { "string" },
   reuse_port = { "boolean", false }, tls = { "any" },
@@ -468,7 +470,8 @@ function App:listen(opts)
   local root = self._root
   local ctx, message, code
   if t.tls then
-    ctx, message, code = tls.server("listen", t.tls, { "http/1.1" })
+    local alpn = root._options.http2 ~= HTTP2_OFF and { "h2", "http/1.1" } or { "http/1.1" }
+    ctx, message, code = tls.server("listen", t.tls, alpn)
     if not ctx then return nil, message, code end
   end
   if t.path then
@@ -483,6 +486,14 @@ function App:listen(opts)
     raw.listen(root._router, root._options, t.host, port, t.reuse_port, ctx))
 end
 
+--- Checked to HHTTP_HTTP2_* of runtime/include/hhttp.h.
+local function http2_kind(value, where)
+  if value == true then return HTTP2_ON end
+  if value == false then return HTTP2_OFF end
+  if value == "tls" then return HTTP2_TLS end
+  return misuse(('%s: http2 must be true, false or "tls", got %s'):format(where, tostring(value)))
+end
+
 local read_app = options.reader("hv.http.app", {
   max_body = { "size", limits.http_body }, max_header = { "size", limits.http_header },
   max_headers = { "integer", limits.http_headers },
@@ -495,6 +506,8 @@ local read_app = options.reader("hv.http.app", {
   idle_timeout = { "ms", limits.http_idle_timeout },
   write_timeout = { "ms", limits.write_timeout },
   server_name = { "string" },
+  http2 = { http2_kind, HTTP2_ON }, max_streams = { "integer", limits.http2_streams },
+  max_glitches = { "integer", limits.http2_glitches },
 })
 
 --- Makes an application: routes that one or more servers answer by.

@@ -21,6 +21,8 @@ return {
   http_body_timeout = 30000, -- between two pieces of a body; 408
   http_handshakes = 1024, -- of TLS, under way; beyond it connections wait to be accepted
   http_idle_timeout = 75000, -- between two requests; the connection closes
+  http2_streams = 128, -- requests at once on a connection of HTTP/2
+  http2_glitches = 1000, -- its frames that bring nothing, beyond 50 a second; then it ends
   ws_message = 16777216, -- of a WebSocket, inflated; beyond it closed with 1009
   ws_fragments = 131072, -- frames of one message; the same
   ws_ping_interval = 30000, -- nothing came for so long: a ping

@@ -90,7 +90,7 @@ local function context_of_name(t, name, value)
   return make_context(own, "server")
 end
 
-local function add_names(self, ctx, t)
+local function add_names(self, ctx, t, alpn)
   self._named = {}
   for name, value in pairs(t.names or {}) do
     if type(name) ~= "string" then
@@ -99,7 +99,7 @@ local function add_names(self, ctx, t)
     local named, message, code = context_of_name(t, name, value)
     if not named then return nil, message, code end
     local other
-    other, message, code = named:_side("server")
+    other, message, code = named:_side("server", alpn)
     if not other then return nil, message, code end
     self._named[#self._named + 1] = named
     ctx:add_name(name, other)
@@ -107,28 +107,30 @@ local function add_names(self, ctx, t)
   return ctx
 end
 
-local function make_server(t, self)
+local function make_server(t, self, alpn)
   if not t.cert then return misuse("tls: cert is missing, a server needs one") end
   if t.client_auth ~= "none" and not t.ca then
     return misuse("tls: ca is missing: it says whose clients' certificates are taken")
   end
   local ctx, message, code = raw.context(false, client_auth[t.client_auth], t.cert, t.key, t.ca,
-    t.alpn, t.min_version, t.ciphers)
+    t.alpn or alpn, t.min_version, t.ciphers)
   if not ctx then return nil, message, code end
-  return add_names(self, ctx, t)
+  return add_names(self, ctx, t, alpn)
 end
 
---- What C takes for one side; made when it is first asked for.
-function Context:_side(side)
-  local ctx = self._sides[side]
+--- What C takes for one side; made when it is first asked for. A server that prefers protocols,
+--- where the options name none, has a side of its own.
+function Context:_side(side, alpn)
+  local key = alpn and not self._options.alpn and side .. " " .. alpn or side
+  local ctx = self._sides[key]
   if ctx then return ctx end
   local message, code
   if side == "client" then
     ctx, message, code = make_client(self._options)
   else
-    ctx, message, code = make_server(self._options, self)
+    ctx, message, code = make_server(self._options, self, alpn)
   end
-  self._sides[side] = ctx
+  self._sides[key] = ctx
   return ctx, message, code
 end
 
@@ -181,12 +183,10 @@ function M.backend() return raw.backend() end
 local default_client
 
 --- The context of an option's value.
-local function context_of(where, value, side, alpn)
+local function context_of(where, value, side)
   if getmetatable(value) == meta then return value end
   if type(value) == "table" then
-    local t = read(value)
-    if not t.alpn and alpn then t.alpn = alpn_list(alpn, where) end
-    return make_context(t, side)
+    return make_context(read(value), side)
   end
   if value == true and side == "client" then
     if default_client then return default_client end
@@ -200,9 +200,9 @@ local function context_of(where, value, side, alpn)
 end
 
 local function side_of(where, value, side, alpn)
-  local context, message, code = context_of(where, value, side, alpn)
+  local context, message, code = context_of(where, value, side)
   local ctx
-  if context then ctx, message, code = context:_side(side) end
+  if context then ctx, message, code = context:_side(side, alpn and alpn_list(alpn, where)) end
   if not ctx then return nil, where .. ": " .. message, code end
   return ctx, context._options.server_name
 end

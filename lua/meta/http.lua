@@ -20,6 +20,11 @@
 ---@field idle_timeout? integer           between two requests; 75000
 ---@field write_timeout? integer          output waits and the peer takes none; 60000
 ---@field server_name? string             the Server header; none is sent without it
+---@field http2? boolean|"tls"            true: where a TLS client agrees to it, and in the clear where
+---                                       a client begins with it; "tls": there only; false: not at all
+---@field max_streams? integer            requests at once on a connection of HTTP/2; 128
+---@field max_glitches? integer           frames of HTTP/2 that bring nothing (pings, settings, requests
+---                                       that are cancelled) beyond 50 a second; 1000; then it closes
 
 ---@class hv.HttpFormOptions
 ---@field max_parts? integer               of a form; 1000
@@ -47,7 +52,7 @@
 ---@field port? integer       0..65535; 0: a free one
 ---@field path? string        of a unix socket, in place of host and port
 ---@field reuse_port? boolean several processes may listen on the port
----@field tls? hv.TlsOptions|hv.TlsContext HTTPS; alpn is { "http/1.1" } where it says none
+---@field tls? hv.TlsOptions|hv.TlsContext HTTPS; alpn is { "h2", "http/1.1" } where it says none
 
 ---@alias hv.HttpResult string|integer|hv.HttpResultTable|nil
 ---@alias hv.HttpMiddleware fun(req: hv.HttpRequest, res: hv.HttpResponse, next: fun(): any): any
@@ -221,7 +226,7 @@ function Headers:each() end
 ---@field peer { ip?: string, port?: integer, path?: string }
 ---@field host string?             the authority: name and port as the client gave them
 ---@field scheme "http"|"https"
----@field version "1.0"|"1.1"
+---@field version "1.0"|"1.1"|"2"
 ---@field id integer               counts the requests of a server
 ---@field is_over boolean?         answered, or the peer is gone
 ---@field [any] any                the user's own values

@@ -55,6 +55,10 @@ int h1_body_pending(const h1_parser_t *parser) {
     return parser->body_state != STATE_DONE;
 }
 
+void h1_body_set_pending(h1_parser_t *parser, int is_pending) {
+    parser->body_state = is_pending ? STATE_LENGTH : STATE_DONE;
+}
+
 /* Takes up to body_left bytes as payload. */
 static size_t take_payload(h1_parser_t *parser, const char *data, size_t len,
                            hhttp_slice_t *piece) {

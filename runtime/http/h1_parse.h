@@ -75,6 +75,9 @@ void h1_body_begin(h1_parser_t *parser, const h1_limits_t *limits);
 /* Tells whether a body is still to come (0 right after a head without one). */
 int h1_body_pending(const h1_parser_t *parser);
 
+/* For a body that another version of HTTP frames: says whether it is still to come. */
+void h1_body_set_pending(h1_parser_t *parser, int is_pending);
+
 /* Decodes body bytes until one piece of payload is found, the body ends, or the input does.
  *   consumed  out: bytes of `data` used, framing included
  *   piece     out: payload found, inside `data`; len 0 where none

@@ -5,7 +5,7 @@
  * that lies there in one piece is not copied before it must be (REQ_BODY_BORROWS).
  *
  * RFC 9110 section 10.1.1 (Expect), 15.5.14 (413). */
-#include "http_int.h"
+#include "http_transport.h"
 
 #define KEPT_BYTES_MAX (1u << 30)
 #define RATE_GRACE_MS  5000 /* a slow beginning is forgiven */
@@ -39,6 +39,11 @@ static int next_piece(hhttp_request_t *req, hhttp_slice_t *piece) {
     http_conn_t *conn = req->conn;
     http_span_t *span = &req->server->span;
     *piece = (hhttp_slice_t){NULL, 0};
+    if (req->via != NULL) {
+        req->via->next_piece(req, piece);
+        req->body_bytes += piece->len;
+        return req->body_bytes > req->body_bytes_max ? 413 : 0;
+    }
     if (req->server->processing == conn) {
         return scan(req, span->data, span->len, &span->used, piece);
     }
@@ -148,11 +153,15 @@ static int await_more(hhttp_request_t *req, uint32_t collects) {
         return HV_EOF;
     }
     req->flags = (req->flags & ~(uint32_t)REQ_BODY_COLLECTS) | REQ_BODY_WAITS | collects;
-    say_continue(req);
+    if (req->via != NULL) {
+        req->via->want_body(req);
+    } else {
+        say_continue(req);
+    }
     if (req->server->processing != conn) {
         conn->state = HTTP_BODY;
         hv__http_list_move(conn, HTTP_LIST_BODY);
-        hio_read(conn->io);
+        if (req->via == NULL) hio_read(conn->io);
     }
     return 0;
 }

@@ -1,5 +1,5 @@
 /* http_int.h - the inside of HTTP server sessions: the server, a connection, a request. Private to
- * http_server.c, http_session.c, http_request.c and http_response.c.
+ * http_server.c, http_session.c, http_request.c and http_response.c, and seen by the room of HTTP/2.
  *
  * A connection is what an idle peer costs beside its io, so it is small and holds no buffer; the
  * request, with parser, head and body, exists between a head's end and the answer's end. */
@@ -34,7 +34,7 @@ typedef enum {
 /* What arriving bytes are.
  *
  *   HEAD -> BUSY -> [BODY -> BUSY ->] [DRAIN ->] HEAD ...   and from anywhere -> LINGER -> CLOSED
- *             \-> UPGRADED
+ *             \-> UPGRADED, V2
  */
 typedef enum {
     HTTP_HEAD,   /* the next head; there is no request */
@@ -43,6 +43,7 @@ typedef enum {
     HTTP_DRAIN,  /* the rest of a body that nobody wants; the answer is out */
     HTTP_LINGER, /* nobody's any more: dropped */
     HTTP_UPGRADED, /* somebody else's: the io has been given away */
+    HTTP_V2,       /* frames of HTTP/2: see http_transport.h */
     HTTP_CLOSED, /* on_close is all that follows */
 } http_state_e;
 
@@ -51,6 +52,7 @@ enum {
     CONN_BACKED_UP = 0x02, /* no next request before the write queue has drained */
     CONN_HAS_MORE  = 0x04, /* what is kept may hold whole requests: the pass was over */
     CONN_TOLD      = 0x08, /* upgraded: on_shutdown was called */
+    CONN_IS_STREAM = 0x10, /* no connection, but a stream of one: see http_transport.h */
 };
 
 /* Bytes of a head that is incomplete, or behind a request that is being answered. */
@@ -77,6 +79,7 @@ typedef struct http_conn_s {
             uint32_t budget; /* bytes that DRAIN and LINGER may still drop */
         };
         void (*on_shutdown)(hio_t *io); /* UPGRADED: of whoever has taken it over, or NULL */
+        void *v2;                       /* V2: what that room keeps for it */
     };
 } http_conn_t;
 
@@ -98,6 +101,7 @@ enum {
 
 struct hhttp_request_s {
     http_conn_t *conn; /* NULL once the connection is gone or has gone on */
+    const struct http_transport_s *via; /* NULL for HTTP/1: http_transport.h */
     hhttp_server_t *server;
     void *userdata;
     uint32_t refs;
@@ -186,6 +190,7 @@ struct hhttp_server_s {
     hslab_t conns;
     hslab_t requests;
     hslab_t jobs;
+    void *v2; /* what the room of HTTP/2 keeps for the server; NULL before the first connection */
     char *file_buffer; /* for small files; NULL until the first */
     uint64_t answered;
     hio_t **listeners;
@@ -235,6 +240,18 @@ void hv__http_conn_refuse(http_conn_t *conn, int status);
 void hv__http_on_drain(hio_t *io);
 
 void hv__http_free_kept(http_conn_t *conn);
+/* The request of conn will not be answered: tells the program, unless it knows already. */
+void hv__http_give_up(http_conn_t *conn, int code);
+/* What a request is written to has room again: tells who waits for it. */
+void hv__http_drained(hhttp_request_t *req);
+/* Whether output has waited too long for the peer to take it. */
+int hv__http_is_stuck(const http_conn_t *conn);
+/* Fills req->parser for the head that lies in req->block, of which `repeated` says that it is the
+ * same as the one before. Returns 0 or the status to refuse with. */
+int hv__http_parse_head(hhttp_request_t *req, int is_repeated);
+/* A client says mostly the same thing again: the head that was parsed last is compared first, and
+ * where the bytes are equal its result is too. Returns its length, or 0 where it is another one. */
+size_t hv__http_repeated_head(const hhttp_server_t *server, const char *data, size_t len);
 
 /* ---- http_body.c ---- */
 
@@ -274,6 +291,8 @@ hhttp_request_t *hv__http_request_cut(http_conn_t *conn);
 
 /* ---- http_response.c ---- */
 
+/* Whether the program should write no more for now; hv__http_drained tells when it may again. */
+int hv__http_must_wait(hhttp_request_t *req);
 /* As hhttp_response_write, of a range of a file; `flags` of hio_write_file. */
 int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t len, int flags);
 /* Writes the head of an answer. Returns 0, or a code: HV_ENOMEM (nothing is written), HV_ECLOSED. */

@@ -11,6 +11,7 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     if (req == NULL) return NULL;
     /* The parser is not cleared: h1_parse_head fills it. */
     req->conn = conn;
+    req->via = NULL;
     req->server = server;
     req->userdata = NULL;
     req->refs = 1;

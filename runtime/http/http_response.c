@@ -6,7 +6,7 @@
  *
  * RFC 9112 section 6.3 (which answers have no body), 7.1 (chunks), 9.3 (persistence); RFC 9110
  * section 9.3.2 (HEAD), 15.3.5, 15.4.5 (204, 304). */
-#include "http_int.h"
+#include "http_transport.h"
 
 #define HEAD_BYTES_ON_STACK  1024
 #define BODY_DRAIN_BYTES_MAX (64 * 1024) /* a longer rest is not worth the connection */
@@ -133,30 +133,35 @@ static int check_begin(const hhttp_request_t *req, const h1_response_t *response
     return h1_check_headers(response->headers, response->header_count);
 }
 
-/* Writes the head. `response` has status, type and headers; `length` is the body's, or -1. */
-static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length) {
+/* Writes the head. `response` has status, type and headers; `length` is the body's, or -1;
+ * `is_whole`: nothing but the body itself follows. */
+static int begin(hhttp_request_t *req, h1_response_t *response, int64_t length, int is_whole) {
     hhttp_server_t *server = req->server;
     http_head_cache_t *cached = cache_place(server, response);
     int code = check_begin(req, response, cached);
     if (code != 0) return code;
     if (response->status == 205) length = 0;
     response->framing = framing_of(req, response->status, length);
-    decide_persistence(req, response->framing);
+    int has_no_body = req->parser.head.method == HHTTP_HEAD ||
+                      response->framing == H1_FRAME_NONE || response->status == 205;
     response->content_length = length >= 0 ? (uint64_t)length : 0;
     response->server_name = server->server_name;
     response->date = hv__http_date(server);
-    response->send_connection_close = (req->flags & REQ_CLOSE_AFTER) != 0;
-    response->send_keep_alive = req->parser.head.version == 10 && !(req->flags & REQ_CLOSE_AFTER);
-    code = put_any_head(req->conn, response, cached);
+    if (HV_LIKELY(req->via == NULL)) {
+        decide_persistence(req, response->framing);
+        response->send_connection_close = (req->flags & REQ_CLOSE_AFTER) != 0;
+        response->send_keep_alive =
+            req->parser.head.version == 10 && !(req->flags & REQ_CLOSE_AFTER);
+        code = put_any_head(req->conn, response, cached);
+    } else {
+        code = req->via->begin(req, response, is_whole && (length == 0 || has_no_body));
+    }
     if (code != 0) return code;
     req->flags |= REQ_BEGUN;
     req->status = response->status;
     req->length_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
     if (response->framing == H1_FRAME_CHUNKED) req->flags |= REQ_CHUNKED;
-    if (req->parser.head.method == HHTTP_HEAD || response->framing == H1_FRAME_NONE ||
-        response->status == 205) {
-        req->flags |= REQ_NO_BODY;
-    }
+    if (has_no_body) req->flags |= REQ_NO_BODY;
     return 0;
 }
 
@@ -177,11 +182,16 @@ static void make_room(hio_t *io, size_t len) {
 
 static int respond(hhttp_request_t *req, h1_response_t *response, const void *body, size_t len) {
     if (HV_UNLIKELY(len > INT32_MAX)) return HV_ELIMIT;
-    int code = begin(req, response, (int64_t)len);
+    int code = begin(req, response, (int64_t)len, 1);
     if (HV_UNLIKELY(code != 0)) return code;
     if (len > 0 && !(req->flags & REQ_NO_BODY)) {
-        if (HV_UNLIKELY(len > HIO_DEFAULT_WRITE_MAX / 4)) make_room(req->conn->io, len);
-        code = put(req->conn, body, len);
+        if (HV_UNLIKELY(req->via != NULL)) {
+            code = req->via->write(req, body, len, 1);
+            if (code == HV_EAGAIN) code = 0;
+        } else {
+            if (HV_UNLIKELY(len > HIO_DEFAULT_WRITE_MAX / 4)) make_room(req->conn->io, len);
+            code = put(req->conn, body, len);
+        }
         if (HV_UNLIKELY(code != 0)) return code;
         req->sent_bytes = len;
     }
@@ -209,17 +219,28 @@ int hhttp_respond_with(hhttp_request_t *req, int status, const hhttp_header_t *h
 int hhttp_response_begin(hhttp_request_t *req, int status, const hhttp_header_t *headers,
                          size_t header_count, int64_t length) {
     h1_response_t response = {.status = status, .headers = headers, .header_count = header_count};
-    return begin(req, &response, length < 0 ? -1 : length);
+    return begin(req, &response, length < 0 ? -1 : length, 0);
 }
 
+/* Returns 0, HV_EAGAIN where the peer should be waited for, or a code. */
 static int put_piece(hhttp_request_t *req, const void *data, size_t len) {
     http_conn_t *conn = req->conn;
-    if (!(req->flags & REQ_CHUNKED)) return put(conn, data, len);
-    char size_line[18];
-    int code = put(conn, size_line, h1_write_chunk_head(len, size_line));
-    if (code == 0) code = put(conn, data, len);
-    if (code == 0) code = put(conn, "\r\n", 2);
-    return code;
+    hio_t *io = conn->io;
+    /* Asked before anything is written, so that a refused piece leaves nothing behind. */
+    size_t waiting = hio_write_bufsize(io);
+    if (waiting > 0 && waiting + len + CHUNK_OVERHEAD > HIO_DEFAULT_WRITE_MAX) return HV_ELIMIT;
+    if (len > HIO_DEFAULT_WRITE_MAX / 4) make_room(io, len);
+    if (!(req->flags & REQ_CHUNKED)) {
+        int code = put(conn, data, len);
+        if (code != 0) return code;
+    } else {
+        char size_line[18];
+        int code = put(conn, size_line, h1_write_chunk_head(len, size_line));
+        if (code == 0) code = put(conn, data, len);
+        if (code == 0) code = put(conn, "\r\n", 2);
+        if (code != 0) return code;
+    }
+    return hio_write_is_high(io) ? HV_EAGAIN : 0;
 }
 
 int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
@@ -230,17 +251,13 @@ int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
         if (len > req->length_left) return HV_ELIMIT;
     }
     if (!(req->flags & REQ_NO_BODY)) {
-        hio_t *io = req->conn->io;
-        /* Asked before anything is written, so that a refused piece leaves nothing behind. */
         if (len > INT32_MAX) return HV_ELIMIT;
-        size_t waiting = hio_write_bufsize(io);
-        if (waiting > 0 && waiting + len + CHUNK_OVERHEAD > HIO_DEFAULT_WRITE_MAX) return HV_ELIMIT;
-        if (len > HIO_DEFAULT_WRITE_MAX / 4) make_room(io, len);
-        int code = put_piece(req, data, len);
-        if (code != 0) return code;
+        int code = HV_LIKELY(req->via == NULL) ? put_piece(req, data, len)
+                                               : req->via->write(req, data, len, 0);
+        if (code != 0 && code != HV_EAGAIN) return code;
         req->sent_bytes += len;
         if (req->length_left != UINT64_MAX) req->length_left -= len;
-        return hio_write_is_high(io) ? HV_EAGAIN : 0;
+        return code;
     }
     if (req->length_left != UINT64_MAX) req->length_left -= len;
     return 0;
@@ -259,8 +276,15 @@ int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t 
 void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on_drain, void *userdata) {
     req->on_drain = on_drain;
     req->drain_userdata = userdata;
-    if (hhttp_request_is_over(req)) return;
+    if (hhttp_request_is_over(req) || req->via != NULL) return;
     hio_setcb_drain(req->conn->io, hv__http_on_drain);
+}
+
+int hv__http_must_wait(hhttp_request_t *req) {
+    if (req->via != NULL) return req->via->must_wait(req);
+    if (!hio_write_is_high(req->conn->io)) return 0;
+    hio_setcb_drain(req->conn->io, hv__http_on_drain);
+    return 1;
 }
 
 int hhttp_response_end(hhttp_request_t *req) {
@@ -272,10 +296,13 @@ int hhttp_response_end(hhttp_request_t *req) {
         hv__http_conn_abort(req->conn);
         return HV_EPROTO;
     }
-    if (req->flags & REQ_CHUNKED && !(req->flags & REQ_NO_BODY)) {
-        int code = put(req->conn, "0\r\n\r\n", 5);
-        if (code != 0) return code;
+    int code = 0;
+    if (HV_UNLIKELY(req->via != NULL)) {
+        code = req->via->write(req, NULL, 0, 1);
+    } else if (req->flags & REQ_CHUNKED && !(req->flags & REQ_NO_BODY)) {
+        code = put(req->conn, "0\r\n\r\n", 5);
     }
+    if (code != 0 && code != HV_EAGAIN) return code;
     complete(req);
     return 0;
 }

@@ -312,15 +312,15 @@ static void start(http_job_t *job, hfs_req_t *fs_req) {
 static void pump(http_job_t *job) {
     hhttp_request_t *req = job->req;
     hloop_t *loop = req->server->loop;
-    int is_plain = hio_type(req->conn->io) != HIO_TYPE_SSL && job->codec == NULL;
+    int is_plain = hio_type(req->conn->io) != HIO_TYPE_SSL && job->codec == NULL &&
+                   req->via == NULL;
     for (uint64_t sent = 0;;) {
         if (job->left == 0 && !next_range(job)) {
             end(job);
             return;
         }
-        if (hio_write_is_high(req->conn->io)) {
+        if (hv__http_must_wait(req)) {
             job->is_awaiting_drain = 1;
-            hio_setcb_drain(req->conn->io, hv__http_on_drain);
             return;
         }
         if (!is_plain) {

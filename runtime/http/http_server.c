@@ -9,7 +9,7 @@
  * memory stays while requests are retained. */
 #include "hloop_int.h"
 #include "hssl.h"
-#include "http_int.h"
+#include "http_transport.h"
 
 #define CONNS_PER_CHUNK     64
 #define REQUESTS_PER_CHUNK  8
@@ -144,6 +144,8 @@ static void fill_options(hhttp_server_options_t *options) {
     options->connections_max = option_or(options->connections_max, INFINITE);
     options->handshakes_max = option_or(options->handshakes_max, 1024);
     options->handshake_timeout_ms = option_or(options->handshake_timeout_ms, 10000);
+    options->streams_max = option_or(options->streams_max, 128);
+    options->glitches_max = option_or(options->glitches_max, 1000);
 }
 
 /* A fourth of a time, so that a look every so often is not much later than the time itself. */
@@ -318,6 +320,7 @@ void hv__http_server_free_unused(hhttp_server_t *server) {
     hslab_deinit(&server->conns);
     hslab_deinit(&server->requests);
     hslab_deinit(&server->jobs);
+    if (server->v2 != NULL) hv__http2_protocol.server_free(server);
     hv__free(server->file_buffer);
     hv__free(server->listeners);
     hv__free((void *)(uintptr_t)server->options.server_name);
@@ -358,7 +361,9 @@ static void close_list(hhttp_server_t *server, http_list_e list, int idle_only) 
     while (conn != NULL) {
         http_conn_t *next = conn->next;
         int is_idle = conn->state == HTTP_HEAD && conn->kept == NULL && conn != server->processing;
-        if (!idle_only) {
+        if (conn->flags & CONN_IS_STREAM) {
+            /* It ends with its connection, which stands in another list. */
+        } else if (!idle_only) {
             hv__http_conn_abort(conn);
         } else if (is_idle) {
             hv__http_conn_close(conn);
@@ -404,8 +409,21 @@ static void end_later(hhttp_server_t *server, uint32_t grace_ms,
     }
 }
 
+/* Connections of HTTP/2 say themselves that they end. */
+static void tell_v2(hhttp_server_t *server, int is_first) {
+    for (unsigned list = 0; list < HTTP_LIST_COUNT; list++) {
+        http_conn_t *conn = server->first[list];
+        while (conn != NULL) {
+            http_conn_t *next = conn->next;
+            if (conn->state == HTTP_V2) hv__http2_protocol.go_away(conn, is_first);
+            conn = next;
+        }
+    }
+}
+
 static void close_idle(hhttp_server_t *server) {
     server->is_draining = 0;
+    tell_v2(server, 0);
     close_list(server, HTTP_LIST_FIRST, 1);
     close_list(server, HTTP_LIST_SETTLING, 1);
     close_list(server, HTTP_LIST_IDLE, 1);
@@ -428,7 +446,11 @@ void hhttp_server_drain(hhttp_server_t *server, uint32_t grace_ms,
         server->idle_timer = htimer_add(server->loop, on_idle_over, idle_ms, 1);
         if (server->idle_timer != NULL) hevent_set_userdata(server->idle_timer, server);
         server->is_draining = server->idle_timer != NULL;
-        if (!server->is_draining) close_idle(server);
+        if (server->is_draining) {
+            tell_v2(server, 1);
+        } else {
+            close_idle(server);
+        }
     }
     end_later(server, grace_ms, on_close, userdata);
 }

@@ -17,7 +17,7 @@
  *
  * RFC 9112 section 9.3 (persistence), 9.3.2 (pipelining), 9.6 (tear-down: half-close, then wait
  * for the peer); RFC 9110 section 15 (which status refuses what). */
-#include "http_int.h"
+#include "http_transport.h"
 
 #define REQUESTS_PER_PASS 64          /* of one connection, before the others have their turn */
 #define DRAIN_BYTES_MAX   (64 * 1024) /* of a body nobody wants */
@@ -34,6 +34,10 @@ void hv__http_conn_close(http_conn_t *conn) {
 }
 
 void hv__http_conn_abort(http_conn_t *conn) {
+    if (HV_UNLIKELY(conn->flags & CONN_IS_STREAM)) {
+        hv__http2_transport.abort(conn);
+        return;
+    }
     conn->state = HTTP_CLOSED;
     hv__http_list_remove(conn);
     hio_abort(conn->io);
@@ -54,6 +58,10 @@ static void linger(http_conn_t *conn) {
 }
 
 void hv__http_conn_refuse(http_conn_t *conn, int status) {
+    if (conn->flags & CONN_IS_STREAM) {
+        hv__http2_transport.refuse(conn, status);
+        return;
+    }
     const hhttp_request_t *req = conn->req;
     if (req != NULL && req->flags & REQ_BEGUN && !(req->flags & REQ_ENDED)) {
         /* Half an answer is out; only a reset tells the peer that the rest will not come. */
@@ -71,8 +79,7 @@ void hv__http_free_kept(http_conn_t *conn) {
     conn->kept = NULL;
 }
 
-/* The request will not be answered: tells the program, unless it knows already. */
-static void give_up_request(http_conn_t *conn, int code) {
+void hv__http_give_up(http_conn_t *conn, int code) {
     if (conn->req == NULL) return;
     hloop_t *loop = conn->server->loop;
     hhttp_request_t *req = hv__http_request_cut(conn);
@@ -144,12 +151,12 @@ static int after_callback(http_conn_t *conn) {
     }
     if (conn->state == HTTP_UPGRADED) return 0;
     if (conn->state == HTTP_LINGER) {
-        give_up_request(conn, HV_ECANCELED);
+        hv__http_give_up(conn, HV_ECANCELED);
         return 1;
     }
     if (hv__http_request_own(req) != 0 && conn->state == HTTP_BUSY) {
         hv__http_conn_refuse(conn, 503);
-        give_up_request(conn, HV_ENOMEM);
+        hv__http_give_up(conn, HV_ENOMEM);
         return 1;
     }
     if (conn->state != HTTP_BUSY) return 0;
@@ -159,12 +166,10 @@ static int after_callback(http_conn_t *conn) {
     return 1;
 }
 
-/* A client says mostly the same thing again: the head that was parsed last is compared first, and
- * where the bytes are equal its result is too. Returns its length, or 0 where it is another one. */
-static long find_repeated_head(hhttp_server_t *server, const char *data, size_t len) {
+size_t hv__http_repeated_head(const hhttp_server_t *server, const char *data, size_t len) {
     const http_last_head_t *last = &server->last_head;
     if (last->len == 0 || len < last->len) return 0;
-    return memcmp(data, last->block, last->len) == 0 ? (long)last->len : 0;
+    return memcmp(data, last->block, last->len) == 0 ? last->len : 0;
 }
 
 /* Heads with bodies are left out, and where heads differ all the time few of them are kept. */
@@ -179,8 +184,8 @@ static void remember_head(hhttp_server_t *server, const hhttp_request_t *req) {
     h1_head_rebase(&last->parser.head, req->block, last->block);
 }
 
-/* Fills req->parser for the head that lies in req->block. Returns 0 or the status to refuse with. */
-static int parse_head(hhttp_server_t *server, hhttp_request_t *req, int is_repeated) {
+int hv__http_parse_head(hhttp_request_t *req, int is_repeated) {
+    hhttp_server_t *server = req->server;
     http_last_head_t *last = &server->last_head;
     if (is_repeated) {
         last->misses = 0;
@@ -204,7 +209,7 @@ static int step_head(http_conn_t *conn) {
     /* Half an empty line: no head begins with a CR. */
     if (span->len - span->used == 1 && *block == '\r') return 0;
     size_t left = span->len - span->used;
-    long block_len = span->scanned == 0 ? find_repeated_head(server, block, left) : 0;
+    long block_len = span->scanned == 0 ? (long)hv__http_repeated_head(server, block, left) : 0;
     int is_repeated = block_len > 0;
     if (!is_repeated) block_len = h1_find_head_end(block, left, &span->scanned, &server->limits);
     if (block_len == 0) return 0;
@@ -221,9 +226,14 @@ static int step_head(http_conn_t *conn) {
     span->used += (size_t)block_len;
     req->block = block;
     req->block_len = (size_t)block_len;
-    int status = parse_head(server, req, is_repeated);
+    int status = hv__http_parse_head(req, is_repeated);
     if (status != 0) {
         hhttp_request_release(hv__http_request_cut(conn));
+        if (hv__http2_protocol.is_preface(conn, block, left)) {
+            span->used -= (size_t)block_len; /* all of it is that room's */
+            conn->state = HTTP_V2;
+            return 0;
+        }
         hv__http_conn_refuse(conn, status);
         return 1;
     }
@@ -245,14 +255,14 @@ static int step_body(http_conn_t *conn) {
     int result = req->flags & REQ_BODY_COLLECTS ? hv__http_body_take(req)
                                                 : hv__http_body_piece(req, &piece);
     if (result < 0) {
-        give_up_request(conn, result);
+        hv__http_give_up(conn, result);
         return 1;
     }
     if (server->span.used > used_before) {
         uint32_t waited_ms = (uint32_t)hv__http_now_ms(server) - conn->since_ms;
         if (HV_UNLIKELY(hv__http_body_is_slow(req, waited_ms)) && !(req->flags & REQ_BODY_DONE)) {
             hv__http_conn_refuse(conn, 408);
-            give_up_request(conn, HV_ETIMEDOUT);
+            hv__http_give_up(conn, HV_ETIMEDOUT);
             return 1;
         }
         hv__http_list_move(conn, HTTP_LIST_BODY);
@@ -386,13 +396,21 @@ static void settle(http_conn_t *conn) {
     }
 }
 
+/* The connection, and the bytes that are left, are another protocol's. */
+static void leave_http1(http_conn_t *conn, const char *rest, size_t len) {
+    if (conn->state == HTTP_UPGRADED) {
+        hv__http_upgrade_finish(conn, rest, len);
+    } else {
+        hv__http2_protocol.begin(conn, rest, len);
+    }
+}
+
 static void process_kept(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
     hbuf_t *buf = &conn->kept->buf;
     process(conn, hbuf_data(buf), hbuf_len(buf));
-    if (conn->state == HTTP_UPGRADED) {
-        hv__http_upgrade_finish(conn, hbuf_data(buf) + server->span.used,
-                                hbuf_len(buf) - server->span.used);
+    if (conn->state == HTTP_UPGRADED || conn->state == HTTP_V2) {
+        leave_http1(conn, hbuf_data(buf) + server->span.used, hbuf_len(buf) - server->span.used);
         return;
     }
     hbuf_consume_keep(buf, server->span.used);
@@ -414,8 +432,8 @@ static void on_read(hio_t *io, void *buf, int readbytes) {
         return;
     }
     process(conn, buf, len);
-    if (HV_UNLIKELY(conn->state == HTTP_UPGRADED)) {
-        hv__http_upgrade_finish(conn, span->data + span->used, len - span->used);
+    if (HV_UNLIKELY(conn->state == HTTP_UPGRADED || conn->state == HTTP_V2)) {
+        leave_http1(conn, span->data + span->used, len - span->used);
         return;
     }
     if (HV_UNLIKELY(span->used < len)) {
@@ -440,7 +458,7 @@ static void go_on(hv__defer_t *work) {
     hhttp_request_t *req = conn->req;
     if (conn->state == HTTP_CLOSED) return;
     if (conn->state == HTTP_LINGER) {
-        give_up_request(conn, HV_ECANCELED);
+        hv__http_give_up(conn, HV_ECANCELED);
         hv__http_free_kept(conn);
         return;
     }
@@ -450,6 +468,10 @@ static void go_on(hv__defer_t *work) {
 
 void hv__http_conn_wake(http_conn_t *conn) {
     if (conn->server->processing == conn) return;
+    if (HV_UNLIKELY(conn->flags & CONN_IS_STREAM)) {
+        hv__http2_transport.wake(conn);
+        return;
+    }
     hv__defer(conn->server->loop, &conn->work, go_on);
 }
 
@@ -461,7 +483,7 @@ static void on_eof(hio_t *io) {
     if (conn->state == HTTP_BUSY || conn->flags & (CONN_HAS_MORE | CONN_BACKED_UP)) return;
     if (conn->state == HTTP_BODY && !(conn->req->flags & REQ_ENDED)) {
         hv__http_conn_abort(conn);
-        give_up_request(conn, HV_EOF);
+        hv__http_give_up(conn, HV_EOF);
     } else {
         hv__http_conn_close(conn);
     }
@@ -473,9 +495,17 @@ static void on_close(hio_t *io) {
     hv__http_list_remove(conn);
     hv__defer_cancel(conn->server->loop, &conn->work);
     int error = hio_error(io);
-    give_up_request(conn, error != 0 ? -error : HV_ECLOSED);
+    hv__http_give_up(conn, error != 0 ? -error : HV_ECLOSED);
     hv__http_free_kept(conn);
     hv__http_conn_free(conn);
+}
+
+void hv__http_drained(hhttp_request_t *req) {
+    if (req->job != NULL) {
+        hv__http_job_drained(req->job);
+    } else if (req->on_drain != NULL && !(req->flags & (REQ_ENDED | REQ_GONE))) {
+        HV_DISPATCH(req->server->loop, req->on_drain(req, req->drain_userdata));
+    }
 }
 
 void hv__http_on_drain(hio_t *io) {
@@ -485,10 +515,8 @@ void hv__http_on_drain(hio_t *io) {
     if (conn->flags & CONN_BACKED_UP) {
         conn->flags &= (uint8_t)~CONN_BACKED_UP;
         resume(conn);
-    } else if (req != NULL && req->job != NULL) {
-        hv__http_job_drained(req->job);
-    } else if (req != NULL && req->on_drain != NULL && !(req->flags & (REQ_ENDED | REQ_GONE))) {
-        HV_DISPATCH(conn->server->loop, req->on_drain(req, req->drain_userdata));
+    } else if (req != NULL) {
+        hv__http_drained(req);
     }
 }
 
@@ -529,17 +557,24 @@ void hv__http_accept(hio_t *io) {
     hio_read(io);
 }
 
-/* Whether output has waited too long for the peer to take it. */
-static int is_stuck(const http_conn_t *conn) {
+int hv__http_is_stuck(const http_conn_t *conn) {
     uint32_t max_ms = conn->server->options.write_timeout_ms;
     return max_ms != INFINITE && !hio_write_is_complete(conn->io) &&
            hio_idle_ms(conn->io) >= max_ms;
 }
 
 void hv__http_conn_late(http_conn_t *conn) {
+    if (conn->flags & CONN_IS_STREAM) {
+        hv__http2_transport.late(conn);
+        return;
+    }
+    if (conn->state == HTTP_V2) {
+        hv__http2_protocol.late(conn);
+        return;
+    }
     switch (conn->list) {
     case HTTP_LIST_SETTLING:
-        if (is_stuck(conn)) {
+        if (hv__http_is_stuck(conn)) {
             hv__http_conn_abort(conn);
         } else if (hio_write_is_complete(conn->io) && !(conn->flags & CONN_BACKED_UP)) {
             /* Its time goes on: they come in the order they settled, so the list stays sorted. */
@@ -553,10 +588,10 @@ void hv__http_conn_late(http_conn_t *conn) {
     case HTTP_LIST_HEAD: hv__http_conn_refuse(conn, 408); return;
     case HTTP_LIST_BODY:
         hv__http_conn_refuse(conn, 408);
-        give_up_request(conn, HV_ETIMEDOUT);
+        hv__http_give_up(conn, HV_ETIMEDOUT);
         return;
     case HTTP_LIST_BUSY:
-        if (is_stuck(conn)) {
+        if (hv__http_is_stuck(conn)) {
             hv__http_conn_abort(conn);
         } else {
             hv__http_list_move(conn, HTTP_LIST_BUSY);

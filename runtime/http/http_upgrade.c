@@ -10,7 +10,7 @@
  *
  * RFC 9110 section 7.8 (Upgrade), 9.3.6 (CONNECT), 15.2.2 (101). */
 #include "hnet_int.h"
-#include "http_int.h"
+#include "http_transport.h"
 
 static void free_record(hv__defer_t *work) {
     http_conn_t *conn = HV_CONTAINER_OF(work, http_conn_t, work);
@@ -88,6 +88,7 @@ int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t
                           size_t header_count, hio_t **io) {
     int code = check_upgrade(req, status, headers, header_count);
     if (code != 0) return code;
+    if (req->via != NULL) return req->via->upgrade(req, status, headers, header_count, io);
     http_conn_t *conn = req->conn;
     hhttp_server_t *server = conn->server;
     h1_response_t response = {

@@ -52,6 +52,15 @@ typedef struct hhttp_header_s {
     hhttp_slice_t value;
 } hhttp_header_t;
 
+/* Where a server speaks HTTP/2: RFC 9113. Over TLS the context of the listener has to offer it, by
+ * alpn = "h2,http/1.1". In the clear the client begins with it (prior knowledge); it looks the same
+ * as HTTP/1 to the program in either case. */
+enum {
+    HHTTP_HTTP2_DEFAULT = 0, /* over TLS and in the clear */
+    HHTTP_HTTP2_TLS     = 1, /* over TLS only */
+    HHTTP_HTTP2_OFF     = 2,
+};
+
 /* Limits and times of a server. A field left 0 takes the default named beside it; for the times
  * and for requests_per_connection_max INFINITE switches the check off. */
 typedef struct hhttp_server_options_s {
@@ -73,6 +82,12 @@ typedef struct hhttp_server_options_s {
     uint32_t handshakes_max;              /* 1024 TLS handshakes under way; beyond it the listeners
                                              that have TLS rest */
     uint32_t handshake_timeout_ms;        /* 10000 for one of them; closes */
+    uint32_t http2;                       /* HHTTP_HTTP2_*; where it is spoken */
+    uint32_t streams_max;                 /* 128 requests at once on a connection of HTTP/2 */
+    uint32_t glitches_max;                /* 1000; frames of HTTP/2 that bring nothing (PING,
+                                             SETTINGS, cancelled requests ...) beyond what 50 a
+                                             second and useful ones pay for; more: the connection
+                                             ends with ENHANCE_YOUR_CALM */
     const char *server_name;              /* the Server header, copied; NULL: none is sent */
 } hhttp_server_options_t;
 
@@ -139,7 +154,7 @@ HV_EXPORT hhttp_slice_t hhttp_request_query(const hhttp_request_t *req);
 /* The authority the request is for: of an absolute target, else the Host header; data NULL where
  * there is neither (HTTP/1.0). */
 HV_EXPORT hhttp_slice_t hhttp_request_host(const hhttp_request_t *req);
-/* 10 for HTTP/1.0, 11 for HTTP/1.1. */
+/* 10 for HTTP/1.0, 11 for HTTP/1.1, 20 for HTTP/2. */
 HV_EXPORT int hhttp_request_version(const hhttp_request_t *req);
 /* The first header of that name, case-insensitive; surrounding blanks are cut. */
 HV_EXPORT hhttp_slice_t hhttp_request_header(const hhttp_request_t *req, const char *name,
