@@ -13,6 +13,7 @@
 #define HV_DICT_INT_H_
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "hassert.h"
 #include "hdict.h"
@@ -97,14 +98,62 @@ void hdict__heap_free(hdict_t *dict, hdict__block_t *block);
 /* Whether blocks and bins are all they should be. */
 int hdict__heap_check(hdict_t *dict, uint32_t *used_blocks);
 
+/* ---- hdict_hash.c ---- */
+
+static inline uint64_t hdict__rotate(uint64_t word, int bits) {
+    return word << bits | word >> (64 - bits);
+}
+
+uint32_t hdict__hash(const hdict_t *dict, const void *key, size_t len);
+
+/* ---- hdict_entry.c; all with the lock held ---- */
+
+/* What a value looks like in the memory. */
+typedef struct image_s {
+    const void *data;
+    size_t len;
+    uint8_t type;
+    uint8_t boolean;
+} hdict__image_t;
+
+uint64_t hdict__now_ms(void);
+
+/* The entry at a place, or NULL and is_broken. */
+hdict__entry_t *hdict__entry_at(hdict_t *dict, uint32_t place);
+int hdict__has_expired(const hdict__entry_t *entry);
+/* The entry of a key, or NULL; one that has expired is removed. */
+hdict__entry_t *hdict__find(hdict_t *dict, const void *key, size_t key_len, uint32_t hash);
+/* Puts it first in the list of use. */
+void hdict__mark_used(hdict_t *dict, hdict__entry_t *entry);
+/* Takes an entry out of everything and frees it. */
+void hdict__remove(hdict_t *dict, hdict__entry_t *entry);
+
+/* Puts a new entry where there is none, at the price of those not used for longest. Returns whether
+ * it could, which it can unless something is broken.
+ *   is_evicted  set to 1 where others had to go that had not expired */
+int hdict__insert(hdict_t *dict, const void *key, size_t key_len, uint32_t hash,
+                  const hdict__image_t *image, uint64_t ttl_ms, int *is_evicted);
+/* Gives an entry another value: in its place where that fits without wasting much of it. */
+int hdict__overwrite(hdict_t *dict, hdict__entry_t *entry, const void *key, uint32_t hash,
+                     const hdict__image_t *image, uint64_t ttl_ms, int *is_evicted);
+
+/* Whether the whole dictionary is all it should be. */
+int hdict__check(hdict_t *dict);
+/* Removes the entry that a process has died writing. After hdict__check, so nothing is broken. */
+void hdict__drop_unfinished(hdict_t *dict);
+
+/* Before the first write of a step; hdict__unlock ends it. */
+static inline void hdict__begin_writing(hdict_t *dict) {
+    dict->is_dirty = 1;
+    atomic_signal_fence(memory_order_seq_cst); /* a killed process stops between two instructions */
+}
+
 /* ---- hdict.c ---- */
 
 /* A mutex that processes share and that outlives its owner. Returns 0 or a negative code. */
 int hdict__mutex_init(pthread_mutex_t *mutex);
 
-/* Whether the whole dictionary is all it should be; with the lock held. */
-int hdict__check(hdict_t *dict);
-/* For tests. Return 0 or a negative code. */
+/* Return 0, with the lock held, or a negative code. */
 int hdict__lock(hdict_t *dict);
 void hdict__unlock(hdict_t *dict);
 
