@@ -4,51 +4,33 @@
  * each open connection) and gives them back with the last one. lua/hv/tcp.lua has checked every
  * value before. */
 #include "conn.h"
+#include "fields.h"
 
 static const hvl_class_t handlers_class = {"hv.handlers"};
 
-static uint32_t number_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (value <= 0) return 0;
-    return value < INT32_MAX ? (uint32_t)value : INT32_MAX;
-}
-
-static int text_field_is(lua_State *L, int index, const char *name, const char *value) {
-    lua_getfield(L, index, name);
-    const char *text = lua_tostring(L, -1);
-    int is_same = text != NULL && strcmp(text, value) == 0;
-    lua_pop(L, 1);
-    return is_same;
-}
-
 int hvl_unpack_setting(lua_State *L, int index, unpack_setting_t *setting) {
-    *setting = (unpack_setting_t){.package_max_length = number_field(L, index, "max_length")};
-    if (text_field_is(L, index, "mode", "fixed")) {
+    *setting = (unpack_setting_t){.package_max_length = hvl_field_count(L, index, "max_length")};
+    if (hvl_field_is(L, index, "mode", "fixed")) {
         setting->mode = UNPACK_BY_FIXED_LENGTH;
-        setting->fixed_length = number_field(L, index, "length");
-    } else if (text_field_is(L, index, "mode", "delimiter")) {
-        size_t len = 0;
+        setting->fixed_length = hvl_field_count(L, index, "length");
+    } else if (hvl_field_is(L, index, "mode", "delimiter")) {
+        size_t len;
         setting->mode = UNPACK_BY_DELIMITER;
-        lua_getfield(L, index, "delimiter");
-        const char *delimiter = lua_tolstring(L, -1, &len);
-        if (delimiter == NULL || len > sizeof setting->delimiter) len = 0;
+        const char *delimiter = hvl_field_string(L, index, "delimiter", &len);
+        if (len > sizeof setting->delimiter) len = 0;
         if (len > 0) memcpy(setting->delimiter, delimiter, len);
         setting->delimiter_bytes = (unsigned short)len;
-        lua_pop(L, 1);
     } else {
         setting->mode = UNPACK_BY_LENGTH_FIELD;
-        setting->body_offset = (unsigned short)number_field(L, index, "body_offset");
+        setting->body_offset = (unsigned short)hvl_field_count(L, index, "body_offset");
         setting->length_field_offset =
-            (unsigned short)number_field(L, index, "length_field_offset");
-        setting->length_field_bytes = (unsigned short)number_field(L, index, "length_field_bytes");
-        lua_getfield(L, index, "length_adjustment");
-        setting->length_adjustment = (short)lua_tointeger(L, -1);
-        lua_pop(L, 1);
+            (unsigned short)hvl_field_count(L, index, "length_field_offset");
+        setting->length_field_bytes =
+            (unsigned short)hvl_field_count(L, index, "length_field_bytes");
+        setting->length_adjustment = (short)hvl_field_number(L, index, "length_adjustment");
         setting->length_field_coding =
-            text_field_is(L, index, "length_field_coding", "little")   ? ENCODE_BY_LITTLE_ENDIAN
-            : text_field_is(L, index, "length_field_coding", "varint") ? ENCODE_BY_VARINT
+            hvl_field_is(L, index, "length_field_coding", "little")   ? ENCODE_BY_LITTLE_ENDIAN
+            : hvl_field_is(L, index, "length_field_coding", "varint") ? ENCODE_BY_VARINT
                                                                        : ENCODE_BY_BIG_ENDIAN;
     }
     return unpack_setting_check(setting);
@@ -61,10 +43,10 @@ hvl_handlers_t *hvl_handlers_new(lua_State *L, hvl_t *rt, int index) {
     self->on_message = hvl_ref_field(L, index, "on_message");
     self->on_drain = hvl_ref_field(L, index, "on_drain");
     self->on_close = hvl_ref_field(L, index, "on_close");
-    self->read_timeout_ms = number_field(L, index, "read_timeout");
-    self->write_timeout_ms = number_field(L, index, "write_timeout");
-    self->idle_timeout_ms = number_field(L, index, "idle_timeout");
-    self->write_high = number_field(L, index, "write_high");
+    self->read_timeout_ms = hvl_field_count(L, index, "read_timeout");
+    self->write_timeout_ms = hvl_field_count(L, index, "write_timeout");
+    self->idle_timeout_ms = hvl_field_count(L, index, "idle_timeout");
+    self->write_high = hvl_field_count(L, index, "write_high");
     lua_getfield(L, index, "no_delay");
     self->is_delayed = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
     lua_pop(L, 1);

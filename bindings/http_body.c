@@ -1,9 +1,11 @@
-/* http_body.c - the body of a request for Lua: whole, piece by piece, and the parser of multipart forms.
+/* http_body.c - the body of a request for Lua: whole, piece by piece, and the parser of multipart
+ * forms.
  *
  * Whoever waits for a piece may give up (a timeout, a cancelled task) while it is on its way. It is
  * kept then for the next req:read: nothing that has arrived is lost. */
 #include "http.h"
 
+#include "fields.h"
 #include "hmultipart.h"
 
 /* ---- Whole ---- */
@@ -117,18 +119,6 @@ typedef struct parser_s {
 
 static const hvl_class_t parser_class = {"hv.http.multipart_parser"};
 
-static uint64_t limit(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return value > 0 && value < 9e15 ? (uint64_t)value : 0;
-}
-
-static uint32_t limit32(lua_State *L, int index, const char *name) {
-    uint64_t value = limit(L, index, name);
-    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
-}
-
 static hhttp_slice_t check_slice(lua_State *L, int index) {
     hhttp_slice_t slice;
     slice.data = luaL_optlstring(L, index, "", &slice.len);
@@ -144,11 +134,11 @@ static int parser_new(lua_State *L) {
     int code = hmultipart_boundary(check_slice(L, 1), &boundary);
     if (code != 0) return hvl_push_error(L, "multipart", code);
     hmultipart_limits_t limits = {
-        .part_count_max = limit32(L, 2, "max_parts"),
-        .part_header_bytes_max = limit32(L, 2, "max_part_header"),
-        .field_bytes_max = limit(L, 2, "max_field"),
-        .form_bytes_max = limit(L, 2, "max_form"),
-        .file_bytes_max = limit(L, 2, "max_file"),
+        .part_count_max = hvl_field_count(L, 2, "max_parts"),
+        .part_header_bytes_max = hvl_field_count(L, 2, "max_part_header"),
+        .field_bytes_max = hvl_field_bytes(L, 2, "max_field"),
+        .form_bytes_max = hvl_field_bytes(L, 2, "max_form"),
+        .file_bytes_max = hvl_field_bytes(L, 2, "max_file"),
     };
     parser_t *parser = hvl_object_new(L, rt, &parser_class, sizeof *parser);
     parser->form = hmultipart_new(boundary, &limits);

@@ -16,17 +16,6 @@ static const hvl_class_t pool_class = {"hv.http_pool"};
 
 /* ---- Starting ---- */
 
-static uint32_t ms_field(lua_State *L, const char *name) {
-    lua_Number value = hvl_field_number(L, 2, name);
-    return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : 0;
-}
-
-/* Leaves the string on the stack, so that it lives until the function returns. */
-static const char *text_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    return lua_tostring(L, -1);
-}
-
 /* The header lines of the flat list in field "headers". Returns their number. */
 static size_t read_headers(lua_State *L, hhttp_header_t *headers) {
     lua_getfield(L, 2, "headers");
@@ -51,14 +40,12 @@ static int read_proxy(lua_State *L, hhttp_proxy_t *proxy) {
     lua_getfield(L, 2, "proxy");
     int index = lua_gettop(L);
     if (!lua_istable(L, index)) return 0;
-    const char *kind = text_field(L, index, "kind");
-    proxy->kind =
-        kind != NULL && strcmp(kind, "socks5") == 0 ? HHTTP_PROXY_SOCKS5 : HHTTP_PROXY_HTTP;
-    proxy->host = text_field(L, index, "host");
-    lua_getfield(L, index, "port");
-    proxy->port = (int)lua_tointeger(L, -1);
-    proxy->user = text_field(L, index, "user");
-    proxy->password = text_field(L, index, "password");
+    int is_socks = hvl_field_is(L, index, "kind", "socks5");
+    proxy->kind = is_socks ? HHTTP_PROXY_SOCKS5 : HHTTP_PROXY_HTTP;
+    proxy->host = hvl_field_text(L, index, "host");
+    proxy->port = (int)hvl_field_number(L, index, "port");
+    proxy->user = hvl_field_text(L, index, "user");
+    proxy->password = hvl_field_text(L, index, "password");
     return 1;
 }
 
@@ -78,10 +65,10 @@ static void read_body(lua_State *L, hhttp_call_options_t *options, int *body_ref
 }
 
 static void read_times(lua_State *L, hhttp_call_options_t *options) {
-    options->connect_timeout_ms = ms_field(L, "connect_timeout");
-    options->head_timeout_ms = ms_field(L, "head_timeout");
-    options->total_timeout_ms = ms_field(L, "total_timeout");
-    options->idle_timeout_ms = ms_field(L, "idle_timeout");
+    options->connect_timeout_ms = hvl_field_count(L, 2, "connect_timeout");
+    options->head_timeout_ms = hvl_field_count(L, 2, "head_timeout");
+    options->total_timeout_ms = hvl_field_count(L, 2, "total_timeout");
+    options->idle_timeout_ms = hvl_field_count(L, 2, "idle_timeout");
 }
 
 /* start(pool, spec) -> call; or nil, words, code. The Lua side has checked the fields of spec:
@@ -98,10 +85,10 @@ static int start_call(lua_State *L) {
     hhttp_header_t headers[HEADERS_MAX];
     hhttp_proxy_t proxy = {HHTTP_PROXY_NONE, NULL, 0, NULL, NULL};
     hhttp_call_options_t options = {
-        .method = text_field(L, 2, "method"),
-        .unix_path = text_field(L, 2, "unix_path"),
-        .server_name = text_field(L, 2, "server_name"),
-        .upgrade = text_field(L, 2, "upgrade"),
+        .method = hvl_field_text(L, 2, "method"),
+        .unix_path = hvl_field_text(L, 2, "unix_path"),
+        .server_name = hvl_field_text(L, 2, "server_name"),
+        .upgrade = hvl_field_text(L, 2, "upgrade"),
         .tls = hvl_tls_context_field(L, 2, "tls"),
         .headers = headers,
         .closes = hvl_field_flag(L, 2, "closes"),
@@ -110,15 +97,14 @@ static int start_call(lua_State *L) {
     hvl_http_call_listen(self, &options);
     options.url.is_https = hvl_field_flag(L, 2, "is_https");
     options.url.port = (int)hvl_field_number(L, 2, "port");
-    const char *host = text_field(L, 2, "host");
-    const char *target = text_field(L, 2, "target");
+    const char *host = hvl_field_text(L, 2, "host");
+    const char *target = hvl_field_text(L, 2, "target");
     options.url.host = (hhttp_slice_t){host, host != NULL ? strlen(host) : 0};
     options.url.target = (hhttp_slice_t){target, target != NULL ? strlen(target) : 0};
     options.header_count = read_headers(L, headers);
     if (read_proxy(L, &proxy)) options.proxy = &proxy;
     read_times(L, &options);
-    lua_Number max_body = hvl_field_number(L, 2, "max_body");
-    options.body_bytes_max = max_body > 0 ? (uint64_t)max_body : 0;
+    options.body_bytes_max = hvl_field_bytes(L, 2, "max_body");
     self->collects = (uint8_t)hvl_field_flag(L, 2, "collect");
     options.decodes = hvl_field_flag(L, 2, "decode");
     read_body(L, &options, &self->body_ref);
@@ -145,27 +131,21 @@ static int is_public_suffix(lua_State *L) {
 
 /* ---- Pools ---- */
 
-/* 0 takes the default. */
-static uint32_t limit_field(lua_State *L, const char *name) {
-    lua_Number value = hvl_field_number(L, 1, name);
-    return value > 0 && value < (lua_Number)INFINITE ? (uint32_t)value : 0;
-}
-
-/* pool(options) -> pool; or nil, message, code */
+/* pool(options) -> pool; or nil, message, code. What is 0 takes its default. */
 static int pool_new(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     if (rt->loop == NULL) return hvl_push_error(L, "hv.http.client", HV_ECLOSED);
     hhttp_client_options_t options = {
-        .status_line_bytes_max = limit_field(L, "max_status_line"),
-        .interim_max = limit_field(L, "max_interim"),
-        .header_bytes_max = limit_field(L, "max_header"),
-        .header_count_max = limit_field(L, "max_headers"),
-        .connections_per_host_max = limit_field(L, "max_connections"),
-        .idle_per_host_max = limit_field(L, "max_idle_per_host"),
-        .idle_max = limit_field(L, "max_idle"),
-        .waiting_max = limit_field(L, "max_waiting"),
-        .idle_timeout_ms = limit_field(L, "keep_alive"),
+        .status_line_bytes_max = hvl_field_count(L, 1, "max_status_line"),
+        .interim_max = hvl_field_count(L, 1, "max_interim"),
+        .header_bytes_max = hvl_field_count(L, 1, "max_header"),
+        .header_count_max = hvl_field_count(L, 1, "max_headers"),
+        .connections_per_host_max = hvl_field_count(L, 1, "max_connections"),
+        .idle_per_host_max = hvl_field_count(L, 1, "max_idle_per_host"),
+        .idle_max = hvl_field_count(L, 1, "max_idle"),
+        .waiting_max = hvl_field_count(L, 1, "max_waiting"),
+        .idle_timeout_ms = hvl_field_count(L, 1, "keep_alive"),
     };
     pool_t *pool = hvl_object_new(L, rt, &pool_class, sizeof *pool);
     pool->client = hhttp_client_new(rt->loop, &options);

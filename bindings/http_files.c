@@ -1,6 +1,8 @@
 /* http_files.c - files as answers for Lua: directories that are served, and single files. */
 #include "http.h"
 
+#include "fields.h"
+
 #include "hhttp_files.h"
 
 struct http_files_s {
@@ -10,30 +12,22 @@ struct http_files_s {
 
 static const hvl_class_t files_class = {"hv.http.files"};
 
-static int flag(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    int value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
 /* files(dir, options) -> files; or nil, message, code. Options are checked. */
 static int files_new(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     const char *dir = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     hhttp_files_options_t options = {
-        .lists = flag(L, 2, "listing"),
-        .shows_hidden = flag(L, 2, "hidden"),
-        .follows_no_links = !flag(L, 2, "links"),
-        .no_precompressed = !flag(L, 2, "precompressed"),
-        .no_compression = !flag(L, 2, "compress"),
+        .lists = hvl_field_flag(L, 2, "listing"),
+        .shows_hidden = hvl_field_flag(L, 2, "hidden"),
+        .follows_no_links = !hvl_field_flag(L, 2, "links"),
+        .no_precompressed = !hvl_field_flag(L, 2, "precompressed"),
+        .no_compression = !hvl_field_flag(L, 2, "compress"),
         .leaves_misses = 1,
+        .index = hvl_field_text(L, 2, "index"),
+        .cache_control = hvl_field_text(L, 2, "cache_control"),
     };
-    lua_getfield(L, 2, "index");
-    options.index = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
-    lua_getfield(L, 2, "cache_control");
-    options.cache_control = lua_tostring(L, -1);
+    if (options.index == NULL) options.index = "";
     if (rt->loop == NULL) return hvl_push_error(L, dir, HV_ECLOSED);
     http_files_t *object = hvl_object_new(L, rt, &files_class, sizeof *object);
     object->files = hhttp_files_new(rt->loop, dir, &options);
@@ -87,8 +81,8 @@ static int await_end(lua_State *L, http_exchange_t *exchange, int code) {
     return hvl_wait(L);
 }
 
-/* serve(res, files): answers with what the last name of the route stands for below the directory; or nil,
- * message, code: with ENOTFOUND and EACCES nothing has been answered */
+/* serve(res, files): answers with what the last name of the route stands for below the directory;
+ * or nil, message, code: with ENOTFOUND and EACCES nothing has been answered */
 static int serve(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_response(L, 1);
     http_files_t *object = hvl_http_check_files(L, 2);

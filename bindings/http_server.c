@@ -41,12 +41,9 @@ static hhttp_server_options_t read_options(lua_State *L, int index) {
     };
     options.http2 = (uint32_t)hvl_field_number(L, index, "http2");
     if (options.body_rate_min == INFINITE) options.body_rate_min = 0;
-    lua_getfield(L, index, "max_body");
-    lua_Number body = lua_tonumber(L, -1);
-    options.body_bytes_max = body > 0 && body < 9e15 ? (uint64_t)body : UINT64_MAX;
-    lua_getfield(L, index, "server_name");
-    options.server_name = lua_tostring(L, -1);
-    lua_pop(L, 2);
+    uint64_t body = hvl_field_bytes(L, index, "max_body");
+    options.body_bytes_max = body > 0 ? body : UINT64_MAX;
+    options.server_name = hvl_field_text(L, index, "server_name");
     return options;
 }
 

@@ -1,5 +1,6 @@
 /* tcp.c - listening and connecting. What can be done with a connection is in conn.c. */
 #include "conn.h"
+#include "fields.h"
 
 typedef struct server_s {
     hvl_object_t object;
@@ -110,10 +111,9 @@ static int listen_on(lua_State *L) {
     if (io != NULL && ctx != NULL) {
         code = hio_set_ssl_ctx(io, ctx);
         hio_setcb_accept_raw(io, on_accept_raw);
-        lua_getfield(L, 6, "handshake_timeout");
-        int timeout_ms = (int)lua_tointeger(L, -1); /* 0: none; to the core it means the default */
+        /* 0: none; to the core it means the default. */
+        int timeout_ms = (int)hvl_field_number(L, 6, "handshake_timeout");
         if (code == 0) hio_set_handshake_timeout(io, timeout_ms > 0 ? timeout_ms : INT32_MAX);
-        lua_pop(L, 1);
         if (code != 0) hio_close(io);
         if (code != 0) io = NULL;
     }
@@ -193,19 +193,15 @@ static void on_connect(hio_t *io) {
 /* What a client of checked options is told before it connects. Returns 0 or a code. */
 static int set_up_client(lua_State *L, int index, hio_t *io, const char *host) {
     hssl_ctx_t ctx = hvl_tls_context_field(L, index, "tls");
-    lua_getfield(L, index, "bind_port");
-    int bind_port = (int)lua_tointeger(L, -1);
-    lua_getfield(L, index, "bind");
-    const char *bind_host = lua_tostring(L, -1);
+    int bind_port = (int)hvl_field_number(L, index, "bind_port");
+    const char *bind_host = hvl_field_text(L, index, "bind");
     int code = bind_host != NULL ? hio_set_bind(io, bind_host, bind_port) : 0;
     if (code == 0 && ctx != NULL) code = hio_set_ssl_ctx(io, ctx);
     if (code == 0 && ctx != NULL) {
-        lua_getfield(L, index, "tls_name");
-        const char *name = lua_isstring(L, -1) ? lua_tostring(L, -1) : host;
+        const char *tls_name = hvl_field_text(L, index, "tls_name");
+        const char *name = tls_name != NULL ? tls_name : host;
         if (*name != '/') code = hio_set_hostname(io, name);
-        lua_pop(L, 1);
     }
-    lua_pop(L, 2);
     return code;
 }
 
