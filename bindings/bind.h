@@ -51,6 +51,7 @@ struct hvl_s {
     hvl_task_t *main_task;    /* its failure ends the program */
     int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
     int task_meta_ref;        /* the metatable of hv.task */
+    lua_State *finalizing;    /* task_finalize.c: where finalizers run; NULL before the first */
     int64_t clock_ms;         /* while the ready queue runs: when the last task of it stopped */
     int is_clock_kept;        /* clock_ms is so */
     const void *clock_whose;  /* hvl_task_run_next: who has run last, and in which pass */

@@ -362,7 +362,7 @@ int hvl_open_task(lua_State *L) {
         {"defer", defer},   {"raise", raise_message},  {"settle", hvl_task_settle},
         {"dual", hvl_task_dual}, {"set_dual_body", set_dual_body}, {"park", park},
         {"unpark", unpark}, {"is_idle", is_idle},      {"drive", drive},
-        {"pass_waits", pass_waits}, {NULL, NULL}};
+        {"pass_waits", pass_waits}, {"finalize", hvl_task_finalize}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);

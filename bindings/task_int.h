@@ -57,6 +57,11 @@ void hvl_wait_give_up(hvl_task_t *task);
 int hvl_task_dual(lua_State *L);
 int hvl_task_settle(lua_State *L);
 
+/* ---- task_finalize.c ---- */
+
+/* _hv.task's finalize(finalizer, object). */
+int hvl_task_finalize(lua_State *L);
+
 /* ---- task_end.c ---- */
 
 /* Tells everybody, then recycles. On the stack of the coroutine: results 1..top, or the message of
