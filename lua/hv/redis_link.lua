@@ -112,13 +112,6 @@ local function watch_peer(self, conn)
   end)
 end
 
---- A port of this machine that nobody listens on may be given to our own end: then we talk to
---- ourselves.
-local function is_own_echo(conn)
-  local own, peer = conn:local_address(), conn:peer()
-  return own and own.port == peer.port and own.ip == peer.ip and own.ip ~= nil
-end
-
 local function establish(self)
   local t = self._options
   local conn, message, code = tcp.connect {
@@ -129,9 +122,6 @@ local function establish(self)
   if self.is_closed then
     conn:close()
     return nil, "closed", "ECLOSED"
-  elseif is_own_echo(conn) then
-    conn:close()
-    return nil, ("connect %s: connection refused"):format(self.address), "ECONNREFUSED"
   end
   self._conn = conn
   self.raw:attach(conn)

@@ -157,6 +157,26 @@ int hsock_take_error(int fd) {
     return -error;
 }
 
+static int is_same_end(const hsock_addr_t *own, const struct sockaddr *peer) {
+    if (own->sa.sa_family != peer->sa_family) return 0;
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)peer;
+        return own->in.sin_port == in->sin_port && own->in.sin_addr.s_addr == in->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)peer;
+    return own->in6.sin6_port == in6->sin6_port &&
+           memcmp(&own->in6.sin6_addr, &in6->sin6_addr, sizeof in6->sin6_addr) == 0;
+}
+
+int hsock_refuse_self(int fd, const struct sockaddr *peer) {
+    hsock_addr_t own;
+    if (peer->sa_family != AF_INET && peer->sa_family != AF_INET6) return 0;
+    if (hsock_local_address(fd, &own) == 0 || !is_same_end(&own, peer)) return 0;
+    /* Else the port would be taken for a minute by a connection that has ended (TIME-WAIT). */
+    hsock_set_reset_on_close(fd);
+    return -ECONNREFUSED;
+}
+
 #define MOVE(call)                      \
     do {                                \
         ssize_t moved;                  \

@@ -39,6 +39,12 @@ int hsock_bind(int fd, const hsock_addr_t *addr, socklen_t addr_len);
 int hsock_connect(int fd, const struct sockaddr *addr, socklen_t addr_len);
 /* The pending error of a socket as a code, 0 where there is none. */
 int hsock_take_error(int fd);
+/* A port that nobody listens on may be the one that the kernel has just given to our own end: then
+ * the connection leads from the socket to itself (RFC 9293 section 3.5, simultaneous open). Nobody
+ * wants that: it counts as refused, and is set to leave no trace of itself when it is closed.
+ *   peer  whom it has connected to
+ * Returns 0 or -ECONNREFUSED. */
+int hsock_refuse_self(int fd, const struct sockaddr *peer);
 
 /* Bytes moved, 0 at the end (reading), HV_EAGAIN where it would block, or another code. */
 long hsock_recv(int fd, void *buf, size_t len);

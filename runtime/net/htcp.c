@@ -190,6 +190,7 @@ void hv__tcp_connected(hio_t *io) {
 
 void hv__tcp_connect_ready(hio_t *io) {
     int code = hsock_take_error(io_fd(io));
+    if (code == 0) code = hsock_refuse_self(io_fd(io), hio_peeraddr(io));
     if (code != 0) {
         hv__io_fail(io, code);
     } else {
@@ -204,6 +205,7 @@ static void begin_connect(hv__defer_t *work) {
     const hsock_addr_t *own = io->ext != NULL ? io->ext->bind : NULL;
     int code = own != NULL ? hsock_bind(io_fd(io), own, hsock_address_len(&own->sa)) : 0;
     if (code == 0) code = hsock_connect(io_fd(io), addr, hv__io_peer_len(io));
+    if (code == 0) code = hsock_refuse_self(io_fd(io), addr);
     if (code == 0 || code == -EISCONN) {
         hv__tcp_connected(io);
     } else if (code == -EINPROGRESS || code == -EALREADY) {

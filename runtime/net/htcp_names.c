@@ -125,6 +125,7 @@ static void on_attempt_ready(hv__watch_t *attempt, unsigned ready) {
     hsock_addr_t peer;
     /* Woken without an error and without a peer, it is still on its way. */
     if (code == 0 && hsock_peer_address(fd, &peer) == 0) return;
+    if (code == 0) code = hsock_refuse_self(fd, &peer.sa);
     if (code == 0) {
         hdns_addr_t addr;
         memcpy(&addr, &peer, sizeof addr);
@@ -149,6 +150,7 @@ static int open_attempt(const hio_t *io, const hdns_addr_t *addr, int *fd) {
     if (is_stream) hsock_set_no_delay(opened);
     int code = own != NULL ? hsock_bind(opened, own, hsock_address_len(&own->sa)) : 0;
     if (code == 0) code = hsock_connect(opened, &addr->sa, hdns_addr_len(addr));
+    if (code == 0 && is_stream) code = hsock_refuse_self(opened, &addr->sa);
     if (code == 0 || code == -EINPROGRESS) {
         *fd = opened;
     } else {

@@ -356,6 +356,29 @@ static void test_tcp_bad_addresses_are_refused(void **state) {
     assert_int_equal(hloop_last_error(loop), HV_ENOTFOUND);
 }
 
+/* A client whose own end got the port that it wants to connect to would talk with itself. */
+static void test_tcp_connection_to_oneself_is_refused(void **state) {
+    (void)state;
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+    for (int i = 0; i < 2; i++) {
+        hio_t *server = hloop_create_tcp_server(loop, hosts[i], 0, on_accept);
+        assert_non_null(server);
+        int port = port_of(server); /* free again in a moment */
+        hio_setcb_close(server, on_close);
+        hio_close(server);
+        RUN_UNTIL(loop, closes == 1);
+        hio_t *client = hio_tcp_client(loop, hosts[i], port, on_connect, on_close);
+        assert_int_equal(hio_set_bind(client, hosts[i], port), 0);
+        RUN_UNTIL(loop, closes == 2);
+        assert_int_equal(last_error, ECONNREFUSED);
+        assert_int_equal(connects, 0);
+        /* The port is free for whoever really listens there. */
+        server = hloop_create_tcp_server(loop, hosts[i], port, on_accept);
+        assert_non_null(server);
+        closes = 0;
+    }
+}
+
 #define TCP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -377,6 +400,7 @@ int main(void) {
         TCP_TEST(test_tcp_accepted_is_handed_to_another_loop),
         TCP_TEST(test_tcp_connecting_is_handed_to_another_loop),
         TCP_TEST(test_tcp_bad_addresses_are_refused),
+        TCP_TEST(test_tcp_connection_to_oneself_is_refused),
     };
     return cmocka_run_group_tests_name("htcp", tests, NULL, NULL);
 }

@@ -410,6 +410,21 @@ static void test_bound_client_comes_from_its_address(void **state) {
     assert_int_equal(foreign.error, EADDRNOTAVAIL);
 }
 
+static void test_client_that_meets_itself_is_refused(void **state) {
+    (void)state;
+    hio_t *server = serve("127.0.0.1", 0);
+    int port = port_of(server);
+    hio_close(server);
+    for (int i = 0; i < 3; i++) pass();
+    add_a("self.test", "127.0.0.1");
+    static seen_t seen = {0};
+    hio_t *io = connect_to(&seen, "self.test", port);
+    assert_int_equal(hio_set_bind(io, "127.0.0.1", port), 0);
+    run_until(&seen.closes, 1);
+    assert_int_equal(seen.connects, 0);
+    assert_int_equal(seen.error, ECONNREFUSED);
+}
+
 static void test_ports_out_of_range_are_refused_at_once(void **state) {
     (void)state;
     assert_null(hio_tcp_client(loop, "a.test", 0, on_connect, on_close));
@@ -512,6 +527,7 @@ int main(void) {
         TEST(test_close_in_the_connect_callback_closes_once),
         TEST(test_loop_freed_in_every_phase_closes_each_once),
         TEST(test_bound_client_comes_from_its_address),
+        TEST(test_client_that_meets_itself_is_refused),
         TEST(test_ports_out_of_range_are_refused_at_once),
         TEST(test_connecting_client_keeps_the_loop_running),
         TEST(test_write_posted_while_resolving_arrives),
