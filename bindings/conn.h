@@ -76,8 +76,6 @@ void hvl_conn_on_drain(hio_t *io);
 void hvl_conn_on_bytes(hio_t *io, void *buf, int len);
 /* Goes on to watch a reader, whose timeout has changed. */
 void hvl_conn_watch_reader(hvl_conn_t *conn);
-/* The peer's address, also after the close. */
-const struct sockaddr *hvl_conn_peer(const hvl_conn_t *conn);
 
 /* The connection at index 1. */
 static inline hvl_conn_t *hvl_conn_check(lua_State *L) { return hvl_check(L, 1, &hvl_conn_class); }

@@ -1,13 +1,14 @@
 /* conn_facts.c - what can be asked of a connection, and set on it. */
 #include "conn.h"
 
-const struct sockaddr *hvl_conn_peer(const hvl_conn_t *conn) {
+/* The peer's address, also after the close. */
+static const struct sockaddr *peer_of(const hvl_conn_t *conn) {
     return conn->io != NULL ? hio_peeraddr(conn->io) : &conn->peer.sa;
 }
 
 static int conn_peer(lua_State *L) {
     hvl_conn_t *conn = hvl_conn_check(L);
-    hvl_push_address(L, hvl_conn_peer(conn));
+    hvl_push_address(L, peer_of(conn));
     return 1;
 }
 
@@ -139,12 +140,12 @@ static int conn_tostring(lua_State *L) {
     char local[128], peer[128];
     if (conn->io == NULL) {
         lua_pushfstring(L, "%s{closed -> %s}", conn->object.class_->name,
-                        hvl_address_text(hvl_conn_peer(conn), peer, sizeof peer));
+                        hvl_address_text(peer_of(conn), peer, sizeof peer));
         return 1;
     }
     lua_pushfstring(L, "%s{%s %s -> %s}", conn->object.class_->name, state_name(conn),
                     hvl_address_text(hio_localaddr(conn->io), local, sizeof local),
-                    hvl_address_text(hvl_conn_peer(conn), peer, sizeof peer));
+                    hvl_address_text(peer_of(conn), peer, sizeof peer));
     return 1;
 }
 

@@ -19,7 +19,7 @@ static char *copy_text(const char *text) {
     return copy != NULL ? memcpy(copy, text, bytes) : NULL;
 }
 
-void hvl_embed_keep(hvlua_t *lua, const char *message, const char *traceback) {
+static void keep_error(hvlua_t *lua, const char *message, const char *traceback) {
     hv_free(lua->message);
     hv_free(lua->traceback);
     lua->message = copy_text(message);
@@ -33,7 +33,7 @@ int hvl_embed_fail(hvlua_t *lua, int code, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    hvl_embed_keep(lua, text, text);
+    keep_error(lua, text, text);
     return code;
 }
 
@@ -93,7 +93,7 @@ static int keep_raised(hvlua_t *lua, lua_State *L, int status) {
     int code = hvl_memory_is_out(status, message) ? HV_ENOMEM : HV_EFAILED;
     if (message == NULL) message = herr_text(code);
     const char *traceback = lua_tostring(L, top + 2);
-    hvl_embed_keep(lua, message, traceback != NULL ? traceback : message);
+    keep_error(lua, message, traceback != NULL ? traceback : message);
     lua_settop(L, top - 1);
     return code;
 }

@@ -37,7 +37,6 @@ int hvl_embed_protect(hvlua_t *lua, lua_CFunction body, void *data, int *code);
 
 /* Keeps words for hvlua_error. Returns `code`. */
 int hvl_embed_fail(hvlua_t *lua, int code, const char *format, ...) HV_PRINTF_LIKE(3, 4);
-void hvl_embed_keep(hvlua_t *lua, const char *message, const char *traceback);
 
 /* Tells the end of a function, and forgets it. */
 void hvl_embed_end(pending_t *pending, const hvlua_outcome_t *outcome);

@@ -49,8 +49,6 @@ int hvl_task_step(hvl_task_t *task, int nargs);
 
 /* ---- task_wait.c ---- */
 
-/* Ends a wait without telling what it waited for. */
-void hvl_wait_forget(hvl_task_t *task);
 /* Takes the task out of what it waits for. */
 void hvl_wait_give_up(hvl_task_t *task);
 /* _hv.task's dual(operation, args..., fn) and settle(...). */

@@ -5,7 +5,8 @@ char hvl_wait_mark, hvl_throw_mark;
 
 /* ---- Waiting ---- */
 
-void hvl_wait_forget(hvl_task_t *task) {
+/* Ends a wait without telling what it waited for. */
+static void forget_wait(hvl_task_t *task) {
     task->wait_id++;
     task->on_cancel = NULL;
     if (task->timer != NULL) {
@@ -17,7 +18,7 @@ void hvl_wait_forget(hvl_task_t *task) {
 void hvl_wait_give_up(hvl_task_t *task) {
     hvl_cancel_cb on_cancel = task->on_cancel;
     void *data = task->wait_data;
-    hvl_wait_forget(task);
+    forget_wait(task);
     if (on_cancel != NULL) on_cancel(task, data);
 }
 
@@ -89,7 +90,7 @@ hvl_task_t *hvl_wake(hvl_waiter_t *waiter) {
     hvl_task_t *task = hvl_is_waited(waiter) ? waiter->task : NULL;
     waiter->task = NULL;
     if (task == NULL) return NULL;
-    hvl_wait_forget(task);
+    forget_wait(task);
     task->state = HVL_READY;
     return task;
 }

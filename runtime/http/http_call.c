@@ -100,7 +100,8 @@ static void run_work(hv__defer_t *work) {
     hhttp_call_release(call);
 }
 
-void hv__http_call_later(hhttp_call_t *call) {
+/* Puts off what cannot be done inside an API call. */
+static void advance_later(hhttp_call_t *call) {
     hv__defer(call->client->loop, &call->work, run_work);
 }
 
@@ -126,7 +127,7 @@ void hv__http_call_end(hhttp_call_t *call, int error, const char *words) {
     }
     if (call->link != NULL) hv__http_link_drop(call->link);
     call->group = NULL;
-    hv__http_call_later(call);
+    advance_later(call);
 }
 
 static void unlist(hhttp_call_t *call) {
@@ -235,7 +236,7 @@ void hv__http_call_send_body(hhttp_call_t *call) {
         send_from_memory(call);
     } else if (!(call->flags & CALL_READY)) {
         call->flags |= CALL_READY_OWED;
-        hv__http_call_later(call);
+        advance_later(call);
     }
 }
 
@@ -319,7 +320,7 @@ void hhttp_call_pause(hhttp_call_t *call) {
 void hhttp_call_resume(hhttp_call_t *call) {
     if (!(call->flags & CALL_PAUSED) || call->state >= CALL_UPGRADED) return;
     call->flags = (call->flags & ~(uint32_t)CALL_PAUSED) | CALL_RESUMED;
-    hv__http_call_later(call);
+    advance_later(call);
 }
 
 hio_t *hhttp_call_take_io(hhttp_call_t *call) {

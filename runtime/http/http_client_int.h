@@ -182,8 +182,6 @@ void hv__http_idle_remove(http_link_t *link);
 
 /* Begins to connect for a call. Returns 0 or an error. */
 int hv__http_link_open(http_group_t *group, hhttp_call_t *call);
-/* The connection is there, proxy and TLS included: sends the request. */
-void hv__http_link_ready(http_link_t *link);
 /* Sends a call's request over a link that is connected. */
 void hv__http_link_use(http_link_t *link, hhttp_call_t *call);
 /* Parts a link from its call and closes it without draining. */
@@ -255,8 +253,6 @@ void hv__http_call_send_body(hhttp_call_t *call);
 void hv__http_call_unwait(hhttp_call_t *call);
 /* Sets the timer for the nearest deadline. */
 void hv__http_call_arm(hhttp_call_t *call);
-/* Puts off what cannot be done inside an API call. */
-void hv__http_call_later(hhttp_call_t *call);
 
 static inline uint64_t hv__http_ms(const hhttp_client_t *client) {
     return hloop_now_hrtime(client->loop) / 1000;

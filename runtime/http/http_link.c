@@ -126,19 +126,22 @@ static int uses_tunnel(const http_place_t *place) {
     return place->proxy == HHTTP_PROXY_HTTP && (place->is_https || place->tunnels);
 }
 
+/* The connection is there, proxy and TLS included: sends the request. */
+static void send_first_request(http_link_t *link);
+
 static void on_connect(hio_t *io) {
     http_link_t *link = hevent_userdata(io);
     if (link->call == NULL) return;
     if (link->state == LINK_CONNECTING && uses_tunnel(&link->group->place)) {
         hv__http_proxy_begin(link);
     } else {
-        hv__http_link_ready(link);
+        send_first_request(link);
     }
 }
 
 void hv__http_proxy_done(http_link_t *link) {
     if (!link->group->place.is_https) {
-        hv__http_link_ready(link);
+        send_first_request(link);
         return;
     }
     link->state = LINK_SECURING;
@@ -193,7 +196,7 @@ static void on_drain(hio_t *io) {
     }
 }
 
-void hv__http_link_ready(http_link_t *link) {
+static void send_first_request(http_link_t *link) {
     hhttp_call_t *call = link->call;
     hio_setcb_read(link->io, on_read);
     hio_setcb_drain(link->io, on_drain);

@@ -204,7 +204,5 @@ int mqtt__send_publish(hmqtt_t *client, mqtt_packet_t *packet);
 void mqtt__session_unplug(hmqtt_t *client);
 /* Frees everything of the session but its store. */
 void mqtt__session_deinit(hmqtt_t *client);
-/* Ends what an entry stands for, tells it, and removes it. Returns as mqtt__tell. */
-int mqtt__finish(hmqtt_t *client, mqtt_entry_t *entry, hmqtt_event_t *event);
 
 #endif

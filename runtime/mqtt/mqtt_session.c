@@ -104,13 +104,25 @@ static int send_entry(hmqtt_t *client, mqtt_entry_t *entry) {
     return 1;
 }
 
+/* Ends what an entry stands for, tells it, and removes it. Returns as mqtt__tell. */
+static int finish_entry(hmqtt_t *client, mqtt_entry_t *entry, hmqtt_event_t *event) {
+    event->packet_id = entry->id;
+    event->token = entry->token;
+    event->is_done = 1;
+    if (client->cursor == entry) client->cursor = entry->next;
+    if (entry->type == HMQTT_PUBLISH && entry->is_out) client->outstanding--;
+    if (entry->type == HMQTT_PUBLISH && entry->qos == 0) client->waiting_zero--;
+    mqtt_store_remove(&client->store, entry);
+    return mqtt__tell(client, event);
+}
+
 /* A message that this broker never takes would be tried for ever: it ends. Returns whether the
  * connection goes on. */
 static int refuse_too_large(hmqtt_t *client, mqtt_entry_t *entry) {
     hmqtt_event_t event = {.type = entry->qos == 2 ? HMQTT_PUBREC : HMQTT_PUBACK,
                            .reason = HMQTT_PACKET_TOO_LARGE,
                            .error = -HV_ELIMIT};
-    return mqtt__finish(client, entry, &event);
+    return finish_entry(client, entry, &event);
 }
 
 static int is_too_large(const hmqtt_t *client, const mqtt_entry_t *entry) {
@@ -143,17 +155,6 @@ void mqtt__pump(hmqtt_t *client) {
             mqtt_store_remove(&client->store, entry);
         }
     }
-}
-
-int mqtt__finish(hmqtt_t *client, mqtt_entry_t *entry, hmqtt_event_t *event) {
-    event->packet_id = entry->id;
-    event->token = entry->token;
-    event->is_done = 1;
-    if (client->cursor == entry) client->cursor = entry->next;
-    if (entry->type == HMQTT_PUBLISH && entry->is_out) client->outstanding--;
-    if (entry->type == HMQTT_PUBLISH && entry->qos == 0) client->waiting_zero--;
-    mqtt_store_remove(&client->store, entry);
-    return mqtt__tell(client, event);
 }
 
 /* ---- CONNACK ---- */
@@ -209,7 +210,7 @@ static int begin_session(hmqtt_t *client) {
         next = entry->next;
         entry->was_out = 0;
         if (entry->state != MQTT_RELEASED) continue;
-        if (!mqtt__finish(client, entry, &(hmqtt_event_t){.type = HMQTT_PUBCOMP})) return 0;
+        if (!finish_entry(client, entry, &(hmqtt_event_t){.type = HMQTT_PUBCOMP})) return 0;
     }
     int code = 0;
     take_back_asked(client);
@@ -386,7 +387,7 @@ static hmqtt_event_t event_of(const mqtt_packet_t *packet) {
 static int on_pubrec(hmqtt_t *client, const mqtt_packet_t *packet) {
     mqtt_entry_t *entry = find_sent(client, packet->id, HMQTT_PUBLISH, 2);
     hmqtt_event_t event = event_of(packet);
-    if (packet->reason >= 0x80) return entry == NULL || mqtt__finish(client, entry, &event);
+    if (packet->reason >= 0x80) return entry == NULL || finish_entry(client, entry, &event);
     if (entry != NULL && entry->state == MQTT_SENT) {
         int code = mqtt_store_release(&client->store, entry);
         if (code != 0) {
@@ -407,7 +408,7 @@ static int on_done(hmqtt_t *client, const mqtt_packet_t *packet, int qos) {
     hmqtt_event_t event = event_of(packet);
     /* "Not found" answers a second PUBREL: the broker has finished it before (5 3.7.2.1). */
     if (packet->reason == HMQTT_ID_NOT_FOUND) event.reason = 0;
-    return mqtt__finish(client, entry, &event);
+    return finish_entry(client, entry, &event);
 }
 
 static int on_suback(hmqtt_t *client, const mqtt_packet_t *packet) {
@@ -437,7 +438,7 @@ static int on_suback(hmqtt_t *client, const mqtt_packet_t *packet) {
         return 0;
     }
     hmqtt_event_t event = event_of(packet);
-    return mqtt__finish(client, entry, &event);
+    return finish_entry(client, entry, &event);
 }
 
 /* ---- The rest ---- */

@@ -84,7 +84,8 @@ int hdns_answer_add_address(hdns_answer_t *answer, uint32_t ttl, const struct so
     return code;
 }
 
-void hdns_answer_sort(hdns_answer_t *answer) {
+/* Puts the records in order of priority; equal ones stay as they are. */
+static void sort_addresses(hdns_answer_t *answer) {
     /* By insertion: answers are short, and equal priorities must keep their order. */
     for (size_t i = 1; i < answer->count; i++) {
         hdns_entry_t entry = answer->entries[i];
@@ -293,6 +294,6 @@ int hdns_answer_read(hdns_answer_t *answer, hdns_type_e wanted, const uint8_t *m
         reader.at = end;
     }
     if (reader.is_broken) return HV_EPROTO;
-    hdns_answer_sort(answer);
+    sort_addresses(answer);
     return 0;
 }

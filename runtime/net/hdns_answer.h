@@ -26,8 +26,6 @@ int hdns_answer_add(hdns_answer_t *answer, hdns_type_e type, uint32_t ttl, const
 /* Adds an address: a sockaddr_in or sockaddr_in6, its port ignored. Other families are left out.
  * Returns 0 or a code. */
 int hdns_answer_add_address(hdns_answer_t *answer, uint32_t ttl, const struct sockaddr *addr);
-/* Puts the records in order of priority; equal ones stay as they are. */
-void hdns_answer_sort(hdns_answer_t *answer);
 
 /* Reads a literal address, an IPv6 one with or without brackets. Returns whether it is one. */
 int hdns_literal(const char *text, hdns_addr_t *addr);

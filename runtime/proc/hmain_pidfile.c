@@ -55,7 +55,8 @@ static pid_t holder_of(int fd) {
     return lock.l_pid > 0 ? lock.l_pid : read_number(fd);
 }
 
-pid_t hv__pidfile_holder(const char *path) {
+/* The pid of the process that holds `path`; -1 where none does. */
+static pid_t holder_of_path(const char *path) {
     if (hv__pidfile_is_mine() && strcmp(path, pidfile_path) == 0) return pidfile_owner;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return -1;
@@ -64,7 +65,7 @@ pid_t hv__pidfile_holder(const char *path) {
     return holder > 0 ? holder : -1;
 }
 
-pid_t getpid_from_pidfile(void) { return hv__pidfile_holder(g_main_ctx.pidfile); }
+pid_t getpid_from_pidfile(void) { return holder_of_path(g_main_ctx.pidfile); }
 
 static bool is_still_named(int fd, const char *path) {
     struct stat by_fd, by_path;

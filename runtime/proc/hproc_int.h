@@ -27,8 +27,6 @@ void hv__daemon_let_streams_go(void);
 /* Whether this process holds the pid file; and, in a child, that it does not. */
 bool hv__pidfile_is_mine(void);
 void hv__pidfile_forget(void);
-/* The pid of the process that holds `path`; -1 where none does. */
-pid_t hv__pidfile_holder(const char *path);
 
 /* ---- Worker ---- */
 

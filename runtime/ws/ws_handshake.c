@@ -30,7 +30,8 @@ static int next_item(hstr_t *list, hstr_t *item) {
     return 0;
 }
 
-int ws_list_has(hstr_t list, const char *token) {
+/* Whether a comma-separated list has this token, in any case. */
+static int list_has(hstr_t list, const char *token) {
     hstr_t item;
     while (next_item(&list, &item)) {
         if (hstr_equals_nocase(item, hstr_from(token))) return 1;
@@ -74,9 +75,9 @@ static void add_single(hstr_t *place, uint8_t *count, hstr_t value) {
 
 void ws_hello_add(ws_hello_t *hello, hstr_t name, hstr_t value) {
     if (hstr_equals_nocase(name, HSTR_LITERAL("upgrade"))) {
-        hello->has_upgrade |= (uint8_t)ws_list_has(value, "websocket");
+        hello->has_upgrade |= (uint8_t)list_has(value, "websocket");
     } else if (hstr_equals_nocase(name, HSTR_LITERAL("connection"))) {
-        hello->has_connection |= (uint8_t)ws_list_has(value, "upgrade");
+        hello->has_connection |= (uint8_t)list_has(value, "upgrade");
     } else if (hstr_equals_nocase(name, HSTR_LITERAL("origin"))) {
         add_single(&hello->origin, &hello->origin_count, value);
     } else if (name.len > 14 && hstr_equals_nocase((hstr_t){name.data, 14},

@@ -100,8 +100,6 @@ size_t ws_write_deflate_offer(const ws_deflate_params_t *offer, char out[WS_DEFL
 
 /* ---- Words ---- */
 
-/* Whether a comma-separated list has this token, in any case. */
-int ws_list_has(hstr_t list, const char *token);
 /* Whether it is "chat, superchat": one or more different tokens (section 4.1, 11.3.4). */
 int ws_protocols_are_valid(hstr_t list);
 

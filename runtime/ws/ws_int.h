@@ -147,15 +147,8 @@ void hv__ws_free(hws_t *ws);
 void hv__ws_open(hws_t *ws, hio_t *io, const ws_agreement_t *agreement);
 /* The work of a socket, made where there is none; NULL: no memory, the socket has failed. */
 ws_work_t *hv__ws_work(hws_t *ws);
-/* Frees the work where nothing is in it. */
-void hv__ws_trim(hws_t *ws);
-/* A fault of the peer's: sends a close frame with this code, and ends. */
-void hv__ws_fail(hws_t *ws, int code);
 /* The connection is of no use any more, for a reason of ours: closes it at once. */
 void hv__ws_cut(hws_t *ws, int error);
-/* The io is closed, or there was none: on_close, once what is in the inbox is delivered. By the
- * dispatcher only, as the next one. */
-void hv__ws_over(hws_t *ws, int error);
 /* on_close, and the memory. */
 void hv__ws_finish(hws_t *ws);
 /* The close callback of every socket's io. */

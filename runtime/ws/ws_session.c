@@ -34,7 +34,8 @@ static void free_work(hws_t *ws) {
     ws->work = NULL;
 }
 
-void hv__ws_trim(hws_t *ws) {
+/* Frees the work where nothing is in it. */
+static void trim_work(hws_t *ws) {
     ws_work_t *work = ws->work;
     if (work == NULL || work->inflater != NULL || work->deflater != NULL) return;
     if (hbuf_len(&work->inbox) > 0 || hbuf_len(&work->rest) > 0 || work->reason != NULL) return;
@@ -67,7 +68,8 @@ static void end(hws_t *ws) {
     hio_read(ws->io);
 }
 
-void hv__ws_fail(hws_t *ws, int code) {
+/* A fault of the peer's: sends a close frame with this code, and ends. */
+static void fail_session(hws_t *ws, int code) {
     if (ws->state >= WS_ENDING || ws->io == NULL) return;
     if (ws->error == 0) ws->error = code == WS_CODE_TOO_BIG ? HV_ELIMIT : HV_EPROTO;
     if (code == WS_CODE_INTERNAL) ws->error = HV_ENOMEM;
@@ -99,7 +101,9 @@ static int owes_messages(const hws_t *ws) {
     return hbuf_len(&ws->work->inbox) > 0;
 }
 
-void hv__ws_over(hws_t *ws, int error) {
+/* The io is closed, or there was none: on_close, once what is in the inbox is delivered. By the
+ * dispatcher only. */
+static void end_session(hws_t *ws, int error) {
     int is_told = ws->flags & (WSF_GOT_CLOSE | WSF_FAILED) || ws->error != 0;
     if (!is_told) ws->error = error != 0 ? error : HV_EOF;
     ws->io = NULL;
@@ -112,7 +116,7 @@ void hv__ws_over(hws_t *ws, int error) {
     hv__ws_finish(ws);
 }
 
-void hv__ws_on_close(hio_t *io) { hv__ws_over(hio_context(io), -hio_error(io)); }
+void hv__ws_on_close(hio_t *io) { end_session(hio_context(io), -hio_error(io)); }
 
 /* ---- Messages ---- */
 
@@ -263,7 +267,7 @@ static size_t process(hws_t *ws, char *data, size_t len) {
         if (code > 0) {
             code = piece.opcode & 0x8 ? take_control_piece(ws, &piece) : take_data(ws, &piece);
         }
-        if (HV_UNLIKELY(code < 0)) hv__ws_fail(ws, -code);
+        if (HV_UNLIKELY(code < 0)) fail_session(ws, -code);
         if (HV_UNLIKELY(ws->flags & WSF_PAUSED)) check_inbox(ws);
     }
     return ws->flags & WSF_STUFFED && ws->state == WS_OPEN ? at : len;
@@ -284,7 +288,7 @@ static void on_read(hio_t *io, void *buf, int readbytes) {
             hv__ws_cut(ws, HV_ENOMEM);
         }
     }
-    if (HV_UNLIKELY(ws->work != NULL)) hv__ws_trim(ws);
+    if (HV_UNLIKELY(ws->work != NULL)) trim_work(ws);
 }
 
 static void on_eof(hio_t *io) {
@@ -360,7 +364,7 @@ static void go_on(hv__defer_t *work) {
         return;
     }
     if (ws->flags & WSF_STUFFED && !(ws->flags & WSF_PAUSED) && ws->work != NULL) process_rest(ws);
-    if (ws->work != NULL) hv__ws_trim(ws);
+    if (ws->work != NULL) trim_work(ws);
 }
 
 /* ---- API ---- */
