@@ -4,6 +4,8 @@
  * up. Every object begins with hvl_object_t, and a userdata too small for it is refused first. */
 #include "bind.h"
 
+#include "watch.h"
+
 #include <stdarg.h>
 
 /* What the program hvlua has and libhvlua has not. */
@@ -39,6 +41,7 @@ hvl_t *hvl_open(lua_State *L, int is_guest) {
     rt->is_guest = is_guest;
     rt->drain_ref = rt->at_end_ref = LUA_NOREF;
     rt->slow_ms = HVL_SLOW_MS;
+    hvl_watch_open(rt);
     rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
     preload_modules(L, rt);
     rt->loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);

@@ -52,10 +52,8 @@ struct hvl_s {
     int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
     int task_meta_ref;        /* the metatable of hv.task */
     lua_State *finalizing;    /* task_finalize.c: where finalizers run; NULL before the first */
-    int64_t clock_ms;         /* while the ready queue runs: when the last task of it stopped */
-    int is_clock_kept;        /* clock_ms is so */
-    const void *clock_whose;  /* hvl_task_run_next: who has run last, and in which pass */
-    uint64_t clock_pass_us;
+    uint64_t watch_ticks;     /* watch.h: the processor's counter when this was made */
+    uint64_t watch_us;        /* and the clock */
     uint32_t slow_ms;         /* a task that runs for longer is warned of; 0: none */
     hvl_places_t *places;     /* place.c */
 
@@ -223,6 +221,7 @@ struct hvl_task_s {
     uint8_t is_claimed;      /* somebody deals with its failure: it is not reported */
     uint8_t is_passing;      /* waits for nothing but its next turn */
     uint8_t is_unwatched;    /* may hold the loop up: no warning */
+    uint8_t is_driven;       /* begun with a function of ours whose first argument is the user's */
 };
 
 /* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments
@@ -237,9 +236,9 @@ hvl_task_t *hvl_task_begin_ref(hvl_t *rt, int ref);
  * Returns a status as above. But for HVL_WAITING the task is over and recycled when this returns,
  * after on_finish was called; read results there. */
 int hvl_task_run(hvl_task_t *task, int nargs);
-/* The same for one of several tasks that follow each other in a callback for `whose`, with nothing
- * between them that takes time: the watch of hv.slow_callback then reads the clock once a task. */
-int hvl_task_run_next(hvl_task_t *task, int nargs, const void *whose);
+/* Whether the running task may take a further piece of work as if it had just begun: nobody holds
+ * it, nothing is owed at its end, and it is not cancelled. */
+int hvl_task_is_plain(const hvl_task_t *task);
 /* Has the loop run it in its next pass, in order. From anywhere. */
 void hvl_task_start(hvl_task_t *task, int nargs);
 /* task:cancel(): throws where it waits, now and at each further wait. From anywhere. */

@@ -1,6 +1,8 @@
 /* task_run.c - the pool of tasks, the queue of those that are ready, and one run of one of them. */
 #include "task_int.h"
 
+#include "watch.h"
+
 #define IDLE_TASKS_MAX 1024 /* coroutines kept for reuse; beyond, they are left to the collector */
 
 /* ---- The pool ---- */
@@ -54,7 +56,7 @@ void hvl_task_recycle(hvl_task_t *task, int is_good) {
     task->state = HVL_FREE;
     task->wait_id++;
     task->is_canceled = task->is_starting = task->is_reporter = task->is_passing = 0;
-    task->is_claimed = task->is_unwatched = 0;
+    task->is_claimed = task->is_unwatched = task->is_driven = 0;
     if (is_good && rt->idle_count < IDLE_TASKS_MAX) {
         lua_settop(task->co, 0);
         task->next = rt->idle_tasks;
@@ -75,20 +77,11 @@ void hvl_check_arg_count(lua_State *L, const char *name, int count) {
 
 /* ---- The ready queue ---- */
 
-/* The kernel's coarse clock: some ms of error, but a seventh of the other's cost. */
-static int64_t coarse_ms(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
-    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
-}
-
 static void on_ready(hevent_t *ev) {
     hvl_t *rt = hevent_userdata(ev);
     hvl_task_t *task = rt->ready_first;
     rt->ready_first = rt->ready_last = NULL;
     rt->is_ready_posted = 0;
-    rt->clock_ms = coarse_ms();
-    rt->is_clock_kept = rt->slow_ms != 0;
     while (task != NULL) {
         hvl_task_t *next = task->next;
         task->next = NULL;
@@ -101,7 +94,6 @@ static void on_ready(hevent_t *ev) {
         }
         task = next;
     }
-    rt->is_clock_kept = 0;
 }
 
 void hvl_task_start(hvl_task_t *task, int nargs) {
@@ -122,13 +114,23 @@ void hvl_task_start(hvl_task_t *task, int nargs) {
 
 /* ---- Running ---- */
 
+/* A run may have been slow: warns where it was. */
+static void warn_if_slow(hvl_task_t *task, int status, uint64_t begin, int has_function) {
+    hvl_t *rt = task->rt;
+    if (rt->slow_ms == 0 || task->is_unwatched) return; /* set by the run itself */
+    int64_t ms = hvl_watch_ms(rt, begin);
+    if (ms < (int64_t)rt->slow_ms) return;
+    if (!has_function) lua_pushnil(rt->L);
+    hvl_warn_slow(rt, status == LUA_YIELD ? task->co : NULL, task->place, ms);
+    if (!has_function) lua_pop(rt->L, 1);
+}
+
 /* lua_resume under the watch of hv.slow_callback. The main script is not watched: what it does
  * before it waits is its own affair, and a prompt waits for nobody. A part of a task that runs
  * inside an API call belongs to who called it. */
 static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
     hvl_t *rt = task->rt;
     if (rt->slow_ms == 0 || rt->current != NULL || task == rt->main_task) {
-        if (rt->current == NULL) rt->is_clock_kept = 0; /* its time is not the next task's */
         rt->current = task;
         return lua_resume(task->co, nargs);
     }
@@ -136,18 +138,12 @@ static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
     /* The place where it was started tells enough, and costs nothing here. */
     int keeps_function = is_fresh && task->place == NULL;
     if (keeps_function) {
-        lua_pushvalue(task->co, -nargs - 1);
+        lua_pushvalue(task->co, -nargs - 1 + task->is_driven);
         lua_xmove(task->co, rt->L, 1);
     }
-    int64_t begin_ms = rt->is_clock_kept ? rt->clock_ms : coarse_ms();
+    uint64_t begin = hvl_watch_ticks();
     int status = lua_resume(task->co, nargs);
-    rt->clock_ms = coarse_ms();
-    int64_t ms = rt->clock_ms - begin_ms;
-    if (ms >= (int64_t)rt->slow_ms && rt->slow_ms != 0 && !task->is_unwatched) {
-        if (!keeps_function) lua_pushnil(rt->L);
-        hvl_warn_slow(rt, status == LUA_YIELD ? task->co : NULL, task->place, ms);
-        if (!keeps_function) lua_pop(rt->L, 1);
-    }
+    if (hvl_watch_is_suspicious(rt, begin)) warn_if_slow(task, status, begin, keeps_function);
     if (keeps_function) lua_pop(rt->L, 1);
     return status;
 }
@@ -208,15 +204,8 @@ int hvl_task_run(hvl_task_t *task, int nargs) {
     return status == 0 ? hvl_task_end(task, HVL_FINISHED) : hvl_task_fail(task);
 }
 
-int hvl_task_run_next(hvl_task_t *task, int nargs, const void *whose) {
-    hvl_t *rt = task->rt;
-    uint64_t pass_us = hloop_now_hrtime(rt->loop);
-    rt->is_clock_kept = rt->clock_whose == whose && rt->clock_pass_us == pass_us;
-    int status = hvl_task_run(task, nargs);
-    rt->is_clock_kept = 0;
-    rt->clock_whose = whose;
-    rt->clock_pass_us = pass_us;
-    return status;
+int hvl_task_is_plain(const hvl_task_t *task) {
+    return task->handle == NULL && task->defers_ref == LUA_NOREF && !task->is_canceled;
 }
 
 void hvl_start_main(hvl_t *rt, int nargs) {

@@ -143,7 +143,7 @@ static int endpoint_new(lua_State *L) {
     if (rt->loop == NULL) return hvl_push_error(L, "endpoint", HV_ECLOSED);
     ws_endpoint_t *self = hvl_object_new(L, rt, &endpoint_class, sizeof *self);
     self->env_ref = self->message_ref = LUA_NOREF;
-    self->words = lua_touserdata(L, lua_upvalueindex(2));
+    self->shared = lua_touserdata(L, lua_upvalueindex(2));
     lua_createtable(L, WS_HUB, 0);
     keep_functions(L, 2, self);
     lua_pushvalue(L, -2);
@@ -247,10 +247,12 @@ int hvl_open_ws(lua_State *L) {
     lua_pop(L, 1);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);
+    ws_shared_t *shared = hvl_ws_new_shared(L);
     lua_pushlightuserdata(L, rt);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)hvl_ws_new_words(L));
+    lua_pushlightuserdata(L, shared);
     lua_pushcclosure(L, endpoint_new, 2);
     lua_setfield(L, -2, "endpoint");
+    hvl_ws_open_messages(L, rt, shared);
     hvl_ws_open_objects(L, rt);
     return 1;
 }

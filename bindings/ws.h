@@ -15,12 +15,15 @@ enum {
     WS_SELF = WS_FN_COUNT, WS_HUB,
 };
 
-/* The two kinds as Lua strings. There is one string of a text in a state, so that the address tells
- * which it is. */
-typedef struct ws_words_s {
-    int refs[3];          /* by hws_kind_e */
-    const char *texts[3];
-} ws_words_t;
+/* What all endpoints of a state share. */
+typedef struct ws_shared_s {
+    int kind_refs[3]; /* "text" and "binary", by hws_kind_e */
+    int driver_ref;   /* the function of lua/hv/ws.lua that runs on_message for several messages */
+    struct {
+        const char *data;
+        int32_t len;
+    } message; /* what leaf_next and leaf_receive have found; lua/hv/ws.lua knows its shape */
+} ws_shared_t;
 
 typedef struct ws_endpoint_s {
     hvl_object_t object;
@@ -28,7 +31,7 @@ typedef struct ws_endpoint_s {
     int env_ref;     /* the environment table while sockets are open, else LUA_NOREF */
     int message_ref; /* and on_message, which is called most */
     uint32_t open;   /* sockets */
-    const struct ws_words_s *words;
+    ws_shared_t *shared;
     uint8_t has[WS_FN_COUNT];
 } ws_endpoint_t;
 
@@ -57,9 +60,24 @@ ws_socket_t *hvl_ws_new(lua_State *L, ws_endpoint_t *endpoint, int endpoint_inde
 void hvl_ws_keep(lua_State *L, ws_socket_t *socket, int key);
 /* Registers the class and leaves its methods, metatable and field function in the table on top. */
 void hvl_ws_open_objects(lua_State *L, hvl_t *rt);
-/* Makes the words of a state. */
-const ws_words_t *hvl_ws_new_words(lua_State *L);
+/* After on_message or on_open: the next message may come. */
+void hvl_ws_on_event_finished(hvl_task_t *task, int status);
+/* Pushes nil, why the socket at `index` has ended, and a code: ECLOSED in good order. Returns 3. */
+int hvl_ws_push_end(lua_State *L, int index);
+
+/* ---- ws_message.c ---- */
+
+ws_shared_t *hvl_ws_new_shared(lua_State *L);
+/* Leaves what lua/hv/ws.lua needs for messages in the table on top. */
+void hvl_ws_open_messages(lua_State *L, hvl_t *rt, ws_shared_t *shared);
+void hvl_ws_on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len);
+/* send(data[, kind]): true at once, or after the queue has fallen below the mark. */
+int hvl_ws_send(lua_State *L);
+/* receive([timeout]) -> data, kind; or nil, reason, code */
+int hvl_ws_receive(lua_State *L);
 /* "text" or "binary" at an index, text for nil; raises for anything else. */
 hws_kind_e hvl_ws_check_kind(lua_State *L, int index, const char *where);
+/* A string, or a number, at index 2; raises for anything else. */
+const char *hvl_ws_check_data(lua_State *L, const char *where, size_t *len);
 
 #endif

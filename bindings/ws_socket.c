@@ -1,9 +1,10 @@
-/* ws_socket.c - a WebSocket as Lua sees it.
+/* ws_socket.c - a WebSocket as Lua sees it: how it opens, whose turn it is, how it ends. Its messages
+ * are in ws_message.c.
  *
- * Event style: each message begins a task with on_message; where that task waits, the socket is
- * paused until it has ended. Task style: the socket is paused but for the time a task waits in
- * receive(), so a message goes straight from the read buffer to who waits, and what comes meanwhile
- * is kept by the runtime, within its limit.
+ * Event style: a message begins a task with on_message, which takes those behind it in the same
+ * read too; where that task waits, the socket is paused until it has ended. Task style: the socket
+ * is paused but for the time a task waits in receive(), so a message goes straight from the read
+ * buffer to who waits, and what comes meanwhile is kept by the runtime, within its limit.
  *
  * An object is anchored while its socket lives or a task runs a function for it. */
 #include "ws.h"
@@ -13,6 +14,8 @@ const hvl_class_t hvl_ws_class = {"hv.ws"};
 enum { KEPT_DATA = 1, KEPT_REQUEST, KEPT_REASON };
 
 /* ---- Objects ---- */
+
+static ws_socket_t *check_socket(lua_State *L) { return hvl_check(L, 1, &hvl_ws_class); }
 
 static void hold_endpoint(lua_State *L, ws_endpoint_t *endpoint, int index) {
     if (endpoint->open++ > 0) return;
@@ -120,8 +123,7 @@ static void on_side_finished(hvl_task_t *task, int status) {
     leave_anchor(socket);
 }
 
-/* After on_message or on_open: the next message may come. */
-static void on_event_finished(hvl_task_t *task, int status) {
+void hvl_ws_on_event_finished(hvl_task_t *task, int status) {
     ws_socket_t *socket = task->userdata[0];
     socket->busy--;
     if (status != HVL_FINISHED) {
@@ -165,40 +167,13 @@ static void on_open(hws_t *ws) {
         hvl_resume_later(connecting, 1);
     }
     hvl_task_t *task = begin_for(socket, WS_FN_TASK, on_task_finished);
-    if (task == NULL) task = begin_for(socket, WS_FN_OPEN, on_event_finished);
+    if (task == NULL) task = begin_for(socket, WS_FN_OPEN, hvl_ws_on_event_finished);
     if (task != NULL) {
         int nargs = 1 + push_request(task->co, socket);
         hvl_task_run(task, nargs);
     } else if (socket->is_eventful) {
         hws_resume(ws);
     }
-}
-
-static void push_message(lua_State *L, const ws_socket_t *socket, hws_kind_e kind, const void *data,
-                         size_t len) {
-    lua_pushlstring(L, data, len);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, socket->endpoint->words->refs[kind]);
-}
-
-static void on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
-    ws_socket_t *socket = hws_userdata(ws);
-    if (socket->is_eventful) {
-        hvl_task_t *task = hvl_task_begin_ref(socket->object.rt, socket->endpoint->message_ref);
-        if (task == NULL) return;
-        hvl_push(task->co, socket);
-        task->on_finish = on_event_finished;
-        task->userdata[0] = socket;
-        socket->busy++;
-        push_message(task->co, socket, kind, data, len);
-        if (hvl_task_run_next(task, 3, socket) == HVL_WAITING) hws_pause(ws);
-        return;
-    }
-    hvl_task_t *task = hvl_wake(&socket->reader);
-    if (task != NULL) {
-        push_message(task->co, socket, kind, data, len);
-        hvl_resume_now(task, 2);
-    }
-    if (!hvl_is_waited(&socket->reader)) hws_pause(ws);
 }
 
 static void on_pong(hws_t *ws, const void *data, size_t len) {
@@ -224,8 +199,7 @@ static void on_drain(hws_t *ws) {
     leave_anchor(socket);
 }
 
-/* Pushes nil, why the socket at `index` has ended, and a code: ECLOSED in good order. */
-static int push_end(lua_State *L, int index) {
+int hvl_ws_push_end(lua_State *L, int index) {
     const ws_socket_t *socket = lua_touserdata(L, index);
     int error = socket->error != 0 ? socket->error : HV_ECLOSED;
     push_kept(L, index, KEPT_REASON);
@@ -281,7 +255,7 @@ static void on_close(hws_t *ws) {
         fail_connecting(socket, reader, ws);
     } else if (reader != NULL) {
         hvl_push(reader->co, socket);
-        int count = push_end(reader->co, lua_gettop(reader->co));
+        int count = hvl_ws_push_end(reader->co, lua_gettop(reader->co));
         lua_remove(reader->co, -count - 1);
         hvl_resume_later(reader, count);
     }
@@ -294,7 +268,7 @@ static void on_close(hws_t *ws) {
 
 const hws_handlers_t hvl_ws_handlers = {
     .on_open = on_open,
-    .on_message = on_message,
+    .on_message = hvl_ws_on_message,
     .on_pong = on_pong,
     .on_drain = on_drain,
     .on_close = on_close,
@@ -302,119 +276,11 @@ const hws_handlers_t hvl_ws_handlers = {
 
 /* ---- Methods ---- */
 
-static ws_socket_t *check_socket(lua_State *L) { return hvl_check(L, 1, &hvl_ws_class); }
-
-const ws_words_t *hvl_ws_new_words(lua_State *L) {
-    static const char *const texts[] = {NULL, "text", "binary"};
-    ws_words_t *words = lua_newuserdata(L, sizeof *words);
-    hvl_ref(L); /* as long as the state */
-    for (int kind = HWS_TEXT; kind <= HWS_BINARY; kind++) {
-        lua_pushstring(L, texts[kind]);
-        words->texts[kind] = lua_tostring(L, -1);
-        words->refs[kind] = hvl_ref(L);
-    }
-    return words;
-}
-
-hws_kind_e hvl_ws_check_kind(lua_State *L, int index, const char *where) {
-    if (lua_isnoneornil(L, index)) return HWS_TEXT;
-    const char *word = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
-    if (strcmp(word, "text") == 0) return HWS_TEXT;
-    if (strcmp(word, "binary") == 0) return HWS_BINARY;
-    hvl_misuse(L, "%s: kind must be \"text\" or \"binary\", got %s", where,
-               lua_type(L, index) == LUA_TSTRING ? word : luaL_typename(L, index));
-    return HWS_TEXT;
-}
-
-/* The kind of a message to be sent. */
-static hws_kind_e check_kind(lua_State *L, const ws_socket_t *socket) {
-    const ws_words_t *words = socket->endpoint->words;
-    const char *word = lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : NULL;
-    if (word == words->texts[HWS_BINARY]) return HWS_BINARY;
-    return word == words->texts[HWS_TEXT] ? HWS_TEXT : hvl_ws_check_kind(L, 3, "ws:send");
-}
-
-static const char *check_data(lua_State *L, const char *where, size_t *len) {
-    const char *data = lua_tolstring(L, 2, len); /* a number too */
-    if (data == NULL) hvl_misuse(L, "%s: string expected, got %s", where, luaL_typename(L, 2));
-    return data;
-}
-
-static void on_write_canceled(hvl_task_t *task, void *data) {
-    (void)task;
-    ((ws_socket_t *)data)->writer.task = NULL;
-}
-
-static int push_send_error(lua_State *L, int code, const char *what) {
-    int count = hvl_push_error(L, what, code);
-    if (code == HV_EINVAL) {
-        lua_pushfstring(L, "%s: text must be UTF-8; other bytes go as \"binary\"", what);
-        lua_replace(L, -3);
-    }
-    return count;
-}
-
-/* Waits until the queue is below its mark, where one may. */
-static int wait_for_room(lua_State *L, ws_socket_t *socket) {
-    hio_t *io = hws_io(socket->ws);
-    if (io != NULL) hio_flush(io);
-    if (hws_is_open(socket->ws) && io != NULL && hio_write_is_high(io) && hvl_may_wait(L)) {
-        socket->writer = hvl_wait_begin(L, "send", -1, on_write_canceled, socket);
-        return hvl_wait(L);
-    }
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* send(data[, kind]): true at once, or after the queue has fallen below the mark. */
-static int socket_send(lua_State *L) {
-    if (hvl_is_dual(L)) return hvl_dual(L);
-    ws_socket_t *socket = check_socket(L);
-    size_t len;
-    const char *data = check_data(L, "ws:send", &len);
-    hws_kind_e kind = check_kind(L, socket);
-    if (socket->ws == NULL || socket->is_closed_here) {
-        return hvl_push_error(L, "send", HV_ECLOSED);
-    }
-    const hvl_task_t *current = socket->object.rt->current;
-    if (current != NULL && current->is_canceled) return hvl_refuse(L, NULL);
-    if (hvl_is_waited(&socket->writer)) return hvl_push_error(L, "send", HV_EBUSY);
-    int code = hws_send(socket->ws, kind, data, len);
-    if (code == HV_EAGAIN) return wait_for_room(L, socket);
-    if (code != 0) return push_send_error(L, code, "send");
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-static void on_read_canceled(hvl_task_t *task, void *data) {
-    (void)task;
-    ws_socket_t *socket = data;
-    socket->reader.task = NULL;
-    if (socket->ws != NULL) hws_pause(socket->ws);
-}
-
-/* receive([timeout]) -> data, kind; or nil, reason, code */
-static int socket_receive(lua_State *L) {
-    if (hvl_is_dual(L)) return hvl_dual(L);
-    ws_socket_t *socket = check_socket(L);
-    int64_t timeout_ms = -1;
-    if (!lua_isnoneornil(L, 2)) {
-        timeout_ms = hvl_check_integer(L, 2, "ws:receive: timeout", 1, INT32_MAX);
-    }
-    if (socket->is_eventful) return hvl_misuse(L, "ws:receive: on_message reads this socket");
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (socket->ws == NULL || socket->is_closed_here) return push_end(L, 1);
-    if (hvl_is_waited(&socket->reader)) return hvl_push_error(L, "receive", HV_EBUSY);
-    hws_resume(socket->ws);
-    socket->reader = hvl_wait_begin(L, "receive", timeout_ms, on_read_canceled, socket);
-    return hvl_wait(L);
-}
-
 /* ping([data]) */
 static int socket_ping(lua_State *L) {
     ws_socket_t *socket = check_socket(L);
     size_t len = 0;
-    const char *data = lua_isnoneornil(L, 2) ? "" : check_data(L, "ws:ping", &len);
+    const char *data = lua_isnoneornil(L, 2) ? "" : hvl_ws_check_data(L, "ws:ping", &len);
     if (len > 125) return hvl_misuse(L, "ws:ping: data must be at most 125 bytes");
     int code = socket->ws != NULL ? hws_ping(socket->ws, data, len) : HV_ECLOSED;
     if (code != 0 && code != HV_EAGAIN) return hvl_push_error(L, "ping", code);
@@ -560,7 +426,7 @@ static int socket_tostring(lua_State *L) {
 
 void hvl_ws_open_objects(lua_State *L, hvl_t *rt) {
     static const luaL_Reg methods[] = {
-        {"send", socket_send},           {"receive", socket_receive},
+        {"send", hvl_ws_send},           {"receive", hvl_ws_receive},
         {"ping", socket_ping},           {"close", socket_close},
         {"subscribe", socket_subscribe}, {"unsubscribe", socket_unsubscribe},
         {"peer", socket_peer},           {"ref", socket_ref},

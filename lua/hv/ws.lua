@@ -3,6 +3,7 @@
 ---   local ws = assert(hv.ws.connect("ws://127.0.0.1:8080/chat"))
 ---   ws:send("hello")
 ---   for message, kind in ws:messages() do print(kind, message) end
+local ffi = require "ffi"
 local misuse = require("_hv.loop").misuse
 local raw = require "_hv.ws"
 local read_connect = require("hv.ws_options").read_connect
@@ -12,6 +13,8 @@ local shutdown = require "hv.shutdown"
 local tls = require "hv.tls"
 local url = require "hv.url"
 local wait = require "hv.wait"
+
+local ffi_string, getmetatable, type = ffi.string, getmetatable, type
 
 ---@class hv.ws
 local M = {}
@@ -29,14 +32,26 @@ raw.meta.__index = function(self, key)
   return field(self, key)
 end
 
--- The common case of each, written out: sent at once, a message of two values.
-local finish, send, receive = wait.finish, Ws.send, Ws.receive
+-- The common case of each goes by a leaf: a C function that compiled code calls itself, so that a
+-- loop of messages stays one trace. It returns 0 where the case is another one, and did nothing.
+local send, receive, wait_for_room, meta = Ws.send, Ws.receive, raw.room, raw.meta
+local finish = wait.finish
+local leaf_send = ffi.cast("int (*)(void *, int, const char *, int)", raw.leaf_send)
+local leaf_next = ffi.cast("int (*)(void *)", raw.leaf_next)
+local leaf_receive = ffi.cast("int (*)(void *)", raw.leaf_receive)
+local found = ffi.cast("struct { const char *data; int32_t len; } *", raw.message)
+local kinds = { "text", "binary" }
+local kind_numbers = { text = 1, binary = 2 }
 
 function Ws:send(data, kind, fn)
+  if fn == nil and getmetatable(self) == meta and type(data) == "string" then
+    local number = kind_numbers[kind or "text"]
+    local sent = number and leaf_send(self, number, data, #data) or 0
+    if sent == 1 then return true end
+    if sent == 2 then return finish(wait_for_room(self)) end
+  end
   if type(kind) == "function" then kind, fn = nil, kind end
-  local ok, message, code = send(self, data, kind, fn)
-  if ok == true then return true end
-  return finish(ok, message, code)
+  return finish(send(self, data, kind, fn))
 end
 
 function Ws:receive(timeout, fn)
@@ -44,7 +59,24 @@ function Ws:receive(timeout, fn)
   return finish(receive(self, timeout, fn))
 end
 
-local function next_message(self) return finish(receive(self)) end
+local function next_message(self)
+  if getmetatable(self) == meta then
+    local number = leaf_receive(self)
+    if number ~= 0 then return ffi_string(found.data, found.len), kinds[number] end
+  end
+  return finish(receive(self))
+end
+
+--- Runs on_message for a message and for those behind it in the same read, in one task: an entry
+--- for each would cost more than an echo does.
+raw.set_driver(function(on_message, self, data, kind)
+  while true do
+    on_message(self, data, kind)
+    local number = leaf_next(self)
+    if number == 0 then return end
+    data, kind = ffi_string(found.data, found.len), kinds[number]
+  end
+end)
 
 --- `for data, kind in ws:messages()`: until the end; ws.close_code then tells which.
 function Ws:messages()

@@ -27,7 +27,7 @@
 ---@field write_high? integer|string send waits above it; "1M"
 ---@field write_max? integer|string send refuses with ELIMIT, and publish cuts off, beyond it; "16M"
 ---@field read_ahead? integer|string messages kept while nobody receives; "64K"; then the peer waits
----@field on_message? fun(ws: hv.Ws, data: string, kind: "text"|"binary")
+---@field on_message? fun(ws: hv.Ws, data: string, kind: "text"|"binary") in order, one at a time; messages of one wake-up share a task until one waits or uses hv.current or hv.defer
 ---@field on_close? fun(ws: hv.Ws, code: integer, reason: string) 1006: without a close frame
 ---@field on_drain? fun(ws: hv.Ws) what was queued above write_high is sent
 ---@field on_pong? fun(ws: hv.Ws, data: string)

@@ -169,6 +169,15 @@ HV_EXPORT void hws_abort(hws_t *ws);
 HV_EXPORT void hws_pause(hws_t *ws);
 HV_EXPORT void hws_resume(hws_t *ws);
 
+/* In on_message: takes the message that follows, where it came whole and uncompressed in the same
+ * read, and on_message is not called for it. So a program that has a price for each entry pays it
+ * once for many messages. Order is kept; there is none after hws_pause and hws_close.
+ *   data  valid until on_message returns
+ * Returns 1, or 0: there is none, which says nothing of later ones. */
+HV_EXPORT int hws_next(hws_t *ws, hws_kind_e *kind, const void **data, size_t *len);
+/* Whether hws_next has something to look at: a message, or one that turns out to be faulty. */
+HV_EXPORT int hws_has_next(const hws_t *ws);
+
 /* Bytes that wait to be sent. */
 HV_EXPORT size_t hws_write_bufsize(const hws_t *ws);
 

@@ -248,6 +248,30 @@ int ws_parse(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t le
     }
 }
 
+/* Whether the bytes begin with a whole message in one frame that is not compressed. */
+static int has_whole(const ws_parser_t *parser, const ws_rules_t *rules, const uint8_t *head,
+                     size_t len) {
+    if (len < 2 || parser->head_len > 0 || parser->message != 0) return 0;
+    if (parser->flags & FLAG_PAYLOAD) return 0;
+    if (head[0] != (WS_HEAD_FIN | WS_BINARY) && head[0] != (WS_HEAD_FIN | WS_TEXT)) return 0;
+    size_t head_len = head_bytes(rules, head[1]);
+    size_t extended = extended_bytes(head[1]);
+    if (len < head_len) return 0;
+    uint64_t bytes = extended == 0 ? head[1] & 0x7fu : read_big_endian(head + 2, extended);
+    return len - head_len >= bytes;
+}
+
+int ws_parse_whole(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len,
+                   size_t *used, ws_piece_t *piece) {
+    *used = 0;
+    if (rules->is_masked) {
+        int code = take_short(parser, rules, data, len, used, piece);
+        if (HV_LIKELY(code != 0)) return code;
+    }
+    if (!has_whole(parser, rules, (const uint8_t *)data, len)) return 0;
+    return ws_parse(parser, rules, data, len, used, piece);
+}
+
 /* ---- Writing ---- */
 
 size_t ws_write_head(uint8_t *out, uint8_t first, uint64_t len, const uint8_t *mask) {

@@ -77,6 +77,11 @@ typedef struct ws_piece_s {
 int ws_parse(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len, size_t *used,
              ws_piece_t *piece);
 
+/* The same for a whole message in one frame that is not compressed: the piece is first and last.
+ * Returns 1; 0: the bytes begin with anything else, and nothing is used; or a close code, negative. */
+int ws_parse_whole(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len,
+                   size_t *used, ws_piece_t *piece);
+
 /* Whether a message has begun and not ended. */
 static inline int ws_parser_in_message(const ws_parser_t *parser) { return parser->message != 0; }
 

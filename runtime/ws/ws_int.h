@@ -102,6 +102,15 @@ struct hws_endpoint_s {
     uint32_t tick_ms; /* INFINITE: nothing is to be watched */
 };
 
+/* The bytes that a socket works on at the moment. They lie on the stack of who does. */
+typedef struct ws_reading_s {
+    hws_t *ws;
+    char *data;
+    size_t len;
+    size_t at; /* the first byte that is not used */
+    int code;  /* the fault that hws_next has met: a close code, negative */
+} ws_reading_t;
+
 #define WS_MASK_POOL_BYTES 512
 #define WS_SPARE_CODECS    4
 
@@ -113,6 +122,7 @@ struct hws_hub_s {
     hloop_t *loop; /* NULL once it is freed */
     hws_endpoint_t *endpoints;
     hslab_t sockets;
+    ws_reading_t *reading; /* NULL: no socket works on bytes */
     ws_topic_t **topics; /* a table of topic_room chains */
     size_t topic_room;
     size_t topic_count;

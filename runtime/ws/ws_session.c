@@ -258,19 +258,32 @@ static void check_inbox(hws_t *ws) {
 /* Does with the bytes what can be done. Returns how many were used: all, unless it is stuffed. */
 static size_t process(hws_t *ws, char *data, size_t len) {
     const ws_rules_t *rules = ws_rules_of(ws);
-    size_t at = 0;
-    while (at < len && is_listening(ws)) {
+    hws_hub_t *hub = ws->endpoint->hub;
+    ws_reading_t *before = hub->reading;
+    ws_reading_t reading = {.ws = ws, .data = data, .len = len};
+    hub->reading = &reading;
+    while (reading.at < len && is_listening(ws)) {
         size_t used;
         ws_piece_t piece;
-        int code = ws_parse(&ws->parser, rules, data + at, len - at, &used, &piece);
-        at += used;
+        int code = ws_parse(&ws->parser, rules, data + reading.at, len - reading.at, &used, &piece);
+        reading.at += used;
         if (code > 0) {
             code = piece.opcode & 0x8 ? take_control_piece(ws, &piece) : take_data(ws, &piece);
         }
+        if (code == 0) code = reading.code;
         if (HV_UNLIKELY(code < 0)) fail_session(ws, -code);
         if (HV_UNLIKELY(ws->flags & WSF_PAUSED)) check_inbox(ws);
     }
-    return ws->flags & WSF_STUFFED && ws->state == WS_OPEN ? at : len;
+    hub->reading = before;
+    return ws->flags & WSF_STUFFED && ws->state == WS_OPEN ? reading.at : len;
+}
+
+/* The reading of a socket whose on_message may go on with it, or NULL. */
+static ws_reading_t *reading_of(const hws_t *ws) {
+    ws_reading_t *reading = ws->endpoint->hub->reading;
+    if (reading == NULL || reading->ws != ws || reading->code != 0) return NULL;
+    if (ws->flags & WSF_PAUSED || is_deaf(ws) || !is_listening(ws)) return NULL;
+    return reading->at < reading->len ? reading : NULL;
 }
 
 static void on_read(hio_t *io, void *buf, int readbytes) {
@@ -368,6 +381,26 @@ static void go_on(hv__defer_t *work) {
 }
 
 /* ---- API ---- */
+
+int hws_has_next(const hws_t *ws) { return reading_of(ws) != NULL; }
+
+int hws_next(hws_t *ws, hws_kind_e *kind, const void **data, size_t *len) {
+    ws_reading_t *reading = reading_of(ws);
+    if (reading == NULL) return 0;
+    size_t used;
+    ws_piece_t piece;
+    int code = ws_parse_whole(&ws->parser, ws_rules_of(ws), reading->data + reading->at,
+                              reading->len - reading->at, &used, &piece);
+    reading->at += used;
+    if (HV_UNLIKELY(code <= 0)) {
+        reading->code = code; /* on_message returns first */
+        return 0;
+    }
+    *kind = (hws_kind_e)piece.opcode;
+    *data = piece.data;
+    *len = piece.len;
+    return 1;
+}
 
 void hws_pause(hws_t *ws) {
     ws->flags |= WSF_PAUSED;

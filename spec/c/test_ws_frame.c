@@ -26,6 +26,7 @@ typedef struct replay_s {
     size_t control_len;
     size_t used;
     int is_over;
+    int wholes; /* messages that ws_parse_whole has taken */
 } replay_t;
 
 static void log_close(replay_t *replay, const char *data, size_t len) {
@@ -72,7 +73,15 @@ static void feed(replay_t *replay, const char *data, size_t len) {
     while (at < len && !replay->is_over) {
         size_t used;
         ws_piece_t piece;
-        int code = ws_parse(&replay->parser, &replay->rules, copy + at, len - at, &used, &piece);
+        int code = ws_parse_whole(&replay->parser, &replay->rules, copy + at, len - at, &used,
+                                  &piece);
+        if (code > 0) {
+            assert_true(piece.is_first && piece.is_last && !piece.is_compressed);
+            replay->wholes++;
+        } else if (code == 0) {
+            assert_int_equal(used, 0);
+            code = ws_parse(&replay->parser, &replay->rules, copy + at, len - at, &used, &piece);
+        }
         assert_true(used <= len - at);
         at += used;
         replay->used += used;
@@ -142,6 +151,7 @@ static void test_cases_replayed_at_every_cut_give_what_they_say(void **state) {
     free(replay.message);
     ws_log_free(&replay.log);
     assert_true(replayed >= 600);
+    assert_true(replay.wholes > 600);
 }
 
 /* ---- How soon a fault is found ---- */

@@ -30,13 +30,16 @@ static ws_log_t events;
 static int is_over;      /* on_close was called */
 static int is_at_end;    /* the sentinel has come */
 static int is_abandoned; /* by the test: on_close is no event */
+static int takes_next;   /* on_message takes the messages behind its own too */
+static size_t taken;     /* by it */
 static peer_t peer;
 
 /* ---- The socket's side ---- */
 
 static void on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len) {
-    (void)ws;
-    ws_log_payload(&events, kind == HWS_TEXT ? "text" : "binary", data, len);
+    do {
+        ws_log_payload(&events, kind == HWS_TEXT ? "text" : "binary", data, len);
+    } while (takes_next && hws_next(ws, &kind, &data, &len) && ++taken);
 }
 
 static void on_ping(hws_t *ws, const void *data, size_t len) {
@@ -242,11 +245,16 @@ static void replay_side(const ws_case_t *wire, int is_server) {
     hub = hws_hub_new(loop);
     hws_endpoint_t *endpoint = hws_endpoint_new(hub, &options, &handlers);
     assert_non_null(endpoint);
+    takes_next = 1;
+    replay_cut(endpoint, wire, is_server, len);
+    takes_next = 0;
     replay_cut(endpoint, wire, is_server, len);
     for (size_t cut = CUT_STEP; cut < len; cut += CUT_STEP) {
         if (len > 400 && cut >= 60 && cut < len - 30) cut = len - 30;
+        takes_next = cut & 1;
         replay_cut(endpoint, wire, is_server, cut);
     }
+    takes_next = 0;
     if (len < 2000 && CUT_STEP == 1) replay_bytewise(endpoint, wire, is_server);
     assert_int_equal(hws_hub_count(hub), 0);
     hws_hub_free(hub);
@@ -264,6 +272,7 @@ static void test_cases_replayed_at_every_cut_give_what_they_say(void **state) {
     free_loop(loop, before);
     ws_log_free(&events);
     assert_true(case_count >= 500);
+    assert_true(taken > 0 || CUT_STEP != 1);
 }
 
 static int load(void **state) {
