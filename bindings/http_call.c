@@ -64,7 +64,8 @@ static int push_failure(lua_State *L, const http_call_t *self) {
 static int push_head(lua_State *L, const hhttp_call_t *call) {
     lua_pushinteger(L, hhttp_call_status(call));
     push_slice(L, hhttp_call_reason(call));
-    lua_pushstring(L, hhttp_call_version(call) == 10 ? "1.0" : "1.1");
+    int version = hhttp_call_version(call);
+    lua_pushstring(L, version == 20 ? "2" : version == 10 ? "1.0" : "1.1");
     lua_createtable(L, 32, 0);
     size_t cursor = 0;
     hhttp_header_t header;

@@ -73,7 +73,7 @@ static void read_times(lua_State *L, hhttp_call_options_t *options) {
 
 /* start(pool, spec) -> call; or nil, words, code. The Lua side has checked the fields of spec:
  * method is_https host port target unix_path headers body|streamed,length expect tls server_name
- * proxy upgrade closes fresh max_body *_timeout collect decode. */
+ * proxy upgrade closes fresh http2 max_body *_timeout collect decode. */
 static int start_call(lua_State *L) {
     pool_t *pool = hvl_check(L, 1, &pool_class);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -93,6 +93,7 @@ static int start_call(lua_State *L) {
         .headers = headers,
         .closes = hvl_field_flag(L, 2, "closes"),
         .is_fresh = hvl_field_flag(L, 2, "fresh"),
+        .http2 = (int)hvl_field_number(L, 2, "http2"),
     };
     hvl_http_call_listen(self, &options);
     options.url.is_https = hvl_field_flag(L, 2, "is_https");
@@ -146,6 +147,8 @@ static int pool_new(lua_State *L) {
         .idle_max = hvl_field_count(L, 1, "max_idle"),
         .waiting_max = hvl_field_count(L, 1, "max_waiting"),
         .idle_timeout_ms = hvl_field_count(L, 1, "keep_alive"),
+        .streams_per_connection_max = hvl_field_count(L, 1, "max_streams"),
+        .stream_window_bytes = hvl_field_count(L, 1, "stream_window"),
     };
     pool_t *pool = hvl_object_new(L, rt, &pool_class, sizeof *pool);
     pool->client = hhttp_client_new(rt->loop, &options);

@@ -142,7 +142,7 @@ local function spec_of(self, t, plan)
     target = target, unix_path = t.unix_socket, headers = header_lines(self, t, plan),
     upgrade = t.upgrade, closes = t.close, fresh = t.fresh, max_body = t.max_body,
     connect_timeout = t.connect_timeout, decode = t.decompress, expect = t.expect or 0,
-    collect = not plan.is_streamed,
+    http2 = t.http2, collect = not plan.is_streamed,
   }
   if spec.expect == 0 and t.expect == 0 then spec.expect = -1 end
   if not t.unix_socket then spec.proxy = proxy_of(t, parts) end

@@ -49,12 +49,23 @@ local function proxy_kind(value, where)
     password = parts.password }
 end
 
+--- What C takes: where HTTP/2 is offered, never, or known to be spoken.
+local http2_values = { [true] = 0, [false] = 1, prior_knowledge = 2 }
+
+local function http2_kind(value, where)
+  local number = http2_values[value]
+  if number then return number end
+  return misuse(('%s: http2 must be true, false or "prior_knowledge", got %s'):format(where,
+    tostring(value)))
+end
+
 --- Known to both.
 local shared_options = {
   headers = { headers_kind }, query = { "table" }, timeout = { "ms" },
   connect_timeout = { "ms" }, idle_timeout = { "ms" }, redirects = { redirects_kind },
   proxy = { proxy_kind }, tls = { tls_kind }, decompress = { "boolean" }, auth = { auth_kind },
   max_body = { "size" }, unix_socket = { "string" }, user_agent = { "string" },
+  http2 = { http2_kind },
 }
 
 local function with(base, more)
@@ -75,7 +86,8 @@ M.read_client = options.reader("hv.http.client", with(shared_options, {
   base_url = { "string" }, cookies = { "any" }, max_connections = { "integer" },
   max_idle = { "integer" }, max_idle_per_host = { "integer" }, max_waiting = { "integer" },
   keep_alive = { "ms" }, max_header = { "size" }, max_headers = { "integer" },
-  max_status_line = { "size" }, max_interim = { "integer" },
+  max_status_line = { "size" }, max_interim = { "integer" }, max_streams = { "integer" },
+  stream_window = { "size" },
 }))
 
 --- What neither the request nor the client says.
@@ -83,7 +95,7 @@ M.defaults = {
   timeout = limits.http_client_timeout, connect_timeout = limits.connect_timeout,
   idle_timeout = limits.http_client_idle_timeout, max_body = limits.http_client_body,
   redirects = limits.http_client_redirects,
-  decompress = true, proxy = false, user_agent = "hvlua/" .. loop.version,
+  decompress = true, proxy = false, http2 = 0, user_agent = "hvlua/" .. loop.version,
 }
 
 -- ---- Proxies of the environment ----

@@ -24,7 +24,8 @@ static void nearer(uint64_t *nearest, uint64_t since_ms, uint32_t timeout_ms) {
 static uint64_t last_active_ms(const hhttp_call_t *call, uint64_t now_ms) {
     int counts = call->link != NULL && !(call->flags & CALL_PAUSED) &&
                  (call->state == CALL_HEAD || call->state == CALL_BODY);
-    return counts ? now_ms - hio_idle_ms(call->link->io) : now_ms;
+    if (!counts) return now_ms;
+    return call->stream != NULL ? call->active_ms : now_ms - hio_idle_ms(call->link->io);
 }
 
 static uint64_t next_deadline(const hhttp_call_t *call, uint64_t now_ms) {
@@ -33,7 +34,11 @@ static uint64_t next_deadline(const hhttp_call_t *call, uint64_t now_ms) {
     if (call->state >= CALL_UPGRADED) return nearest;
     nearer(&nearest, call->start_ms, options->total_timeout_ms);
     if (call->state < CALL_BODY) nearer(&nearest, call->start_ms, options->head_timeout_ms);
-    if (call->connect_start_ms != 0) {
+    /* A call that waits for another one's connection gives it the time of its own; how long it
+     * waits for a turn is limited by the head timeout. */
+    int waits_for_turn = call->state == CALL_WAITING && call->group != NULL &&
+                         (call->group->opening_count == 0 || call->group->shared != NULL);
+    if (call->connect_start_ms != 0 && !waits_for_turn) {
         nearer(&nearest, call->connect_start_ms, options->connect_timeout_ms);
     }
     if (call->flags & CALL_HOLDS_BODY && call->hold_until_ms < nearest) {
@@ -93,9 +98,16 @@ static void run_work(hv__defer_t *work) {
             HV_DISPATCH(call->client->loop, call->options.on_ready(call));
         }
     }
-    if (call->flags & CALL_RESUMED && call->link != NULL && call->state != CALL_DONE) {
+    int has_more = call->link != NULL || call->stream != NULL;
+    if (call->flags & CALL_RESUMED && has_more && call->state != CALL_DONE) {
         call->flags &= ~(uint32_t)CALL_RESUMED;
-        if (!(call->flags & CALL_PAUSED)) hv__http_link_go_on(call->link);
+        if (call->flags & CALL_PAUSED) {
+            /* Again, meanwhile. */
+        } else if (call->stream != NULL) {
+            hv__h2_client.go_on(call);
+        } else {
+            hv__http_link_go_on(call->link);
+        }
     }
     hhttp_call_release(call);
 }
@@ -112,6 +124,15 @@ void hv__http_call_unwait(hhttp_call_t *call) {
     HV_ASSERT(is_found);
     call->group->waiting_count--;
     call->client->counts.waiting--;
+    call->connect_start_ms = 0;
+}
+
+void hv__http_call_part(hhttp_call_t *call) {
+    if (call->stream != NULL) {
+        hv__h2_client.leave(call);
+    } else if (call->link != NULL) {
+        hv__http_link_drop(call->link);
+    }
 }
 
 void hv__http_call_end(hhttp_call_t *call, int error, const char *words) {
@@ -125,7 +146,8 @@ void hv__http_call_end(hhttp_call_t *call, int error, const char *words) {
         call->client->counts.waiting--;
         hv__http_group_leave(call->group);
     }
-    if (call->link != NULL) hv__http_link_drop(call->link);
+    int is_useful = error == HV_ECANCELED && call->link != NULL && call->stream == NULL;
+    if (!is_useful || !hv__http_hand_over(call->link)) hv__http_call_part(call);
     call->group = NULL;
     advance_later(call);
 }
@@ -145,7 +167,7 @@ static void unlist(hhttp_call_t *call) {
 
 void hv__http_call_report(hhttp_call_t *call) {
     hhttp_client_t *client = call->client;
-    HV_ASSERT(call->state == CALL_DONE && call->link == NULL);
+    HV_ASSERT(call->state == CALL_DONE && call->link == NULL && call->stream == NULL);
     unlist(call);
     call->client = NULL;
     HV_DISPATCH(client->loop, call->options.on_done(call, call->error));
@@ -178,13 +200,30 @@ static void forget_expectation(hhttp_call_t *call) {
     call->flags &= ~(uint32_t)CALL_EXPECTS;
 }
 
-void hv__http_call_repeat(hhttp_call_t *call, int without_expect) {
+void hv__http_call_name_version(hhttp_call_t *call, int version) {
+    static const char first[] = "HTTP/1.1", second[] = "HTTP/2";
+    int is_second = (call->flags & CALL_NAMES_HTTP2) != 0;
+    if (is_second == (version == 20)) return;
+    char *line_end = memchr(call->head, '\r', call->head_len);
+    HV_ASSERT(line_end != NULL);
+    char *from = line_end - (is_second ? sizeof second : sizeof first) + 1;
+    const char *name = is_second ? first : second;
+    char *to = from + strlen(name);
+    memmove(to, line_end, call->head_len - (size_t)(line_end - call->head));
+    memcpy(from, name, strlen(name));
+    /* The head had room for the longer one when it was written. */
+    call->head_len = (size_t)((ptrdiff_t)call->head_len + (to - line_end));
+    call->flags ^= CALL_NAMES_HTTP2;
+}
+
+void hv__http_call_repeat(hhttp_call_t *call, int how) {
     hhttp_client_t *client = call->client;
-    if (without_expect) forget_expectation(call);
+    if (how & REPEAT_WITHOUT_EXPECT) forget_expectation(call);
     call->flags &= ~(uint32_t)(CALL_HEARD | CALL_HOLDS_BODY | CALL_BODY_BEGUN | CALL_READY_OWED);
     if (call->options.body_len != 0) call->flags &= ~(uint32_t)CALL_BODY_SENT;
     call->state = CALL_WAITING;
-    call->options.is_fresh = 1;
+    if (how & REPEAT_FRESH) call->options.is_fresh = 1;
+    call->repeats++;
     call->body_left = call->options.body_len;
     call->sent = 0;
     call->reply.status = 0;
@@ -232,7 +271,9 @@ static void send_from_memory(hhttp_call_t *call) {
 
 void hv__http_call_send_body(hhttp_call_t *call) {
     if (call->flags & (CALL_HOLDS_BODY | CALL_BODY_SENT)) return;
-    if (!(call->flags & CALL_STREAMED)) {
+    if (call->stream != NULL && (!(call->flags & CALL_STREAMED) || call->flags & CALL_READY)) {
+        hv__h2_client.send_body(call);
+    } else if (!(call->flags & CALL_STREAMED)) {
         send_from_memory(call);
     } else if (!(call->flags & CALL_READY)) {
         call->flags |= CALL_READY_OWED;
@@ -247,13 +288,10 @@ static int check_writing(const hhttp_call_t *call) {
     return call->flags & CALL_READY && call->link != NULL ? 0 : HV_ENOTCONN;
 }
 
-int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {
-    int code = check_writing(call);
-    if (code != 0 || len == 0) return code; /* a chunk of 0 bytes would be the end */
-    if (len > INT32_MAX) return HV_ELIMIT;
-    if (call->body_left >= 0 && len > (uint64_t)call->body_left) return HV_ELIMIT;
+/* Returns 0; HV_EAGAIN where the queue is above its high-water mark; or an error. */
+static int write_piece(hhttp_call_t *call, const void *data, size_t len) {
     hio_t *io = call->link->io;
-    call->flags |= CALL_BODY_BEGUN;
+    int code = 0;
     if (call->flags & CALL_CHUNKED) {
         char line[18];
         code = hio_write(io, line, h1_write_chunk_head(len, line));
@@ -261,11 +299,21 @@ int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {
     if (code >= 0) code = hio_write(io, data, len);
     if (code >= 0 && call->flags & CALL_CHUNKED) code = hio_write(io, "\r\n", 2);
     if (code < 0) return code;
+    return hio_write_is_high(io) ? HV_EAGAIN : 0;
+}
+
+int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {
+    int code = check_writing(call);
+    if (code != 0 || len == 0) return code; /* a chunk of 0 bytes would be the end */
+    if (len > INT32_MAX) return HV_ELIMIT;
+    if (call->body_left >= 0 && len > (uint64_t)call->body_left) return HV_ELIMIT;
+    call->flags |= CALL_BODY_BEGUN;
+    code = call->stream != NULL ? hv__h2_client.write(call, data, len) : write_piece(call, data, len);
+    if (code < 0 && code != HV_EAGAIN) return code;
     if (call->body_left >= 0) call->body_left -= (int64_t)len;
     call->sent += len;
-    if (!hio_write_is_high(io)) return 0;
-    call->flags |= CALL_DRAIN_OWED;
-    return HV_EAGAIN;
+    if (code == HV_EAGAIN) call->flags |= CALL_DRAIN_OWED;
+    return code;
 }
 
 int hhttp_call_finish(hhttp_call_t *call) {
@@ -275,10 +323,12 @@ int hhttp_call_finish(hhttp_call_t *call) {
         hv__http_call_end(call, HV_EPROTO, "the body is shorter than was said");
         return HV_EPROTO;
     }
-    if (call->flags & CALL_CHUNKED) {
+    if (call->stream != NULL) {
+        code = hv__h2_client.finish(call);
+    } else if (call->flags & CALL_CHUNKED) {
         code = hio_write(call->link->io, "0\r\n\r\n", 5);
-        if (code < 0) return code;
     }
+    if (code < 0) return code;
     call->flags |= CALL_BODY_SENT;
     return 0;
 }

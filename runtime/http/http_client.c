@@ -80,6 +80,11 @@ hhttp_client_t *hhttp_client_new(hloop_t *loop, const hhttp_client_options_t *op
     set_default(&client->options.idle_max, 256);
     set_default(&client->options.waiting_max, 10000);
     set_default(&client->options.idle_timeout_ms, 30000);
+    set_default(&client->options.streams_per_connection_max, 1000);
+    set_default(&client->options.stream_window_bytes, 1024 * 1024);
+    if (client->options.stream_window_bytes > INT32_MAX) {
+        client->options.stream_window_bytes = INT32_MAX;
+    }
     client->limits = (h1_limits_t){
         .request_line_bytes_max = client->options.status_line_bytes_max,
         .header_bytes_max = client->options.header_bytes_max,
@@ -139,7 +144,7 @@ void hhttp_client_counts(const hhttp_client_t *client, hhttp_client_counts_t *co
 hssl_ctx_t hv__http_tls_of(hhttp_client_t *client, const http_place_t *place, int *code) {
     if (place->tls != NULL) return place->tls;
     if (client->default_tls == NULL) {
-        hssl_ctx_opt_t options = {.endpoint = HSSL_CLIENT, .alpn = "http/1.1"};
+        hssl_ctx_opt_t options = {.endpoint = HSSL_CLIENT};
         client->default_tls = hssl_ctx_new(&options);
         if (client->default_tls == NULL) *code = HV_ETLS;
     }
@@ -185,7 +190,7 @@ static size_t write_key(const http_place_t *place, char *out) {
         .port = place->port,
         .proxy_port = place->proxy_port,
         .proxy = (int32_t)place->proxy,
-        .flags = place->is_https | place->tunnels << 1,
+        .flags = place->is_https | place->tunnels << 1 | place->http2 << 2,
     };
     size_t len = sizeof head;
     if (out != NULL) memcpy(out, &head, sizeof head);
@@ -304,7 +309,56 @@ void hv__http_idle_remove(http_link_t *link) {
     hevent_ref(link->io);
 }
 
+/* ---- Connections that are shared ---- */
+
+void hv__http_shared_add(http_link_t *link) {
+    http_group_t *group = link->group;
+    link->state = LINK_SHARED;
+    link->prev_idle = NULL;
+    link->next_idle = group->shared;
+    if (group->shared != NULL) group->shared->prev_idle = link;
+    group->shared = link;
+}
+
+void hv__http_shared_remove(http_link_t *link) {
+    HV_ASSERT(link->state == LINK_SHARED);
+    if (link->prev_idle != NULL) {
+        link->prev_idle->next_idle = link->next_idle;
+    } else {
+        link->group->shared = link->next_idle;
+    }
+    if (link->next_idle != NULL) link->next_idle->prev_idle = link->prev_idle;
+    link->state = LINK_RETIRED;
+}
+
+void hv__http_opened(http_link_t *link, int has_failed) {
+    if (!link->is_opening) return;
+    link->is_opening = 0;
+    link->group->opening_count--;
+    link->group->has_failed = has_failed != 0;
+}
+
 /* ---- Who gets what ---- */
+
+/* A link that serves one call more; NULL where there is none. */
+static http_link_t *take_kept(http_group_t *group) {
+    for (http_link_t *link = group->shared; link != NULL; link = link->next_idle) {
+        if (hv__h2_client.has_room(link)) return link;
+    }
+    http_link_t *link = group->idle;
+    if (link == NULL) return NULL;
+    hv__http_idle_remove(link);
+    hio_set_keepalive_timeout(link->io, 0);
+    if (link->h2 != NULL) hv__http_shared_add(link);
+    return link;
+}
+
+/* While a link is opening that may take many calls, no other one is opened, unless a link like it has
+ * just failed: then each call finds out for itself. */
+static int may_open(const http_group_t *group, int is_fresh) {
+    if (group->count >= group->client->options.connections_per_host_max) return 0;
+    return is_fresh || group->opening_count == 0 || group->has_failed;
+}
 
 int hv__http_assign(hhttp_call_t *call) {
     http_group_t *group = call->group;
@@ -313,40 +367,59 @@ int hv__http_assign(hhttp_call_t *call) {
     while (group->idle != NULL && !hio_is_opened(group->idle->io)) {
         hv__http_link_drop(group->idle);
     }
-    if (!call->options.is_fresh && group->idle != NULL) {
-        http_link_t *link = group->idle;
-        hv__http_idle_remove(link);
-        hio_set_keepalive_timeout(link->io, 0);
+    http_link_t *link = call->options.is_fresh ? NULL : take_kept(group);
+    if (link != NULL) {
         client->counts.reused++;
         call->flags |= CALL_REUSED;
         hv__http_link_use(link, call);
         return 0;
     }
     call->flags &= ~(uint32_t)CALL_REUSED;
-    if (group->count < client->options.connections_per_host_max) {
-        return hv__http_link_open(group, call);
-    }
+    if (may_open(group, call->options.is_fresh)) return hv__http_link_open(group, call);
     /* A call that wants a new connection takes the place of one that rests. */
     if (group->idle != NULL) hv__http_link_drop(group->idle);
     if (client->counts.waiting >= client->options.waiting_max) return HV_ELIMIT;
     call->state = CALL_WAITING;
+    call->connect_start_ms = group->opening_count > 0 ? hv__http_ms(client) : 0;
     hlist_push(&group->waiting, &call->wait_link);
     group->waiting_count++;
     client->counts.waiting++;
     return 0;
 }
 
+static int shares_have_room(const http_group_t *group) {
+    for (const http_link_t *link = group->shared; link != NULL; link = link->next_idle) {
+        if (hv__h2_client.has_room(link)) return 1;
+    }
+    return 0;
+}
+
+int hv__http_hand_over(http_link_t *link) {
+    http_group_t *group = link->group;
+    if (link->state > LINK_SECURING || group->waiting_count == 0) return 0;
+    hhttp_call_t *call = HV_CONTAINER_OF(group->waiting.first, hhttp_call_t, wait_link);
+    uint64_t waited_since_ms = call->connect_start_ms;
+    hv__http_call_unwait(call);
+    link->call->link = NULL;
+    link->call = call;
+    call->link = link;
+    call->state = CALL_CONNECTING;
+    call->connect_start_ms = waited_since_ms != 0 ? waited_since_ms : hv__http_ms(call->client);
+    hv__http_call_arm(call);
+    return 1;
+}
+
 void hv__http_serve_waiting(http_group_t *group) {
     hhttp_client_t *client = group->client;
     while (group->waiting_count > 0 && !client->is_closing) {
-        int may_open = group->count < client->options.connections_per_host_max;
-        if (group->idle == NULL && !may_open) return;
         hlink_t *first = group->waiting.first;
         hhttp_call_t *call = HV_CONTAINER_OF(first, hhttp_call_t, wait_link);
-        if (call->options.is_fresh && !may_open) {
-            hv__http_link_drop(group->idle);
+        int opens = may_open(group, call->options.is_fresh);
+        if (call->options.is_fresh && !opens) {
+            if (group->idle != NULL) hv__http_link_drop(group->idle);
             return;
         }
+        if (group->idle == NULL && !opens && !shares_have_room(group)) return;
         hv__http_call_unwait(call);
         int code = hv__http_assign(call);
         if (code != 0) hv__http_call_end(call, code, NULL);

@@ -1,13 +1,16 @@
 /* http_client_int.h - the inside of HTTP clients: the pool, a connection (link), a call. Private to
- * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c, http_follow.c and http_decode.c.
+ * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c, http_answer.c, http_follow.c,
+ * http_decode.c, and to the room http2, which speaks for links that many calls share.
  *
  *   call:  WAITING -> CONNECTING -> HEAD -> BODY -> DONE       (a 101: HEAD -> UPGRADED -> DONE)
  *             ^___________________|  sent again where a kept connection had ended
  *   link:  CONNECTING -> [PROXY -> [SECURING]] -> BUSY <-> IDLE, and from anywhere -> CLOSED
+ *                                              -> SHARED <-> IDLE    of HTTP/2
  *
  * A link and a call know each other while the call uses the connection; whoever parts them clears
- * both pointers. A link lives until its io's close callback, or until the io is taken; a call until
- * on_done has returned and nobody retains it. */
+ * both pointers. A shared link knows its calls by their streams, which are the room http2's. A link
+ * lives until its io's close callback, or until the io is taken; a call until on_done has returned
+ * and nobody retains it. */
 #ifndef HV_HTTP_CLIENT_INT_H_
 #define HV_HTTP_CLIENT_INT_H_
 
@@ -40,6 +43,7 @@ typedef struct http_place_s {
     hhttp_proxy_e proxy;
     int is_https;
     int tunnels; /* by CONNECT, though it is not https */
+    int http2;   /* HHTTP_CALL_HTTP2_* */
 } http_place_t;
 
 /* All connections and waiting calls of one place. */
@@ -47,9 +51,14 @@ struct http_group_s {
     http_group_t *next; /* in its bucket */
     hhttp_client_t *client;
     http_link_t *idle; /* the one used last comes first */
+    http_link_t *shared; /* that take more calls, maybe */
     hlist_t waiting;
     uint32_t count; /* of links */
     uint32_t idle_count;
+    uint32_t opening_count; /* links of which it is not known yet how many calls they take */
+    uint8_t is_h1;      /* the server has chosen HTTP/1.1: nothing else is waited for */
+    uint8_t wants_h1;   /* it has asked for it: nothing else is offered */
+    uint8_t has_failed; /* the last link that was opening has not come about */
     uint32_t holds; /* of functions that still need it */
     uint32_t waiting_count;
     uint32_t hash;
@@ -63,15 +72,18 @@ typedef enum {
     LINK_PROXY,    /* talks with the proxy */
     LINK_SECURING, /* TLS behind a proxy */
     LINK_BUSY,
+    LINK_SHARED, /* has a session of HTTP/2 and takes calls */
     LINK_IDLE,
+    LINK_RETIRED, /* was shared and takes no more calls */
     LINK_CLOSED, /* the close callback is all that follows */
 } http_link_state_e;
 
 struct http_link_s {
     hio_t *io;
     http_group_t *group;
-    hhttp_call_t *call;
-    http_link_t *next_idle; /* in group->idle */
+    hhttp_call_t *call; /* the only one; NULL where it is shared */
+    struct h2_link_s *h2; /* NULL: speaks HTTP/1.1 */
+    http_link_t *next_idle; /* in group->idle, or in group->shared */
     http_link_t *prev_idle;
     http_link_t *older; /* among all that idle */
     http_link_t *newer;
@@ -80,6 +92,7 @@ struct http_link_s {
     uint32_t served;
     uint8_t state; /* http_link_state_e */
     uint8_t proxy_step;
+    uint8_t is_opening; /* counts in group->opening_count */
 };
 
 typedef enum {
@@ -110,6 +123,7 @@ enum {
     CALL_WANTS_UPGRADE = 0x8000,
     CALL_FOLLOWS = 0x10000, /* the body of a redirect is being dropped */
     CALL_SENT = 0x20000,    /* its head went out once: a server may have acted on it */
+    CALL_NAMES_HTTP2 = 0x40000, /* the request line of `head` does */
 };
 
 struct hhttp_call_s {
@@ -118,7 +132,8 @@ struct hhttp_call_s {
     hhttp_call_t *prev;
     hhttp_client_t *client; /* NULL once it is over */
     http_group_t *group;
-    http_link_t *link;
+    http_link_t *link; /* NULL also where only its stream is left, with what had come of it */
+    struct h2_call_s *stream; /* on a shared link */
     hhttp_call_options_t options; /* pointers in it are valid in hhttp_call_start only, but for
                                      body, callbacks and userdata */
     hv__defer_t work;
@@ -127,9 +142,11 @@ struct hhttp_call_s {
     uint64_t start_ms;
     uint64_t connect_start_ms; /* 0: it is not connecting */
     uint64_t hold_until_ms;    /* with CALL_HOLDS_BODY */
+    uint64_t active_ms;        /* of its stream: when bytes last went either way */
     uint32_t refs;
     uint32_t flags;
     uint32_t interim_count;
+    uint32_t repeats;
     int error;
     uint8_t state; /* http_call_state_e */
     char *head;    /* of the request, as sent */
@@ -168,8 +185,11 @@ http_group_t *hv__http_group_of(hhttp_client_t *client, const http_place_t *plac
 void hv__http_group_leave(http_group_t *group);
 /* Frees a closing client that has nothing left. */
 void hv__http_client_leave(hhttp_client_t *client);
-/* Gives a call a kept or a new connection, or lets it wait. Returns 0 or an error. */
+/* Gives a call a kept, a shared or a new connection, or lets it wait. Returns 0 or an error. */
 int hv__http_assign(hhttp_call_t *call);
+/* A call was given up while its link was connecting: hands the link to the next that waits. Returns
+ * 0 where there is none. */
+int hv__http_hand_over(http_link_t *link);
 /* A connection is free, or gone: serves those that wait. */
 void hv__http_serve_waiting(http_group_t *group);
 /* The TLS context of a place. Returns NULL with *code set where it cannot be made. */
@@ -177,6 +197,11 @@ hssl_ctx_t hv__http_tls_of(hhttp_client_t *client, const http_place_t *place, in
 /* A link that rests, or does so no longer. */
 void hv__http_idle_add(http_link_t *link);
 void hv__http_idle_remove(http_link_t *link);
+/* A link takes more calls beside those it has, or does so no longer: then it ends with its last. */
+void hv__http_shared_add(http_link_t *link);
+void hv__http_shared_remove(http_link_t *link);
+/* It is known now how many calls a link takes, or it will never be. */
+void hv__http_opened(http_link_t *link, int has_failed);
 
 /* ---- http_link.c ---- */
 
@@ -186,6 +211,10 @@ int hv__http_link_open(http_group_t *group, hhttp_call_t *call);
 void hv__http_link_use(http_link_t *link, hhttp_call_t *call);
 /* Parts a link from its call and closes it without draining. */
 void hv__http_link_drop(http_link_t *link);
+/* The last call of a shared link is gone: it rests, or it closes. */
+void hv__http_link_rest(http_link_t *link);
+/* Why a call ends where its connection has ended in order. */
+const char *hv__http_words_of_end(const hhttp_call_t *call);
 /* Parses what was kept back while the call was paused, and reads on. In a dispatch. */
 void hv__http_link_go_on(http_link_t *link);
 /* Connecting has failed for a reason of the proxy's; words may be NULL. */
@@ -207,6 +236,17 @@ char *hv__http_basic(const char *user, const char *password);
 
 /* Gives a call the request that the options ask for, and its place. Returns 0 or an error. */
 int hv__http_call_prepare(hhttp_call_t *call, const hhttp_call_options_t *options);
+
+/* ---- http_answer.c: what a response means, whichever way it has come; in a dispatch ---- */
+
+/* A head of 1xx. Returns 0 where the call has ended. */
+int hv__http_answer_interim(hhttp_call_t *call);
+/* The final head. Returns 0 where the call has ended, or is asked elsewhere. */
+int hv__http_answer_final(hhttp_call_t *call);
+/* A piece of the body; no more than the decoder takes. The call may have ended. */
+void hv__http_answer_piece(hhttp_call_t *call, const char *data, size_t len);
+/* The body is over, and the call parted from its connection. */
+void hv__http_answer_over(hhttp_call_t *call);
 
 /* ---- http_follow.c ---- */
 
@@ -239,20 +279,56 @@ void hv__http_decoder_step(hhttp_call_t *call);
 
 /* Ends a call: on_done follows from the loop. Parts it from its link, which is dropped. */
 void hv__http_call_end(hhttp_call_t *call, int error, const char *words);
+/* Parts a call from its connection before its time: the connection is dropped, or where it is shared
+ * the stream is reset. */
+void hv__http_call_part(hhttp_call_t *call);
 /* Calls on_done, with call->error, and lets the call go. In a dispatch. */
 void hv__http_call_report(hhttp_call_t *call);
 /* Takes back one that could not be started; nobody is told. */
 void hv__http_call_forget(hhttp_call_t *call);
 /* Whether the request may be sent once more after its kept connection has ended. */
 int hv__http_call_is_repeatable(const hhttp_call_t *call);
-/* Sends it once more over a new connection; without the expectation where that was refused. */
-void hv__http_call_repeat(hhttp_call_t *call, int without_expect);
+/* Lets the request line in call->head name the version, 11 or 20, that it goes out by. */
+void hv__http_call_name_version(hhttp_call_t *call, int version);
+enum {
+    REPEAT_FRESH = 1,          /* over a new connection */
+    REPEAT_WITHOUT_EXPECT = 2, /* the expectation was refused */
+};
+/* Sends it once more. */
+void hv__http_call_repeat(hhttp_call_t *call, int how);
 /* The head is out: sends the body, or as much as the queue takes. */
 void hv__http_call_send_body(hhttp_call_t *call);
 /* Takes a call out of the line of those that wait. */
 void hv__http_call_unwait(hhttp_call_t *call);
 /* Sets the timer for the nearest deadline. */
 void hv__http_call_arm(hhttp_call_t *call);
+
+/* ---- runtime/http2/h2_client.c: links that many calls share ---- */
+
+typedef struct http_mux_s {
+    /* The connection is there: makes link->h2, and takes the io's callbacks. Returns 0 or an error. */
+    int (*begin)(http_link_t *link);
+    /* Whether it takes one more call now. */
+    int (*has_room)(const http_link_t *link);
+    /* Sends a call's request. Where that cannot be, the call ends. */
+    void (*use)(http_link_t *link, hhttp_call_t *call);
+    /* Parts a call from its stream, which is reset where it is not over. */
+    void (*leave)(hhttp_call_t *call);
+    /* The program takes the response again. In a dispatch. */
+    void (*go_on)(hhttp_call_t *call);
+    /* As hv__http_call_send_body, hhttp_call_write and _finish; those have checked. */
+    void (*send_body)(hhttp_call_t *call);
+    int (*write)(hhttp_call_t *call, const void *data, size_t len);
+    int (*finish)(hhttp_call_t *call);
+    /* Says farewell before the io is closed. */
+    void (*farewell)(http_link_t *link);
+    /* The io is closed: ends the calls, or has them repeated. In a dispatch. */
+    void (*closed)(http_link_t *link);
+    /* Frees link->h2. */
+    void (*free)(http_link_t *link);
+} http_mux_t;
+
+extern const http_mux_t hv__h2_client;
 
 static inline uint64_t hv__http_ms(const hhttp_client_t *client) {
     return hloop_now_hrtime(client->loop) / 1000;

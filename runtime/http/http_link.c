@@ -13,12 +13,12 @@
 
 #define TAKEN             (-1)
 #define READ_MAX          (2u << 20) /* what an io keeps by default */
-#define REDIRECT_BODY_MAX (64 * 1024)
 #define WRITE_MAX         (UINT32_MAX / 2)
 
 /* ---- Ends ---- */
 
 void hv__http_link_free(http_link_t *link) {
+    if (link->h2 != NULL) hv__h2_client.free(link);
     link->group->count--;
     link->group->client->counts.connections--;
     hbuf_deinit(&link->kept);
@@ -27,6 +27,8 @@ void hv__http_link_free(http_link_t *link) {
 
 static void part(http_link_t *link) {
     if (link->state == LINK_IDLE) hv__http_idle_remove(link);
+    if (link->state == LINK_SHARED) hv__http_shared_remove(link);
+    hv__http_opened(link, 1);
     if (link->call != NULL) link->call->link = NULL;
     link->call = NULL;
     link->state = LINK_CLOSED;
@@ -34,7 +36,24 @@ static void part(http_link_t *link) {
 
 void hv__http_link_drop(http_link_t *link) {
     part(link);
-    hio_abort(link->io);
+    if (link->h2 != NULL) {
+        hv__h2_client.farewell(link);
+        hio_close(link->io);
+    } else {
+        hio_abort(link->io);
+    }
+}
+
+void hv__http_link_rest(http_link_t *link) {
+    http_group_t *group = link->group;
+    const hhttp_client_options_t *options = &group->client->options;
+    if (link->state != LINK_SHARED || group->client->is_closing ||
+        group->idle_count >= options->idle_per_host_max) {
+        hv__http_link_drop(link);
+        return;
+    }
+    hv__http_shared_remove(link);
+    hv__http_idle_add(link);
 }
 
 void hv__http_link_fail(http_link_t *link, int code, const char *words) {
@@ -46,15 +65,19 @@ void hv__http_link_fail(http_link_t *link, int code, const char *words) {
     }
 }
 
+const char *hv__http_words_of_end(const hhttp_call_t *call) {
+    return call->state <= CALL_CONNECTING ? "the peer has closed the connection"
+           : call->flags & CALL_HEARD
+               ? "the server has closed the connection before the response was complete"
+               : "the server has closed the connection without a response";
+}
+
 /* Why a call ends with its connection. The words live as long as the io. */
 static int error_of(const hio_t *io, const hhttp_call_t *call, const char **words) {
     int error = -hio_error(io);
     *words = hio_ssl_error(io);
     if (error != 0) return error;
-    *words = call->state <= CALL_CONNECTING ? "the peer has closed the connection"
-             : call->flags & CALL_HEARD
-                 ? "the server has closed the connection before the response was complete"
-                 : "the server has closed the connection without a response";
+    *words = hv__http_words_of_end(call);
     return HV_EOF;
 }
 
@@ -89,6 +112,7 @@ static void on_close(hio_t *io) {
     int had_served = link->served > 0;
     group->holds++; /* what on_done does may end the last call of it */
     part(link);
+    if (link->h2 != NULL) hv__h2_client.closed(link);
     hv__http_link_free(link);
     if (call != NULL) {
         const char *words;
@@ -98,7 +122,7 @@ static void on_close(hio_t *io) {
         } else if (is_whole(io, call)) {
             finish_until_close(call);
         } else if (had_served && error != HV_ELIMIT && hv__http_call_is_repeatable(call)) {
-            hv__http_call_repeat(call, 0);
+            hv__http_call_repeat(call, REPEAT_FRESH);
         } else {
             hv__http_call_end(call, error, words);
         }
@@ -111,12 +135,28 @@ static void on_close(hio_t *io) {
 
 /* ---- Connecting ---- */
 
+/* What a link may turn out to speak beside HTTP/1.1. */
+static int may_be_h2(const http_group_t *group) {
+    const http_place_t *place = &group->place;
+    if (place->http2 == HHTTP_CALL_HTTP2_PRIOR) return 1;
+    return place->http2 == HHTTP_CALL_HTTP2_OFFERED && place->is_https && !group->wants_h1;
+}
+
+/* By ALPN, unless the program's context has a list of its own. Returns 0 or an error. */
+static int offer_versions(http_link_t *link, hssl_ctx_t tls) {
+    const http_group_t *group = link->group;
+    if (group->place.http2 == HHTTP_CALL_HTTP2_PRIOR) return hio_set_alpn(link->io, "h2");
+    if (!may_be_h2(group)) return hio_set_alpn(link->io, "http/1.1");
+    return hssl_ctx_alpn(tls) == NULL ? hio_set_alpn(link->io, "h2,http/1.1") : 0;
+}
+
 /* Starts TLS, or has it start once connected. Returns 0 or an error. */
 static int secure(http_link_t *link) {
     const http_place_t *place = &link->group->place;
     int code = 0;
     hssl_ctx_t tls = hv__http_tls_of(link->group->client, place, &code);
     if (tls != NULL) code = hio_set_ssl_ctx(link->io, tls);
+    if (code == 0) code = offer_versions(link, tls);
     const char *name = place->server_name != NULL ? place->server_name : place->host;
     return code == 0 ? hio_set_hostname(link->io, name) : code;
 }
@@ -170,6 +210,8 @@ int hv__http_link_open(http_group_t *group, hhttp_call_t *call) {
     hio_setcb_close(link->io, on_close);
     hio_set_connect_timeout(link->io, 0); /* the call's timer covers all of it */
     group->count++;
+    link->is_opening = may_be_h2(group) && !group->is_h1;
+    group->opening_count += link->is_opening;
     group->client->counts.connections++;
     group->client->counts.opened++;
     link->call = call;
@@ -196,13 +238,54 @@ static void on_drain(hio_t *io) {
     }
 }
 
+/* The version that a connected link speaks: 11, 20, or an error. */
+static int version_of(const http_link_t *link) {
+    const http_place_t *place = &link->group->place;
+    char name[8];
+    if (!may_be_h2(link->group)) return 11;
+    if (!place->is_https) return 20;
+    hio_ssl_alpn(link->io, name, sizeof name);
+    if (strcmp(name, "h2") == 0) return 20;
+    return place->http2 == HHTTP_CALL_HTTP2_PRIOR ? HV_EPROTO : 11;
+}
+
+/* The link serves its call and all that wait. */
+static void begin_sharing(http_link_t *link) {
+    hhttp_call_t *call = link->call;
+    http_group_t *group = link->group;
+    int code = hv__h2_client.begin(link);
+    if (code != 0) {
+        hv__http_link_fail(link, code, NULL);
+        return;
+    }
+    link->call = NULL;
+    call->link = NULL;
+    hv__http_shared_add(link);
+    hv__http_link_use(link, call);
+    hv__http_serve_waiting(group);
+}
+
 static void send_first_request(http_link_t *link) {
     hhttp_call_t *call = link->call;
-    hio_setcb_read(link->io, on_read);
-    hio_setcb_drain(link->io, on_drain);
+    http_group_t *group = link->group;
     /* How much waits to be sent is kept in bounds by on_drain, not by refusing. */
     hio_set_max_write_bufsize(link->io, WRITE_MAX);
+    int version = version_of(link);
+    if (version < 0) {
+        hv__http_link_fail(link, version, "the server does not offer HTTP/2");
+        return;
+    }
+    if (version == 20) {
+        begin_sharing(link);
+        return;
+    }
+    int others_wait = link->is_opening;
+    group->is_h1 = 1;
+    hv__http_opened(link, 0);
+    hio_setcb_read(link->io, on_read);
+    hio_setcb_drain(link->io, on_drain);
     hv__http_link_use(link, call);
+    if (others_wait) hv__http_serve_waiting(group);
 }
 
 /* The next head, and no byte behind it. */
@@ -215,8 +298,6 @@ static void read_head_only(http_link_t *link) {
 
 void hv__http_link_use(http_link_t *link, hhttp_call_t *call) {
     hhttp_client_t *client = link->group->client;
-    link->state = LINK_BUSY;
-    link->call = call;
     call->link = link;
     call->state = CALL_HEAD;
     call->connect_start_ms = 0;
@@ -224,6 +305,13 @@ void hv__http_link_use(http_link_t *link, hhttp_call_t *call) {
         call->flags |= CALL_HOLDS_BODY;
         call->hold_until_ms = hv__http_ms(client) + 1000;
     }
+    hv__http_call_name_version(call, link->h2 != NULL ? 20 : 11);
+    if (link->h2 != NULL) {
+        hv__h2_client.use(link, call);
+        return;
+    }
+    link->state = LINK_BUSY;
+    link->call = call;
     int code = hio_write(link->io, call->head, call->head_len);
     if (code < 0) {
         hv__http_call_end(call, code, NULL);
@@ -264,76 +352,32 @@ static void finish(http_link_t *link, int has_more) {
             hio_abort(link->io);
         }
     }
-    if (call->flags & CALL_FOLLOWS) {
-        hv__http_follow_go(call);
-        return;
-    }
-    call->state = CALL_DONE;
-    hv__http_call_report(call);
+    hv__http_answer_over(call);
 }
 
 /* A 1xx. Returns as take_head. */
 static long take_interim(http_link_t *link, hhttp_call_t *call, long block_len) {
-    hhttp_client_t *client = link->group->client;
     if (call->reply.status == 101) {
         if (!(call->flags & CALL_WANTS_UPGRADE) || !call->reply.is_upgrade) {
             hv__http_call_end(call, HV_EPROTO, "the server changed the protocol unasked");
             return 0;
         }
         call->state = CALL_UPGRADED;
-        if (call->options.on_head != NULL) HV_DISPATCH(client->loop, call->options.on_head(call));
+        hloop_t *loop = link->group->client->loop;
+        if (call->options.on_head != NULL) HV_DISPATCH(loop, call->options.on_head(call));
         return TAKEN;
     }
-    if (++call->interim_count > client->options.interim_max) {
-        hv__http_call_end(call, HV_ELIMIT, "too many interim responses");
-        return 0;
-    }
-    if (call->reply.status == 100 && call->flags & CALL_HOLDS_BODY) {
-        call->flags &= ~(uint32_t)CALL_HOLDS_BODY;
-        hv__http_call_send_body(call);
-        if (link->call != call) return 0;
-    }
-    if (call->options.on_interim != NULL) {
-        HV_DISPATCH(client->loop, call->options.on_interim(call));
-        if (link->call != call) return 0;
-    }
-    call->reply.status = 0;
+    if (!hv__http_answer_interim(call)) return 0;
     if (call->flags & CALL_WANTS_UPGRADE) read_head_only(link);
     return block_len;
 }
 
 static long take_final(http_link_t *link, hhttp_call_t *call, long block_len) {
-    hhttp_client_t *client = link->group->client;
-    const hhttp_call_options_t *options = &call->options;
-    if (call->reply.status == 417 && call->flags & CALL_EXPECTS &&
-        !(call->flags & CALL_BODY_BEGUN)) {
-        hv__http_link_drop(link);
-        hv__http_call_repeat(call, 1);
-        return 0;
-    }
-    call->flags &= ~(uint32_t)CALL_HOLDS_BODY;
-    if (options->body_bytes_max > 0 && call->reply.body == H1_REPLY_COUNTED &&
-        call->reply.length > 0 && (uint64_t)call->reply.length > options->body_bytes_max) {
-        hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");
-        return 0;
-    }
-    int follows = call->follow != NULL ? hv__http_follow_check(call) : 0;
-    if (follows < 0) return 0;
-    call->state = CALL_BODY;
     if (call->flags & CALL_WANTS_UPGRADE) {
         hio_set_max_read_bufsize(link->io, READ_MAX);
         hio_read(link->io);
     }
-    if (follows) {
-        call->flags |= CALL_FOLLOWS;
-        return block_len;
-    }
-    if (options->decodes && hv__http_decoder_begin(call) != 0) {
-        hv__http_call_end(call, HV_ENOMEM, NULL);
-        return 0;
-    }
-    if (options->on_head != NULL) HV_DISPATCH(client->loop, options->on_head(call));
-    return block_len;
+    return hv__http_answer_final(call) ? block_len : 0;
 }
 
 /* Reads a head at the start of `data`. Returns the bytes used, 0 where nothing can be done, or
@@ -381,24 +425,7 @@ static size_t take_body(http_link_t *link, const char *data, size_t len) {
             return used;
         }
     }
-    if (piece.len == 0) return used;
-    call->received += piece.len;
-    if (call->flags & CALL_FOLLOWS) {
-        /* Nobody wants it; a long one costs more than a new connection. */
-        if (call->received > REDIRECT_BODY_MAX) {
-            hv__http_link_drop(link);
-            hv__http_follow_go(call);
-        }
-        return used;
-    }
-    if (call->options.body_bytes_max > 0 && call->received > call->options.body_bytes_max) {
-        hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");
-    } else if (call->decoder != NULL) {
-        hv__http_decoder_give(call->decoder, piece.data, piece.len);
-    } else if (call->options.on_data != NULL) {
-        hloop_t *loop = link->group->client->loop;
-        HV_DISPATCH(loop, call->options.on_data(call, piece.data, piece.len));
-    }
+    if (piece.len > 0) hv__http_answer_piece(call, piece.data, piece.len);
     return used;
 }
 

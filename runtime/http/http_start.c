@@ -52,6 +52,13 @@ static int draft_place(draft_t *draft) {
         place->tls = options->tls;
         place->server_name = options->server_name;
     }
+    if (options->http2 < 0 || options->http2 > HHTTP_CALL_HTTP2_PRIOR) return HV_EINVAL;
+    /* An upgrade is a matter of HTTP/1.1; and in the clear nothing is offered. */
+    int is_prior = options->http2 == HHTTP_CALL_HTTP2_PRIOR && options->upgrade == NULL;
+    place->http2 = options->http2;
+    if (options->upgrade != NULL || (!place->is_https && !is_prior)) {
+        place->http2 = HHTTP_CALL_HTTP2_OFF;
+    }
     const hhttp_proxy_t *proxy = options->proxy;
     if (proxy == NULL || proxy->kind == HHTTP_PROXY_NONE) return 0;
     if (check_proxy(proxy) != 0) return HV_EINVAL;
@@ -62,7 +69,7 @@ static int draft_place(draft_t *draft) {
         place->proxy_user = proxy->user;
         place->proxy_password = proxy->password;
     }
-    place->tunnels = options->upgrade != NULL;
+    place->tunnels = options->upgrade != NULL || is_prior;
     return 0;
 }
 

@@ -16,7 +16,10 @@
  *     hhttp_call_t *call = hhttp_call_start(client, &options);
  *
  * Requests and responses are neutral to the protocol version: what they are does not depend on how
- * their bytes travel. HTTP/1.1 is what is spoken (RFC 9110, RFC 9112). */
+ * their bytes travel (RFC 9110). HTTP/2 (RFC 9113) is spoken where an https server chooses it by ALPN,
+ * or where a call says that it is known; else HTTP/1.1 (RFC 9112). All calls to one server then share
+ * a connection of HTTP/2, as many as the server takes at once; one that ends early resets its stream
+ * and leaves the connection to the others. */
 #ifndef HV_HTTP_CLIENT_H_
 #define HV_HTTP_CLIENT_H_
 
@@ -60,6 +63,10 @@ typedef struct hhttp_client_options_s {
     uint32_t idle_max;                 /* 256 of all hosts; beyond: the oldest is closed */
     uint32_t waiting_max;              /* 10000 calls that wait; beyond: HV_ELIMIT */
     uint32_t idle_timeout_ms;          /* 30000 before an unused connection is closed */
+    uint32_t streams_per_connection_max; /* 1000 calls at once on one of HTTP/2, if the server takes
+                                            as many; beyond: one more connection, or they wait */
+    uint32_t stream_window_bytes;      /* 1 MiB that the server may send of a response while the
+                                          program does not take it; HTTP/2 only */
 } hhttp_client_options_t;
 
 /* Makes a client on a loop. `options` is copied; NULL for the defaults.
@@ -77,8 +84,9 @@ typedef struct hhttp_client_counts_s {
     uint32_t idle;
     uint32_t waiting;  /* calls without a connection */
     uint64_t opened;   /* connections since the start */
-    uint64_t reused;   /* calls that took a kept connection */
-    uint64_t repeated; /* calls sent again because a kept connection had ended */
+    uint64_t reused;   /* calls that took a connection which was there */
+    uint64_t repeated; /* calls sent again because a kept connection had ended, or the server had
+                          not acted on them */
 } hhttp_client_counts_t;
 
 HV_EXPORT void hhttp_client_counts(const hhttp_client_t *client, hhttp_client_counts_t *counts);
@@ -100,6 +108,13 @@ typedef struct hhttp_proxy_s {
 } hhttp_proxy_t;
 
 typedef void (*hhttp_call_cb)(hhttp_call_t *call);
+
+/* Whether a call may travel by HTTP/2. One with `upgrade` never does. */
+enum {
+    HHTTP_CALL_HTTP2_OFFERED = 0, /* https: where the server chooses it; http: no */
+    HHTTP_CALL_HTTP2_OFF     = 1,
+    HHTTP_CALL_HTTP2_PRIOR   = 2, /* it is known that the server speaks it, also in the clear */
+};
 
 /* A request. Everything but `body` is copied. Zero is a GET with good defaults. */
 typedef struct hhttp_call_options_s {
@@ -124,6 +139,8 @@ typedef struct hhttp_call_options_s {
     const char *upgrade;     /* "websocket": asks for it; see hhttp_call_take_io. NULL: no */
     int closes;              /* says Connection: close; the connection is not kept */
     int is_fresh;            /* takes no kept connection */
+    int http2;               /* HHTTP_CALL_HTTP2_*. A context `tls` with an ALPN list of its own
+                                offers that where this is OFFERED */
     uint32_t redirects_max;  /* how many are followed; beyond: HV_ELIMIT. 0: none, the 3xx is the
                                 response. POST becomes GET after 301 and 302, everything but HEAD
                                 after 303 (RFC 9110 section 15.4); Authorization and Cookie stay
@@ -178,8 +195,9 @@ HV_EXPORT int hhttp_call_finish(hhttp_call_t *call);
 
 /* 0 before there is one. */
 HV_EXPORT int hhttp_call_status(const hhttp_call_t *call);
+/* As sent; the usual words for the status where the version has none. */
 HV_EXPORT hhttp_slice_t hhttp_call_reason(const hhttp_call_t *call);
-/* 10 for HTTP/1.0, 11 for HTTP/1.1. */
+/* 10 for HTTP/1.0, 11 for HTTP/1.1, 20 for HTTP/2. */
 HV_EXPORT int hhttp_call_version(const hhttp_call_t *call);
 /* The first header of that name, case-insensitive; data NULL where there is none. */
 HV_EXPORT hhttp_slice_t hhttp_call_header(const hhttp_call_t *call, const char *name,
@@ -206,7 +224,7 @@ HV_EXPORT hio_t *hhttp_call_take_io(hhttp_call_t *call);
 
 /* Words for the error of on_done, of the peer, the proxy or TLS where there are such; never NULL. */
 HV_EXPORT const char *hhttp_call_error_text(const hhttp_call_t *call);
-/* The request line and headers as they are sent. */
+/* The request line and headers as they are sent; the line names the version once it is known. */
 HV_EXPORT hhttp_slice_t hhttp_call_request_head(const hhttp_call_t *call);
 /* The URL that is asked now, after redirects; NULL where redirects_max is 0. */
 HV_EXPORT const char *hhttp_call_url(const hhttp_call_t *call);

@@ -52,6 +52,9 @@ HV_EXPORT void hssl_ctx_retain(hssl_ctx_t ctx);
 /* Gives a reference up; connections keep their own. NULL is allowed. */
 HV_EXPORT void hssl_ctx_free(hssl_ctx_t ctx);
 
+/* The list of hssl_ctx_opt_t.alpn; NULL where there is none. Borrowed from the context. */
+HV_EXPORT const char *hssl_ctx_alpn(hssl_ctx_t ctx);
+
 /* Reads certificate, key and roots again for the handshakes that follow; connections that exist go
  * on as they are. Any thread. Returns 0, or HV_ETLS with the old ones still in force. */
 HV_EXPORT int hssl_ctx_reload(hssl_ctx_t ctx);
@@ -94,6 +97,10 @@ HV_EXPORT int hio_new_ssl_ctx(hio_t *io, const hssl_ctx_opt_t *opt);
 /* The name a client asks for and verifies; by default the host it was told to connect to. */
 HV_EXPORT int hio_set_hostname(hio_t *io, const char *hostname);
 HV_EXPORT const char *hio_get_hostname(const hio_t *io);
+/* The protocols that a client offers by ALPN on this io, in place of its context's: "h2,http/1.1",
+ * copied; "" offers none. After hio_set_ssl_ctx and before the handshake begins. Returns 0;
+ * HV_EINVAL without TLS, and for what is no such list; HV_ENOMEM. */
+HV_EXPORT int hio_set_alpn(hio_t *io, const char *protocols);
 /* Milliseconds a server gives a handshake; default 10000. A client's connect timeout covers both. */
 HV_EXPORT void hio_set_handshake_timeout(hio_t *io, int timeout_ms);
 

@@ -177,15 +177,15 @@ static int set_protocol(SSL_CTX *ssl_ctx, const hssl_ctx_opt_t *opt) {
 
 /* ---- What the handshake asks a server ---- */
 
-/* "h2,http/1.1" as lengths and names (RFC 7301 section 3.1). Returns 0 or HV_EINVAL. */
-static int encode_alpn(hssl_ctx_t ctx, const char *list) {
-    ctx->alpn_len = 0;
+/* Lengths and names, RFC 7301 section 3.1. */
+int hv__tls_encode_alpn(hv__alpn_t *alpn, const char *list) {
+    alpn->len = 0;
     while (list != NULL && *list != '\0') {
         size_t len = strcspn(list, ",");
-        if (len == 0 || len > 255 || ctx->alpn_len + len + 1 > sizeof ctx->alpn) return HV_EINVAL;
-        ctx->alpn[ctx->alpn_len++] = (unsigned char)len;
-        memcpy(ctx->alpn + ctx->alpn_len, list, len);
-        ctx->alpn_len += (unsigned)len;
+        if (len == 0 || len > 255 || alpn->len + len + 1 > sizeof alpn->names) return HV_EINVAL;
+        alpn->names[alpn->len++] = (unsigned char)len;
+        memcpy(alpn->names + alpn->len, list, len);
+        alpn->len += (unsigned)len;
         list += len;
         if (*list == ',') list++;
     }
@@ -197,7 +197,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     (void)ssl;
     hssl_ctx_t ctx = userdata;
     unsigned char *chosen = NULL;
-    int result = SSL_select_next_proto(&chosen, out_len, ctx->alpn, ctx->alpn_len, offered,
+    int result = SSL_select_next_proto(&chosen, out_len, ctx->alpn.names, ctx->alpn.len, offered,
                                        offered_len);
     *out = chosen;
     /* RFC 7301 section 3.2: no common protocol is a fatal alert. */
@@ -256,7 +256,7 @@ static int build(hssl_ctx_t ctx, SSL_CTX **out) {
         SSL_CTX_set_session_cache_mode(ssl_ctx,
                                        SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
         SSL_CTX_sess_set_new_cb(ssl_ctx, hv__tls_keep_session);
-        if (ctx->alpn_len > 0) SSL_CTX_set_alpn_protos(ssl_ctx, ctx->alpn, ctx->alpn_len);
+        if (ctx->alpn.len > 0) SSL_CTX_set_alpn_protos(ssl_ctx, ctx->alpn.names, ctx->alpn.len);
     } else {
         /* Tickets carry the session; a server-side cache would only hold memory. */
         SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);
@@ -264,7 +264,7 @@ static int build(hssl_ctx_t ctx, SSL_CTX **out) {
             SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_TICKET);
             SSL_CTX_set_num_tickets(ssl_ctx, 0);
         }
-        if (ctx->alpn_len > 0) SSL_CTX_set_alpn_select_cb(ssl_ctx, choose_alpn, ctx);
+        if (ctx->alpn.len > 0) SSL_CTX_set_alpn_select_cb(ssl_ctx, choose_alpn, ctx);
         SSL_CTX_set_tlsext_servername_callback(ssl_ctx, choose_name);
         SSL_CTX_set_tlsext_servername_arg(ssl_ctx, ctx);
     }
@@ -307,7 +307,7 @@ hssl_ctx_t hssl_ctx_new(const hssl_ctx_opt_t *opt) {
     ctx->opt = opt != NULL ? *opt : defaults;
     int code = copy_options(&ctx->opt);
     if (code != 0) set_error("out of memory", NULL, NULL);
-    if (code == 0 && (code = encode_alpn(ctx, ctx->opt.alpn)) != 0) {
+    if (code == 0 && (code = hv__tls_encode_alpn(&ctx->alpn, ctx->opt.alpn)) != 0) {
         set_error("ALPN list", ctx->opt.alpn, NULL);
     }
     if (code == 0) code = build(ctx, &ctx->ssl_ctx);
@@ -335,6 +335,8 @@ void hssl_ctx_free(hssl_ctx_t ctx) {
     pthread_mutex_destroy(&ctx->lock);
     hv__free(ctx);
 }
+
+const char *hssl_ctx_alpn(hssl_ctx_t ctx) { return ctx->opt.alpn; }
 
 int hssl_ctx_reload(hssl_ctx_t ctx) {
     SSL_CTX *fresh;

@@ -19,6 +19,12 @@ typedef struct hv__tls_name_s {
     char name[];
 } hv__tls_name_t;
 
+/* Names of protocols in wire format. */
+typedef struct hv__alpn_s {
+    unsigned len;
+    unsigned char names[256];
+} hv__alpn_t;
+
 struct hssl_ctx_s {
     _Atomic int references;
     pthread_mutex_t lock; /* guards ssl_ctx and session */
@@ -27,8 +33,7 @@ struct hssl_ctx_s {
     hv__tls_name_t *names;
     SSL_SESSION *session; /* clients: the last one given, to be taken up */
     char *session_host;
-    unsigned char alpn[256]; /* in wire format */
-    unsigned alpn_len;
+    hv__alpn_t alpn;
 };
 
 /* The layer's state on an io; on a listener only the context. */
@@ -37,6 +42,7 @@ typedef struct htls_s {
     SSL *ssl; /* NULL on a listener, and until the handshake begins */
     hio_t *io;
     char *hostname;
+    hv__alpn_t *alpn; /* in place of the context's; NULL: none */
     const char *in; /* what the wire has brought, not read by OpenSSL yet */
     size_t in_len;
     hbuf_t kept;  /* the same, from before: the io has moved to this loop, or was read in clear */
@@ -55,6 +61,8 @@ static inline htls_t *hv__tls_of(const hio_t *io) {
 
 /* The context's rules of the moment; the caller owns a reference. */
 SSL_CTX *hv__tls_current(hssl_ctx_t ctx);
+/* Reads "h2,http/1.1". Returns 0 or HV_EINVAL. */
+int hv__tls_encode_alpn(hv__alpn_t *alpn, const char *list);
 /* htls_layer.c: a session that a client may take up again. OpenSSL's callback. */
 int hv__tls_keep_session(SSL *ssl, SSL_SESSION *session);
 

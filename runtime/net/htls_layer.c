@@ -190,6 +190,8 @@ static void tls_begin(hio_t *io) {
         return;
     }
     if (tls->is_client) {
+        /* Without memory for it nothing is offered, which is the peer's to judge. */
+        if (tls->alpn != NULL) SSL_set_alpn_protos(tls->ssl, tls->alpn->names, tls->alpn->len);
         SSL_set_connect_state(tls->ssl);
         offer_session(tls);
     } else {
@@ -358,6 +360,7 @@ static void tls_free(hio_t *io) {
     hbuf_deinit(&tls->early);
     hbuf_deinit(&tls->kept);
     hv__free(tls->hostname);
+    hv__free(tls->alpn);
     hv__free(tls);
     io->ext->layer = NULL;
     io->ext->layer_state = NULL;
@@ -445,6 +448,21 @@ int hio_set_hostname(hio_t *io, const char *hostname) {
     if (copy == NULL) return HV_ENOMEM;
     hv__free(tls->hostname);
     tls->hostname = copy;
+    return 0;
+}
+
+int hio_set_alpn(hio_t *io, const char *protocols) {
+    htls_t *tls = hv__tls_of(io);
+    if (tls == NULL || tls->ssl != NULL) return HV_EINVAL;
+    hv__alpn_t *alpn = hv__malloc(sizeof *alpn);
+    if (alpn == NULL) return HV_ENOMEM;
+    int code = hv__tls_encode_alpn(alpn, protocols);
+    if (code != 0) {
+        hv__free(alpn);
+        return code;
+    }
+    hv__free(tls->alpn);
+    tls->alpn = alpn;
     return 0;
 }
 
