@@ -19,8 +19,9 @@ local OPTIONS = {
   { "T", "upload-file", "value", "Send a file by PUT.", value = "file" },
   { "G", "get", "flag", "Put the data of -d into the URL." },
   { "n", "count", "value", "Send request count, used for test keep-alive.", value = "count" },
-  { nil, "http2", "flag", "Use http2: not spoken yet." },
-  { nil, "grpc", "flag", "Use grpc over http2: not spoken yet." },
+  { nil, "http2", "flag", "Use http2 where an https server offers it, as is done anyway." },
+  { nil, "http2-prior-knowledge", "flag", "Use http2 in any case, also without TLS." },
+  { nil, "http1.1", "flag", "Use HTTP/1.1 in any case." },
   { "o", "output", "value", "Write the body to a file.", value = "file" },
   { "O", "remote-name", "flag", "Write it to a file named as in the URL." },
   { "i", "include", "flag", "Print the response head, too." },
@@ -56,6 +57,7 @@ local function print_help()
   print([[
 Examples:
     curl -v localhost:8080
+    curl -v --http2-prior-knowledge localhost:8080
     curl -v localhost:8080/query?page_no=1\&page_size=10
     curl -v localhost:8080/echo  -d 'hello,world!'
     curl -v localhost:8080/kv    -H "Content-Type:application/x-www-form-urlencoded" \
@@ -71,7 +73,6 @@ local opts, urls = tool.parse(arg, OPTIONS)
 if opts.help then return print_help() end
 if opts.version then return print("curl.lua of hvlua " .. hv.version) end
 if #urls == 0 then tool.usage_error("no URL specified") end
-if opts.http2 or opts.grpc then tool.usage_error("HTTP/2 is not spoken yet") end
 
 -- ---- What is asked for ----
 
@@ -179,6 +180,7 @@ local function request_options(url)
     decompress = opts.compressed or false, unix_socket = opts["unix-socket"],
     timeout = ms "max-time" or 0, connect_timeout = ms "connect-timeout",
     idle_timeout = 0, user_agent = opts["user-agent"],
+    http2 = opts["http2-prior-knowledge"] and "prior_knowledge" or not opts["http1.1"],
   }
   if #opts.data > 0 and opts.get then
     local data = read_data(opts.data)
@@ -213,7 +215,9 @@ end
 -- ---- What is shown ----
 
 local function head_of(reply)
-  local lines = { ("HTTP/%s %d %s"):format(reply.version, reply.status, reply.reason) }
+  -- HTTP/2 has no words for a status; reply.reason has the usual ones.
+  local reason = reply.version == "2" and "" or reply.reason
+  local lines = { ("HTTP/%s %d %s"):format(reply.version, reply.status, reason) }
   for name, value in reply.headers:each() do lines[#lines + 1] = name .. ": " .. value end
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
@@ -226,12 +230,17 @@ local function show_connection(call)
       peer.port and " port " .. peer.port or "", call:is_reused() and " (kept)" or ""))
   end
   local facts = connection and connection.tls
-  if facts then io.stderr:write(("* %s, %s\n"):format(facts.version, facts.cipher)) end
+  if facts then
+    io.stderr:write(("* %s, %s%s\n"):format(facts.version, facts.cipher,
+      facts.alpn ~= "" and ", ALPN " .. facts.alpn or ""))
+  end
 end
 
---- What the tutorial shows: the request as it is sent, a body of text behind it.
-local function show_request(head, t)
-  io.stderr:write((head:gsub("\r", "")))
+--- What the tutorial shows: the request as it is sent, a body of text behind it. Which version of
+--- HTTP that is in, nobody knows before there is an answer.
+local function show_request(call, t)
+  if not call then return end
+  io.stderr:write((call:request_head():gsub("\r", "")))
   local body = t.body
   if type(body) == "string" and #body <= 4096 and not body:find("[%z\1-\8]") then
     io.stderr:write(body, "\n")
@@ -319,12 +328,13 @@ local function transfer(client, url)
   local t = request_options(url)
   local last_call
   if opts.verbose then
-    t.on_request = function(head, call)
+    t.on_request = function(_, call)
+      show_request(last_call, t)
       last_call = call
-      show_request(head, t)
     end
   end
   local reply, message, code = client:request(t)
+  show_request(last_call, t)
   if not reply then return complain(exit_status(message, code), message) end
   if opts.verbose and last_call then show_connection(last_call) end
   if opts.fail and reply.status >= 400 then

@@ -8,7 +8,7 @@ local finish = wait.finish
 ---@class hv.HttpReply
 ---@field status integer
 ---@field reason string
----@field version string "1.1"
+---@field version string "1.0", "1.1" or "2"
 ---@field headers hv.HttpHeaders
 ---@field url string where it came from in the end
 ---@field body? string whole, but for stream = true

@@ -29,9 +29,10 @@
 ---@field expect? integer|string bodies from that size on are announced by Expect: 100-continue; "1M"; 0: none is
 ---@field close? boolean        Connection: close
 ---@field fresh? boolean        takes no kept connection
+---@field http2? boolean|"prior_knowledge" HTTP/2: over TLS where the server chooses it (true); never; or as known to be spoken, also in the clear. A list `alpn` among the TLS options is offered as it is
 ---@field upgrade? string       asks for another protocol; a 101 is then a reply whose call holds the connection
 ---@field cookies? boolean|hv.HttpCookies false: none of the client's; a jar: for this request
----@field on_request? fun(head: string, call: userdata) gets each request's head as it is sent
+---@field on_request? fun(head: string, call: userdata) gets each request's head as it is sent; call:request_head() names its version once there is an answer
 
 ---@class hv.HttpClientOptions
 ---@field base_url? string      requests are below it: "users" and "/users" alike
@@ -57,6 +58,9 @@
 ---@field max_header? integer|string of a response; "64K"
 ---@field max_headers? integer       200
 ---@field max_status_line? integer|string "8K"
+---@field http2? boolean|"prior_knowledge"
+---@field max_streams? integer       requests at once on a connection of HTTP/2, if the server takes as many; 1000
+---@field stream_window? integer|string what a server may send of a response that is not read, by HTTP/2; "1M"
 ---@field max_interim? integer       responses of 1xx before the final one; 16
 
 ---@class hv.HttpClient

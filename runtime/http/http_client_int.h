@@ -55,6 +55,7 @@ struct http_group_s {
     hlist_t waiting;
     uint32_t count; /* of links */
     uint32_t idle_count;
+    uint32_t streams_max;   /* calls that a shared link takes, as the last one has learnt; 0: unknown */
     uint32_t opening_count; /* links of which it is not known yet how many calls they take */
     uint8_t is_h1;      /* the server has chosen HTTP/1.1: nothing else is waited for */
     uint8_t wants_h1;   /* it has asked for it: nothing else is offered */

@@ -43,6 +43,14 @@ void hv__h2_link_retire(h2_link_t *h2) {
     hv__h2_link_later(h2);
 }
 
+/* How many calls the server takes at once, or is likely to. */
+static uint32_t most_calls(const h2_link_t *h2) {
+    uint32_t known = h2->link->group->streams_max;
+    if (!h2->has_settings) return known > 0 ? known : CALLS_BEFORE_SETTINGS;
+    return nghttp2_session_get_remote_settings(h2->session,
+                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 /* ---- Callbacks of nghttp2's ---- */
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
@@ -58,6 +66,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) return 0;
         h2->has_settings = 1;
+        h2->link->group->streams_max = most_calls(h2);
         h2->was_left = 1; /* there may be more room */
         hv__http_opened(h2->link, 0);
         return 0;
@@ -229,10 +238,8 @@ static void free_link(http_link_t *link) {
 static int has_room(const http_link_t *link) {
     const h2_link_t *h2 = link->h2;
     if (h2->is_retired || h2->is_over || !hio_is_opened(link->io)) return 0;
-    uint32_t most =
-        nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    uint32_t most = most_calls(h2);
     uint32_t ours = link->group->client->options.streams_per_connection_max;
-    if (!h2->has_settings && most > CALLS_BEFORE_SETTINGS) most = CALLS_BEFORE_SETTINGS;
     if (ours < most) most = ours;
     if (h2->calls_max < most) most = h2->calls_max;
     return h2->call_count < most;

@@ -99,6 +99,14 @@ for program in pairs(programs) do
       end
     end)
 
+    it("speak HTTP/2", function()
+      local result = curl("-s", "-i", "-w", "%{http_version}", "--http2-prior-knowledge", "@/ping")
+      assert.matches("^HTTP/2 200 \r\n.*\r\n\r\npong2$", result.stdout)
+      result = curl("-v", "--http2-prior-knowledge", "-d", "hello", "@/echo")
+      expect(0, "hello", result)
+      assert.matches("POST /echo HTTP/2\r?\n", result.stderr)
+    end)
+
     it("exit with a status that says why", function()
       expect(7, "", curl("-s", "http://127.0.0.1:1/"))
       expect(28, "", curl("-s", "--max-time", "0.2", "@/silence"))

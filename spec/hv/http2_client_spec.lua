@@ -82,6 +82,7 @@ describe("hv.http requests over HTTP/2", function()
       end)
     end, { [3] = 3 })
     local one = assert(hv.http.client { http2 = "prior_knowledge", max_connections = 1 })
+    assert(one:get(url)) -- its SETTINGS are known from now on
     for _, result in ipairs(at_once(20, function() return one:get(url) end)) do
       assert.are.equal("ok", assert(result[1]).body)
     end
@@ -93,6 +94,7 @@ describe("hv.http requests over HTTP/2", function()
   it("open one more connection where the first is full", function()
     local ids = {}
     local url = serve(function(peer, number)
+      if number == 1 then peer:send(h2.answer(peer:request(), "settings are known now")) end
       while true do
         local id = peer:request()
         if not id then return end
@@ -103,6 +105,7 @@ describe("hv.http requests over HTTP/2", function()
       end
     end, { [3] = 2 })
     local from = {}
+    assert(client:get(url))
     for _, result in ipairs(at_once(5, function() return client:get(url) end)) do
       local body = assert(result[1]).body
       from[body] = (from[body] or 0) + 1
@@ -256,25 +259,20 @@ describe("HTTP/2 requests that a server does not answer", function()
         local id = peer:request()
         if not id then return end
         seen[#seen + 1] = number .. "/" .. id
-        if number == 1 and id == 1 then
-          peer:send(h2.reset(id, 7))
-        elseif number == 1 and id == 7 then
-          peer:send(h2.goaway(3), h2.answer(3, "one"))
+        if number == 1 and id == 5 then
+          peer:send(h2.reset(1, 7), h2.goaway(3), h2.answer(3, "one"))
         elseif number == 2 then
           peer:send(h2.answer(id, "two"))
         end
       end
     end)
-    local results = at_once(3, function(i)
-      if i == 1 then return client:post(url, "body") end -- refused: not acted on
-      return client:post(url, "body")
-    end)
+    local results = at_once(3, function() return client:post(url, "body") end)
     local bodies = {}
     for i, result in ipairs(results) do bodies[i] = assert(result[1], result[2]).body end
     table.sort(bodies)
     assert.are.same({ "one", "two", "two" }, bodies)
-    assert.are.same({ "1/1", "1/3", "1/5", "1/7", "2/1", "2/3" }, seen)
-    assert.are.equal(3, client:counts().repeated)
+    assert.are.same({ "1/1", "1/3", "1/5", "2/1", "2/3" }, seen)
+    assert.are.equal(2, client:counts().repeated)
   end)
 
   it("fail where it refuses them for good", function()
@@ -324,7 +322,8 @@ describe("HTTP/2 requests that a server does not answer", function()
     open[#open + 1] = server
     local secure = assert(hv.http.client { tls = { ca = certs.ca } })
     local reply = assert(secure:get("https://127.0.0.1:" .. server:port()))
-    assert.are.same({ "old", "1.1", "h2", "http/1.1" }, { reply.body, reply.version, seen[1], seen[2] })
+    assert.are.same({ "old", "1.1" }, { reply.body, reply.version })
+    assert.are.same({ "h2", "http/1.1" }, seen)
     secure:close()
     certs:remove()
   end)
@@ -342,7 +341,7 @@ describe("HTTP/2 requests that a server does not answer", function()
     assert.are.equal("half", reply:read())
     local nothing, message, code = client:get(url, { timeout = 30 })
     assert.are.same({ nil, "ETIMEDOUT" }, { nothing, code })
-    assert.are.equal("get " .. url .. ": operation timed out", message)
+    assert.are.equal("get " .. url .. ": timed out", message)
     reply:close()
   end)
 end)

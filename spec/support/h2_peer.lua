@@ -1,5 +1,5 @@
---- h2_peer.lua - a server of HTTP/2 that says exactly the frames a spec wants, in the clear. It does
---- not decode what it is asked: the order of the streams tells.
+--- h2_peer.lua - a server of HTTP/2 that says exactly the frames a spec wants, in the clear. It
+--- decodes nothing of what it is asked: the order of the streams tells.
 ---
 ---   local h2 = require "h2_peer"
 ---   local url, server = h2.listen(function(peer)
@@ -7,52 +7,29 @@
 ---     peer:send(h2.headers(id, { { ":status", "200" } }), h2.data(id, "hello", h2.END_STREAM))
 ---   end)
 local bit = require "bit"
+local frames = require "h2_frames"
 local hv = require "hv"
 
-local M = { END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8 }
+local M = { END_STREAM = frames.END_STREAM, ACK = frames.ACK, END_HEADERS = frames.END_HEADERS }
 
-local numbers = { DATA = 0, HEADERS = 1, PRIORITY = 2, RST_STREAM = 3, SETTINGS = 4,
-  PUSH_PROMISE = 5, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8, CONTINUATION = 9 }
 local names = {}
-for name, number in pairs(numbers) do names[number] = name end
-
-local function be(value, bytes)
-  local text = {}
-  for i = bytes, 1, -1 do
-    text[i] = string.char(value % 256)
-    value = math.floor(value / 256)
-  end
-  return table.concat(text)
+for name, number in pairs(frames) do
+  if type(number) == "number" and not M[name] and name ~= "PADDED" then names[number] = name end
 end
-M.be = be
+
+local u32 = frames.u32
 
 -- ---- Frames ----
 
 function M.frame(kind, flags, stream, payload)
-  payload = payload or ""
-  return be(#payload, 3) .. string.char(numbers[kind] or kind, flags or 0) .. be(stream or 0, 4)
-    .. payload
+  return frames.frame(frames[kind] or kind, flags or 0, stream or 0, payload)
 end
 
---- An integer of HPACK with a prefix of 7 bits (RFC 7541 section 5.1).
-local function length(value)
-  if value < 127 then return string.char(value) end
-  local text = { "\127" }
-  value = value - 127
-  while value >= 128 do
-    text[#text + 1] = string.char(value % 128 + 128)
-    value = math.floor(value / 128)
-  end
-  return table.concat(text) .. string.char(value)
-end
-
---- A field block: each one a literal that nobody indexes.
+--- A field block of { { name, value }, ... }: each one a literal that nobody indexes.
 function M.fields(list)
-  local text = {}
-  for i, field in ipairs(list) do
-    text[i] = "\0" .. length(#field[1]) .. field[1] .. length(#field[2]) .. field[2]
-  end
-  return table.concat(text)
+  local flat = {}
+  for i, field in ipairs(list) do flat[2 * i - 1], flat[2 * i] = field[1], field[2] end
+  return frames.block(flat)
 end
 
 function M.headers(stream, list, flags)
@@ -70,17 +47,17 @@ function M.data(stream, text, flags) return M.frame("DATA", flags, stream, text)
 
 function M.settings(values)
   local text = {}
-  for id, value in pairs(values or {}) do text[#text + 1] = be(id, 2) .. be(value, 4) end
+  for id, value in pairs(values or {}) do text[#text + 1] = u32(id):sub(3) .. u32(value) end
   return M.frame("SETTINGS", 0, 0, table.concat(text))
 end
 
-function M.reset(stream, reason) return M.frame("RST_STREAM", 0, stream, be(reason, 4)) end
+function M.reset(stream, reason) return M.frame("RST_STREAM", 0, stream, u32(reason)) end
 
 function M.goaway(last, reason, words)
-  return M.frame("GOAWAY", 0, 0, be(last, 4) .. be(reason or 0, 4) .. (words or ""))
+  return M.frame("GOAWAY", 0, 0, u32(last) .. u32(reason or 0) .. (words or ""))
 end
 
-function M.window(stream, bytes) return M.frame("WINDOW_UPDATE", 0, stream, be(bytes, 4)) end
+function M.window(stream, bytes) return M.frame("WINDOW_UPDATE", 0, stream, u32(bytes)) end
 
 --- A whole answer.
 function M.answer(stream, body, status)
@@ -137,11 +114,11 @@ function Peer:body(stream)
   end
 end
 
---- Takes a connection over: reads the preface, says SETTINGS.
+--- Takes a connection over: reads the preface, says SETTINGS, and that the client's are in force.
 function M.peer(conn, settings)
   local self = setmetatable({ conn = conn }, Peer)
   if conn:read(24) ~= "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" then return nil end
-  self:send(M.settings(settings))
+  self:send(M.settings(settings), M.frame("SETTINGS", M.ACK, 0))
   return self
 end
 
