@@ -132,6 +132,7 @@ static void respond_status(lua_State *L, http_exchange_t *exchange) {
 
 static void fail(lua_State *L, http_exchange_t *exchange) {
     if (hhttp_request_is_over(exchange->req)) return;
+    if (hhttp_response_when_done(exchange->req, NULL)) return; /* it was given whole before */
     if (hhttp_response_has_begun(exchange->req)) {
         hhttp_request_abort(exchange->req); /* the peer is to see that the answer is not whole */
         return;
@@ -257,14 +258,26 @@ static int handler_returned(lua_State *L, http_exchange_t *exchange) {
     return deliver(L, exchange, 1);
 }
 
-/* Has app:on_response's function told of the end, once, in a task of its own. Returns whether there
- * is one; the exchange ends with that task. */
+static void on_sent(hhttp_request_t *req, int error);
+
+/* Has app:on_response's function told of the end, once and when all is out, in a task of its own.
+ * Returns whether there is one; the exchange ends with that task. */
 static int tell_observer(lua_State *L, http_exchange_t *exchange) {
     if (exchange->began_us == 0 || exchange->is_ending) return 0;
+    if (hhttp_response_when_done(exchange->req, on_sent)) return 1;
     exchange->is_ending = 1;
     if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
     exchange->duration_ms = (double)(gethrtime_us() - exchange->began_us) / 1000;
     return continue_with(L, exchange, HANDLER_OBSERVER, 0);
+}
+
+static void on_sent(hhttp_request_t *req, int error) {
+    (void)error;
+    http_exchange_t *exchange = hhttp_request_userdata(req);
+    if (exchange == NULL) return;
+    hvl_t *rt = exchange->server->object.rt;
+    if (rt->loop == NULL) return; /* the server frees what is left */
+    if (!tell_observer(rt->L, exchange)) exchange_end(rt->L, exchange);
 }
 
 static void on_handler_finished(hvl_task_t *task, int status) {

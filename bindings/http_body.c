@@ -93,12 +93,12 @@ static int request_read(lua_State *L) {
     return hvl_wait(L);
 }
 
-/* set_max_body(req, bytes): all checked */
+/* set_max_body(req, bytes or nil for no limit): all checked */
 static int set_max_body(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_request(L, 1);
-    lua_Number bytes = luaL_checknumber(L, 2);
     if (exchange == NULL) return 0;
-    hhttp_request_set_body_max(exchange->req, bytes > 0 ? (uint64_t)bytes : UINT64_MAX);
+    uint64_t max = lua_isnoneornil(L, 2) ? UINT64_MAX : (uint64_t)luaL_checknumber(L, 2);
+    hhttp_request_set_body_max(exchange->req, max);
     return 0;
 }
 

@@ -1,4 +1,5 @@
-/* http_files.c - files as answers for Lua: directories that are served, and single files. */
+/* http_files.c - files as answers for Lua: directories that are served, single files, and answers that
+ * are compressed. */
 #include "http.h"
 
 #include "fields.h"
@@ -134,11 +135,35 @@ static int mime_type(lua_State *L) {
     return 1;
 }
 
+/* compress(res, min bytes, gzip level, brotli level, types or nil): has the answer compressed. The types
+ * are borrowed: their string is to be kept as long as there may be requests. */
+static int compress(lua_State *L) {
+    http_exchange_t *exchange = hvl_http_check_response(L, 1);
+    if (exchange == NULL) return 0;
+    hhttp_compress_t options = {
+        .bytes_min = (size_t)luaL_checknumber(L, 2),
+        .gzip_level = (int)luaL_checkinteger(L, 3),
+        .brotli_level = (int)luaL_checkinteger(L, 4),
+        .types = luaL_optstring(L, 5, NULL),
+    };
+    hhttp_response_compress(exchange->req, &options); /* where it cannot, the answer is not */
+    return 0;
+}
+
+/* tag(res): has the answer bear an ETag, and heed conditions */
+static int tag(lua_State *L) {
+    http_exchange_t *exchange = hvl_http_check_response(L, 1);
+    if (exchange != NULL) hhttp_response_tag(exchange->req);
+    return 0;
+}
+
 void hvl_http_open_files(lua_State *L, hvl_t *rt) {
     static const luaL_Reg functions[] = {{"files", files_new},
                                          {"serve", serve},
                                          {"send_file", send_file},
                                          {"mime_type", mime_type},
+                                         {"compress", compress},
+                                         {"tag", tag},
                                          {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", files_gc}, {NULL, NULL}};
     hvl_setfuncs(L, rt, functions);

@@ -8,16 +8,19 @@
 --- A piece that answers by itself (401, 429 ...) does not run what is inside it, so the order
 --- matters: what is used first is outermost. A logger sees every exchange wherever it stands.
 local access_log = require "hv.http_access_log"
+local content = require "hv.http_content"
 local crypto = require "hv.crypto"
 local loop = require "_hv.loop"
 local misuse = loop.misuse
 local options = require "hv.options"
+local raw = require "_hv.http"
 local shared = require "hv.shared"
 local task = require "hv.task"
 local timer = require "hv.timer"
 
 local M = {
-  logger = access_log.logger,
+  logger = access_log.logger, compress = content.compress, etag = content.etag,
+  cache_control = content.cache_control,
 }
 
 -- ---- Cross-origin requests ----
@@ -230,7 +233,7 @@ end
 
 --- Answers 413 where a body is longer than `size`: at once where the request says so, and else (it
 --- comes in chunks) when that much of it has been read.
----@param size integer|string bytes, or "8M"
+---@param size integer|string bytes, or "8M"; 0: no body at all
 ---@return hv.HttpMiddleware
 function M.body_limit(size)
   local bytes = options.size(size)
@@ -240,7 +243,7 @@ function M.body_limit(size)
   return function(req, _, next_handler)
     local length = tonumber(req:header("content-length"))
     if length and length > bytes then return 413 end
-    req:set_max_body(math.max(bytes, 1))
+    raw.set_max_body(req, bytes) -- also 0, which to req:set_max_body is no limit
     return next_handler()
   end
 end

@@ -42,7 +42,7 @@ Request.read = wait.waits(Request.read)
 function Request:set_max_body(max)
   local bytes = options.size(max)
   if not bytes then return misuse("req:set_max_body: bytes expected, got " .. tostring(max)) end
-  raw.set_max_body(self, bytes)
+  raw.set_max_body(self, bytes > 0 and bytes or nil)
 end
 
 --- The body decoded from JSON.

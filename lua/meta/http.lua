@@ -84,6 +84,23 @@
 ---@field csp? string            none
 ---@field hsts? number           milliseconds; 0: none
 
+---@class hv.CompressOptions
+---@field types? string[]        "text/html", "text/*" ...; text, JSON, XML and their like
+---@field min? integer|string    bytes; 1024
+---@field gzip? integer|boolean  level 1 .. 9; 5; false: none
+---@field br? integer|boolean    level 1 .. 11; 4; false: none
+
+---@class hv.CacheControlOptions
+---@field max_age? integer          milliseconds
+---@field s_maxage? integer         milliseconds, for caches that many share
+---@field stale? integer            milliseconds that an old answer may be used while a new one is fetched
+---@field public? boolean
+---@field private? boolean          for the browser only
+---@field no_store? boolean
+---@field no_cache? boolean         to be asked for again each time
+---@field immutable? boolean
+---@field must_revalidate? boolean
+
 ---@class hv.LoggerOptions
 ---@field format? "common"|"combined"|"json"|fun(req: hv.HttpRequest, res: hv.HttpResponse): string?
 ---@field file? string           appended to; standard output without it

@@ -237,6 +237,18 @@ hfs_req_t *hfs_scan_fd(hloop_t *loop, int dir_fd, hfs_cb on_done) {
     return start(make_for_fd(loop, hfs_do_scan_fd, dir_fd, on_done));
 }
 
+/* ---- Any other work ---- */
+
+static int do_run(hfs_req_t *req) { return req->run(req->arg); }
+
+hfs_req_t *hfs_run(hloop_t *loop, int (*run_it)(void *arg), void *arg, hfs_cb on_done) {
+    hfs_req_t *req = make(loop, do_run, NULL, NULL, on_done);
+    if (req == NULL) return NULL;
+    req->run = run_it;
+    req->arg = arg;
+    return start(req);
+}
+
 /* ---- Directories and names ---- */
 
 static hfs_req_t *start_with_flags(hfs_req_t *req, int flags) {

@@ -19,6 +19,8 @@ struct hfs_req_s {
     hpool_work_t work;
     hfs_t *fs;
     int (*operate)(hfs_req_t *req); /* in a thread; returns 0 or a negative code */
+    int (*run)(void *arg);          /* of hfs_run */
+    void *arg;
     int error;
     int fd;
     int flags;

@@ -4,16 +4,18 @@
  *
  *   serve -> open -> [open the index | a compressed neighbour | list] -> head -> pieces -> done
  *
+ * What is compressed is read and compressed in a thread, a piece at a time; so are long bodies that the
+ * program has given (hv__http_job_squeeze).
+ *
  * A job is one such request. It retains the request, and lives until nothing of it is under way in a
  * thread; it is what hhttp_request_s.job points to. */
 #ifndef HV_HTTP_FILE_H_
 #define HV_HTTP_FILE_H_
 
-#include "hcodec.h"
 #include "hfs.h"
 #include "hhttp_files.h"
+#include "http_coding.h"
 #include "http_conditions.h"
-#include "http_int.h"
 
 #define HTTP_JOB_PATH_BYTES 192 /* longer ones are allocated */
 #define HTTP_JOB_HEADERS    32
@@ -49,6 +51,9 @@ struct http_job_s {
     hhttp_header_t *headers; /* the program's; owned */
     size_t header_count;
     hcodec_t *codec;
+    char *memory;    /* what is sent instead of a file; owned */
+    hbuf_t squeezed; /* by a thread, from squeezed_from bytes */
+    size_t squeezed_from;
     http_range_t ranges[HTTP_RANGES_MAX];
     int range_count;
     int range_index;

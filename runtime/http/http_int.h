@@ -97,6 +97,7 @@ enum {
     REQ_CHUNKED      = 0x0800,
     REQ_SAID_100     = 0x1000,
     REQ_BODY_COLLECTS = 0x2000, /* with REQ_BODY_WAITS: on_body, else on_piece */
+    REQ_HANDED_OVER  = 0x4000, /* the whole answer was given; a job sends it, see http_send.c */
 };
 
 struct hhttp_request_s {
@@ -126,6 +127,7 @@ struct hhttp_request_s {
     void *abort_userdata;
     hhttp_request_cb on_drain;
     void *drain_userdata;
+    struct http_coding_s *coding; /* its answer is to be compressed: http_coding.h; or NULL */
     struct http_pass_s *pass; /* of the gateway that answers it, or NULL */
 };
 
@@ -288,6 +290,10 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn);
 int hv__http_request_own(hhttp_request_t *req);
 /* Cuts the request off its connection; the connection's reference is now the caller's. */
 hhttp_request_t *hv__http_request_cut(http_conn_t *conn);
+
+/* ---- http_coding.c: see http_coding.h ---- */
+
+typedef struct http_coding_s http_coding_t;
 
 /* ---- http_response.c ---- */
 

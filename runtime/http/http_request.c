@@ -3,7 +3,7 @@
  * Until on_request has returned the head is read where it arrived. A request that lives on, because
  * it is not answered yet or because somebody retains it, then gets a copy of its own: see
  * hv__http_request_own, which the session calls. */
-#include "http_int.h"
+#include "http_coding.h"
 
 hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
@@ -33,6 +33,7 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->on_drain = NULL;
     req->drain_userdata = NULL;
     req->pass = NULL;
+    req->coding = NULL;
     conn->req = req;
     return req;
 }
@@ -91,6 +92,7 @@ void hhttp_request_release(hhttp_request_t *req) {
     HV_ASSERT(req->conn == NULL);
     if (req->flags & REQ_OWNS_HEAD) hv__free((void *)(uintptr_t)req->block);
     hbuf_deinit(&req->body);
+    if (HV_UNLIKELY(req->coding != NULL)) hv__http_coding_drop(req);
     hslab_free(&server->requests, req);
     if (HV_UNLIKELY(server->is_reported)) hv__http_server_free_unused(server);
 }

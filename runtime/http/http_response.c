@@ -6,6 +6,7 @@
  *
  * RFC 9112 section 6.3 (which answers have no body), 7.1 (chunks), 9.3 (persistence); RFC 9110
  * section 9.3.2 (HEAD), 15.3.5, 15.4.5 (204, 304). */
+#include "http_coding.h"
 #include "http_transport.h"
 
 #define HEAD_BYTES_ON_STACK  1024
@@ -182,6 +183,9 @@ static void make_room(hio_t *io, size_t len) {
 
 static int respond(hhttp_request_t *req, h1_response_t *response, const void *body, size_t len) {
     if (HV_UNLIKELY(len > INT32_MAX)) return HV_ELIMIT;
+    if (HV_UNLIKELY(req->coding != NULL) && !(req->flags & REQ_BEGUN)) {
+        return hv__http_coded_respond(req, response, body, len);
+    }
     int code = begin(req, response, (int64_t)len, 1);
     if (HV_UNLIKELY(code != 0)) return code;
     if (len > 0 && !(req->flags & REQ_NO_BODY)) {
@@ -219,7 +223,11 @@ int hhttp_respond_with(hhttp_request_t *req, int status, const hhttp_header_t *h
 int hhttp_response_begin(hhttp_request_t *req, int status, const hhttp_header_t *headers,
                          size_t header_count, int64_t length) {
     h1_response_t response = {.status = status, .headers = headers, .header_count = header_count};
-    return begin(req, &response, length < 0 ? -1 : length, 0);
+    if (length < 0) length = -1;
+    if (HV_UNLIKELY(req->coding != NULL) && !(req->flags & REQ_BEGUN)) {
+        return hv__http_coded_begin(req, &response, length);
+    }
+    return begin(req, &response, length, 0);
 }
 
 /* Returns 0, HV_EAGAIN where the peer should be waited for, or a code. */
@@ -246,6 +254,8 @@ static int put_piece(hhttp_request_t *req, const void *data, size_t len) {
 int hhttp_response_write(hhttp_request_t *req, const void *data, size_t len) {
     if (hhttp_request_is_over(req)) return HV_ECLOSED;
     if (!(req->flags & REQ_BEGUN)) return HV_EINVAL;
+    if (HV_UNLIKELY(req->flags & REQ_HANDED_OVER)) return HV_ECLOSED;
+    if (HV_UNLIKELY(req->coding != NULL)) return hv__http_coded_write(req, data, len);
     if (len == 0) return 0; /* a chunk of 0 bytes would be the end */
     if (req->length_left != UINT64_MAX) {
         if (len > req->length_left) return HV_ELIMIT;
@@ -290,6 +300,8 @@ int hv__http_must_wait(hhttp_request_t *req) {
 int hhttp_response_end(hhttp_request_t *req) {
     if (hhttp_request_is_over(req)) return HV_ECLOSED;
     if (!(req->flags & REQ_BEGUN)) return HV_EINVAL;
+    if (HV_UNLIKELY(req->flags & REQ_HANDED_OVER)) return 0;
+    if (HV_UNLIKELY(req->coding != NULL)) return hv__http_coded_end(req);
     int is_short = req->length_left != UINT64_MAX && req->length_left > 0;
     if (is_short && !(req->flags & REQ_NO_BODY)) {
         req->flags |= REQ_GONE;

@@ -2,7 +2,9 @@
  *
  * What is small and in memory is read here and leaves with its head in one system call. Everything
  * else goes piece by piece as the peer takes it: by sendfile where the piece is in memory, after a
- * thread has brought it there where it is not; over TLS, and for compressing, a thread reads it.
+ * thread has brought it there where it is not; over TLS a thread reads it. What is to be compressed a
+ * thread reads and compresses, piece by piece, and the next one begins when the peer has taken it: the
+ * loop's thread only hands the result on.
  * RFC 9110 section 14 (ranges), 15.3.7 (206), 15.5.17 (416). */
 #include "http_file.h"
 
@@ -13,7 +15,6 @@
 #define SMALL_BYTES      (64 * 1024)
 #define PIECE_BYTES      (256 * 1024) /* by sendfile */
 #define READ_BYTES       (128 * 1024) /* by a thread */
-#define CODEC_BYTES      (16 * 1024)
 #define BYTES_PER_TURN   (2 * 1024 * 1024) /* then others have theirs */
 #define COMPRESS_MIN     512
 
@@ -72,6 +73,9 @@ void hv__http_job_finish(http_job_t *job, int error) {
     hv__defer_cancel(loop, &job->work);
     close_file(job);
     hcodec_free(job->codec);
+    hv__free(job->memory);
+    hbuf_deinit(&job->squeezed);
+    req->flags &= ~(uint32_t)REQ_HANDED_OVER;
     if (job->path != job->short_path) hv__free(job->path);
     hv__free(job->headers);
     if (job->files != NULL) hhttp_files_free(job->files);
@@ -210,7 +214,10 @@ static int last_line(const http_job_t *job, char *out, size_t size) {
 }
 
 static int write_bytes(http_job_t *job, const void *data, size_t len) {
-    int code = hhttp_response_write(job->req, data, len);
+    hhttp_request_t *req = job->req;
+    req->flags &= ~(uint32_t)REQ_HANDED_OVER;
+    int code = hhttp_response_write(req, data, len);
+    if (job->memory != NULL) req->flags |= REQ_HANDED_OVER;
     return code == HV_EAGAIN ? 0 : code;
 }
 
@@ -234,21 +241,9 @@ static void end(http_job_t *job) {
         int len = last_line(job, text, sizeof text);
         write_bytes(job, text, (size_t)len);
     }
+    job->req->flags &= ~(uint32_t)REQ_HANDED_OVER;
     int code = hhttp_response_end(job->req);
     hv__http_job_finish(job, code);
-}
-
-/* Puts a piece through the compressor, if there is one. */
-static int write_piece(http_job_t *job, const char *data, size_t len) {
-    if (job->codec == NULL) return write_bytes(job, data, len);
-    char out[CODEC_BYTES];
-    hcodec_input(job->codec, data, len, job->left == len ? HCODEC_FINISH : HCODEC_MORE);
-    int64_t got;
-    int code = 0;
-    while (code == 0 && (got = hcodec_output(job->codec, out, sizeof out)) != 0) {
-        code = got < 0 ? (int)got : write_bytes(job, out, (size_t)got);
-    }
-    return code;
 }
 
 static void on_read(hfs_req_t *fs_req) {
@@ -258,13 +253,53 @@ static void on_read(hfs_req_t *fs_req) {
     if (hv__http_job_is_over(job)) return;
     size_t len = (size_t)hfs_result(fs_req);
     if (code == 0 && len == 0) code = -EIO; /* it has become shorter */
-    if (code == 0) code = write_piece(job, hfs_data(fs_req), len);
+    if (code == 0) code = write_bytes(job, hfs_data(fs_req), len);
     if (code != 0) {
         fail(job, code);
         return;
     }
     job->offset += len;
     job->left -= len;
+    pump(job);
+}
+
+/* In a thread: reads the next piece and compresses it. */
+static int squeeze_piece(void *arg) {
+    http_job_t *job = arg;
+    size_t len = job->left < READ_BYTES ? (size_t)job->left : READ_BYTES;
+    char *own = NULL;
+    const char *data = job->memory != NULL ? job->memory + job->offset : NULL;
+    if (data == NULL) {
+        data = own = hv__malloc(len);
+        if (own == NULL) return HV_ENOMEM;
+        ssize_t got = pread(job->fd, own, len, (off_t)job->offset);
+        if (got <= 0) { /* it cannot be read, or has become shorter */
+            hv__free(own);
+            return -EIO;
+        }
+        len = (size_t)got;
+    }
+    hcodec_flush_e flush = job->left == len ? HCODEC_FINISH : HCODEC_MORE;
+    int code = hv__http_squeeze(job->codec, data, len, flush, &job->squeezed);
+    hv__free(own);
+    job->squeezed_from = len;
+    return code;
+}
+
+static void on_squeezed(hfs_req_t *fs_req) {
+    http_job_t *job = hevent_userdata(fs_req);
+    job->pending = NULL;
+    int code = hfs_error(fs_req);
+    if (hv__http_job_is_over(job)) return;
+    size_t len = hbuf_len(&job->squeezed);
+    if (code == 0 && len > 0) code = write_bytes(job, hbuf_data(&job->squeezed), len);
+    hbuf_consume(&job->squeezed, len);
+    if (code != 0) {
+        fail(job, code);
+        return;
+    }
+    job->offset += job->squeezed_from;
+    job->left -= job->squeezed_from;
     pump(job);
 }
 
@@ -312,8 +347,7 @@ static void start(http_job_t *job, hfs_req_t *fs_req) {
 static void pump(http_job_t *job) {
     hhttp_request_t *req = job->req;
     hloop_t *loop = req->server->loop;
-    int is_plain = hio_type(req->conn->io) != HIO_TYPE_SSL && job->codec == NULL &&
-                   req->via == NULL;
+    int is_plain = hio_type(req->conn->io) != HIO_TYPE_SSL && req->via == NULL;
     for (uint64_t sent = 0;;) {
         if (job->left == 0 && !next_range(job)) {
             end(job);
@@ -321,6 +355,10 @@ static void pump(http_job_t *job) {
         }
         if (hv__http_must_wait(req)) {
             job->is_awaiting_drain = 1;
+            return;
+        }
+        if (job->codec != NULL) {
+            start(job, hfs_run(loop, squeeze_piece, job, on_squeezed));
             return;
         }
         if (!is_plain) {
@@ -350,6 +388,31 @@ void hv__http_job_drained(http_job_t *job) {
     if (!job->is_awaiting_drain) return;
     job->is_awaiting_drain = 0;
     if (!hv__http_job_is_over(job)) pump(job);
+}
+
+int hv__http_job_squeeze(hhttp_request_t *req, hcodec_t *codec, const void *body, size_t len) {
+    http_job_t *job = hv__http_job_new(req, NULL);
+    char *memory = job != NULL ? hv__strndup(body, len) : NULL;
+    if (memory == NULL) {
+        hcodec_free(codec);
+        if (job != NULL) hv__http_job_finish(job, HV_ENOMEM);
+        hhttp_request_abort(req);
+        return HV_ENOMEM;
+    }
+    job->codec = codec;
+    job->memory = memory;
+    job->ranges[0] = (http_range_t){0, len};
+    job->range_count = 1;
+    req->flags |= REQ_HANDED_OVER;
+    /* Later, so that what goes wrong does not happen inside the call that has given the body. */
+    hv__defer(req->server->loop, &job->work, go_on);
+    return 0;
+}
+
+int hhttp_response_when_done(hhttp_request_t *req, hhttp_done_cb on_done) {
+    if (!(req->flags & REQ_HANDED_OVER)) return 0;
+    req->job->on_done = on_done;
+    return 1;
 }
 
 /* ---- Answers ---- */
@@ -434,21 +497,26 @@ static void send_unsatisfiable(http_job_t *job) {
     respond(job, 416, &head, text, sizeof text - 1);
 }
 
-/* Whether to compress, and how. Only whole bodies of HTTP/1.1, whose length need not be known. */
+/* Whether to compress, and how: by the rules of the request, or else of the directory. Only whole
+ * bodies of HTTP/1.1, whose length need not be known. */
 static void choose_codec(http_job_t *job, const http_asks_t *asks) {
+    hhttp_compress_t rules = {.bytes_min = COMPRESS_MIN, .gzip_level = 5, .brotli_level = 4};
     const hhttp_files_t *files = job->files;
-    if (files == NULL || files->options.no_compression || job->encoding != NULL) return;
-    if (!hv__http_is_compressible(job->content_type)) return;
+    hhttp_request_t *req = job->req;
+    int is_wanted = files != NULL && !files->options.no_compression;
+    if (req->coding != NULL && req->coding->compresses) {
+        rules = req->coding->rules;
+        is_wanted = 1;
+    }
+    hv__http_coding_drop(req); /* what follows is done by the rules above */
+    hhttp_slice_t type = {job->content_type, strlen(job->content_type)};
+    if (!is_wanted || job->encoding != NULL || is_given(job, "content-encoding")) return;
+    if (!hv__http_coding_covers(&rules, type)) return;
     job->varies = 1;
-    if (job->stat.size < COMPRESS_MIN || asks->range.data != NULL) return;
-    if (job->req->parser.head.version < 11) return;
-    hhttp_slice_t accepts = hhttp_request_header(job->req, "accept-encoding", 15);
-    int brotli = hv__http_coding_weight(accepts, "br");
-    int gzip = hv__http_coding_weight(accepts, "gzip");
-    if (brotli == 0 && gzip == 0) return;
-    hcodec_format_e format = brotli >= gzip ? HCODEC_BROTLI : HCODEC_GZIP;
-    hcodec_options_t options = {.level = format == HCODEC_BROTLI ? 4 : 5};
-    job->codec = hcodec_compressor_new(format, &options);
+    if (job->stat.size < rules.bytes_min || asks->range.data != NULL) return;
+    if (req->parser.head.version < 11) return;
+    hcodec_format_e format;
+    job->codec = hv__http_coding_compressor(&rules, req, &format);
     if (job->codec != NULL) job->encoding = hcodec_name(format);
 }
 

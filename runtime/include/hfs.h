@@ -114,6 +114,13 @@ HV_EXPORT hfs_req_t *hfs_fsync(hloop_t *loop, int fd, hfs_cb on_done);
 HV_EXPORT hfs_req_t *hfs_truncate(hloop_t *loop, int fd, int64_t size, hfs_cb on_done);
 HV_EXPORT hfs_req_t *hfs_fstat(hloop_t *loop, int fd, hfs_cb on_done);
 
+/* ---- Any other work ---- */
+
+/* Has a thread of the pool do what would keep the loop too long.
+ *   run  called in a thread, once; returns 0 or a negative code, which is hfs_error then
+ *   arg  handed to it; it, and what it leads to, is the thread's until on_done is called */
+HV_EXPORT hfs_req_t *hfs_run(hloop_t *loop, int (*run)(void *arg), void *arg, hfs_cb on_done);
+
 /* ---- Serving files: what lies below a directory, and what is in memory ---- */
 
 /* Opens a directory to look below it; blocks for a moment. Returns a descriptor or a code. */

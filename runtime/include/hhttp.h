@@ -248,6 +248,41 @@ HV_EXPORT int hhttp_request_refuse(hhttp_request_t *req, int status);
 /* Gives the request up: the connection is closed without (the rest of) an answer. */
 HV_EXPORT void hhttp_request_abort(hhttp_request_t *req);
 
+/* ---- Compression ---- */
+
+/* Which answers are compressed. Zero is a good default. */
+typedef struct hhttp_compress_s {
+    size_t bytes_min;  /* 1024; what is known to be shorter goes out as it is */
+    int gzip_level;    /* 5; 1 fast .. 9 small; -1: no gzip */
+    int brotli_level;  /* 4; 1 .. 11; -1: no brotli */
+    const char *types; /* media types with blanks between, "text/ image/svg+xml", where a final '/'
+                          covers all of a kind; NULL: text, and what is text by another name. Borrowed
+                          until the request is released */
+} hhttp_compress_t;
+
+/* Has the answer to a request compressed, whoever gives it (hhttp_respond, pieces, a gateway, a
+ * file), by what its client accepts: br or gzip, br where it has no preference. It then has
+ * Content-Encoding, Vary and a weak ETag. Left alone: what is short, of another type, has a coding
+ * or a range, says Cache-Control: no-transform, or has no content. Each hhttp_response_write is
+ * flushed, so that the client can read what has been written; bodies in one piece beyond 64 KiB are
+ * copied, compressed in threads and go out later. Call it before the answer begins; what is secret
+ * should not be compressed with what a stranger has sent (the attack called BREACH).
+ *   options  copied; NULL for the defaults
+ * Returns 0; HV_EBUSY where an answer has begun, HV_ECLOSED, HV_ENOMEM. */
+HV_EXPORT int hhttp_response_compress(hhttp_request_t *req, const hhttp_compress_t *options);
+
+/* Has an answer of 200 in one piece to GET or HEAD bear an ETag, made of its bytes where the program
+ * has set none, and conditions of the request heeded: 304 or 412 where they say so (RFC 9110 section
+ * 13). Last-Modified counts, too, where the program has set it. Call it before the answer begins.
+ * Returns as hhttp_response_compress, which may be called as well. */
+HV_EXPORT int hhttp_response_tag(hhttp_request_t *req);
+
+/* Asks to be told when an answer that was given in one piece, and goes out in several, is out.
+ *   on_done  called once, later, if 1 is returned: 0 or HV_ECLOSED and the like
+ * Returns 1; 0 where nothing of the kind is under way. */
+HV_EXPORT int hhttp_response_when_done(hhttp_request_t *req,
+                                       void (*on_done)(hhttp_request_t *req, int error));
+
 /* ---- Taking a connection over: WebSocket, CONNECT, any protocol that begins as HTTP ---- */
 
 /* Answers with 101 (Switching Protocols; RFC 9110 section 7.8), or with 200..299 to CONNECT

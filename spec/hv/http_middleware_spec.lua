@@ -197,6 +197,70 @@ describe("hv.http.middleware", function()
     assert.are.equal(413, chunked(3))
   end)
 
+  it("body_limit 0 takes no body at all", function()
+    app:use(mw.body_limit(0))
+    assert.are.equal(200, ask("GET", "/").status)
+    assert.are.equal(413, ask("POST", "/", nil, "x").status)
+    local client = raw.connect(server)
+    client:send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client:send("1\r\nx\r\n0\r\n\r\n")
+    assert.are.equal(413, client:receive().status)
+    client:close()
+  end)
+
+  it("etag answers 304 to who has the same", function()
+    local count = 0
+    local site = app:group("/tagged")
+    site:use(mw.etag(), mw.compress { min = 1 })
+    site:get("/page", function(_, res)
+      count = count + 1
+      res.headers:set("X-Own", "kept")
+      return "the same"
+    end)
+    site:get("/own", function(_, res)
+      res.headers:set("ETag", '"own"')
+      res:send("something")
+    end)
+    site:get("/dated", function(_, res)
+      res.headers:set("Last-Modified", "Wed, 25 Nov 2026 10:00:00 GMT")
+      return { json = { a = 1 } }
+    end)
+    site:get("/failed", function() return { status = 500, text = "no" } end)
+    site:post("/page", function() return "posted" end)
+    local first = ask("GET", "/tagged/page")
+    local etag = first.headers.etag
+    assert.matches('^"%x+"$', etag)
+    assert.are.equal(34, #etag)
+    local again = ask("GET", "/tagged/page", { ["If-None-Match"] = '"other", W/' .. etag })
+    assert.are.same({ 304, "", etag, "kept", 2 },
+      { again.status, again.body, again.headers.etag, again.headers["x-own"], count })
+    local coded = ask("GET", "/tagged/page", { ["Accept-Encoding"] = "gzip",
+      ["If-None-Match"] = '"other"' })
+    assert.are.same({ 200, "Accept-Encoding" }, { coded.status, coded.headers.vary })
+    assert.are.equal(304, ask("HEAD", "/tagged/page", { ["If-None-Match"] = etag }).status)
+    assert.are.equal(412, ask("GET", "/tagged/page", { ["If-Match"] = '"other"' }).status)
+    assert.are.equal(304, ask("GET", "/tagged/own", { ["If-None-Match"] = '"own"' }).status)
+    assert.are.equal(304, ask("GET", "/tagged/dated",
+      { ["If-Modified-Since"] = "Wed, 25 Nov 2026 10:00:00 GMT" }).status)
+    assert.are.equal(200, ask("GET", "/tagged/dated",
+      { ["If-Modified-Since"] = "Wed, 25 Nov 2026 09:59:59 GMT" }).status)
+    assert.is_nil(ask("GET", "/tagged/failed").headers.etag)
+    assert.is_nil(ask("POST", "/tagged/page", nil, "x").headers.etag)
+  end)
+
+  it("cache_control says what is said, where the handler says nothing", function()
+    app:use(mw.cache_control { max_age = 60000, public = true, stale = 5000 })
+    app:get("/own", function(_, res)
+      res:header("Cache-Control", "no-store")
+      return "x"
+    end)
+    assert.are.equal("max-age=60, public, stale-while-revalidate=5",
+      ask("GET", "/").headers["cache-control"])
+    assert.are.equal("no-store", ask("GET", "/own").headers["cache-control"])
+    assert.has_error(function() mw.cache_control {} end)
+    assert.has_error(function() mw.cache_control { public = true, private = true } end)
+  end)
+
   it("security_headers sets what browsers heed", function()
     app:use(mw.security_headers { frame = false, csp = "default-src 'self'", hsts = 1000 })
     local headers = ask("GET", "/").headers
