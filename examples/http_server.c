@@ -2,6 +2,7 @@
  *
  *     cc http_server.c -o http_server -lhv && ./http_server 8080 public
  *     curl -v http://127.0.0.1:8080/ping
+ *     curl -v 'http://127.0.0.1:8080/query?name=Ann+Lee&x=%41'
  *     curl -v http://127.0.0.1:8080/upload -F file=@big.iso
  *     curl -v http://127.0.0.1:8080/numbers/1000000
  *     curl -v http://127.0.0.1:8080/files/
@@ -56,6 +57,26 @@ static void answer_user(hhttp_request_t *req, const hhttp_route_match_t *match) 
                         name.data, (int)value.len, value.data);
     }
     hhttp_respond(req, 200, "text/plain", text, (size_t)len);
+}
+
+/* Pairs of the query, decoded: "/query?name=Ann+Lee&x=%41". */
+static void answer_query(hhttp_request_t *req, const hhttp_route_match_t *match) {
+    (void)match;
+    char text[512];
+    size_t len = 0, cursor = 0;
+    hhttp_query_pair_t pair;
+    while (hhttp_query_next(hhttp_request_query(req), &cursor, &pair)) {
+        long name = hhttp_query_decode(pair.name, text + len, sizeof text - len - 2);
+        if (name < 0) break;
+        len += (size_t)name;
+        text[len++] = ':';
+        long value = hhttp_query_decode(pair.value, text + len, sizeof text - len - 1);
+        if (value < 0) break;
+        len += (size_t)value;
+        text[len++] = '\n';
+        if (len + 2 >= sizeof text) break;
+    }
+    hhttp_respond(req, 200, "text/plain", text, len);
 }
 
 /* ---- Files ---- */
@@ -194,6 +215,7 @@ static const struct {
     {HHTTP_GET, "/ping", answer_ping},
     {HHTTP_GET, "/data", answer_data},
     {HHTTP_GET, "/paths", answer_paths},
+    {HHTTP_GET, "/query", answer_query},
     {HHTTP_POST, "/echo", answer_echo},
     {HHTTP_DELETE, "/group/:group_name/user/:user_id", answer_user},
     {HHTTP_POST, "/upload", answer_upload},

@@ -186,16 +186,21 @@ endif()
 if(NOT sanitizers AND NOT HV_HOSTILE)
     find_program(LUACHECK luacheck REQUIRED)
     set(lint ${PROJECT_SOURCE_DIR}/spec/lint)
-    add_test(NAME ${prefix}lint_layers COMMAND ${LUAJIT} ${lint}/layers.lua ${PROJECT_SOURCE_DIR})
     # The judges are judged: each must object to what is wrong on purpose.
-    add_test(NAME ${prefix}lint_layers_objects COMMAND ${LUAJIT} ${lint}/layers_selftest.lua
-        ${lint}/layers.lua ${PROJECT_BINARY_DIR}/lint)
+    foreach(judge layers linkage)
+        add_test(NAME ${prefix}lint_${judge} COMMAND ${LUAJIT} ${lint}/${judge}.lua
+            ${PROJECT_SOURCE_DIR})
+        add_test(NAME ${prefix}lint_${judge}_objects COMMAND ${LUAJIT} ${lint}/selftest.lua
+            ${lint}/${judge}.lua ${PROJECT_BINARY_DIR}/lint/${judge})
+        set_tests_properties(${prefix}lint_${judge} ${prefix}lint_${judge}_objects PROPERTIES
+            LABELS lint TIMEOUT 60)
+    endforeach()
     add_test(NAME ${prefix}lint_lua COMMAND ${LUACHECK} -q --no-cache . WORKING_DIRECTORY
         ${PROJECT_SOURCE_DIR})
     file(WRITE ${PROJECT_BINARY_DIR}/lint/bad.lua "local unused = 1\nleaked = 2\n")
     add_test(NAME ${prefix}lint_lua_objects COMMAND ${LUACHECK} -q --no-cache --config
         ${PROJECT_SOURCE_DIR}/.luacheckrc ${PROJECT_BINARY_DIR}/lint/bad.lua)
     set_tests_properties(${prefix}lint_lua_objects PROPERTIES WILL_FAIL ON)
-    set_tests_properties(${prefix}lint_layers ${prefix}lint_layers_objects ${prefix}lint_lua
-        ${prefix}lint_lua_objects PROPERTIES LABELS lint TIMEOUT 60)
+    set_tests_properties(${prefix}lint_lua ${prefix}lint_lua_objects PROPERTIES LABELS lint
+        TIMEOUT 60)
 endif()

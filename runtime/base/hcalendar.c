@@ -38,12 +38,6 @@ int hv__days_of_month(int month, int year) {
     return days[month - 1] + (month == 2 && hv__is_leap_year(year));
 }
 
-int hv__weekday(int year, int month, int day) {
-    struct tm date = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = 12};
-    timegm(&date);
-    return date.tm_wday;
-}
-
 static date_t next_date(date_t date) {
     date.week = (date.week + 1) % 7;
     if (++date.day > hv__days_of_month(date.month, date.year)) {

@@ -11,9 +11,6 @@ bool hv__is_leap_year(int year);
 /* Days of month 1..12; 0 for any other month. */
 int hv__days_of_month(int month, int year);
 
-/* 0 (Sunday) .. 6 of a date of the Gregorian calendar. */
-int hv__weekday(int year, int month, int day);
-
 /* Finds the first moment after `now` that a crontab line names, in the local time zone.
  *   minute 0..59, hour 0..23, day 1..31, week 0..6 (0 is Sunday), month 1..12; -1 means every
  * With both day and week set, a date that matches either is taken, as in a crontab.

@@ -11,16 +11,16 @@ uint64_t hclock_mono_us(void);
 /* Microseconds since the epoch; the administrator may set it either way. */
 uint64_t hclock_wall_us(void);
 
-/* Stops both clocks of the process at `us`; from now on only hclock_advance moves them. */
+/* For tests: stops both clocks of the process at `us`; from now on only hclock_advance moves them. */
 void hclock_set_fake(uint64_t us);
 
-/* Sets the stopped wall clock alone, to test calendars and clock steps. */
+/* For tests of calendars and clock steps: sets the stopped wall clock alone. */
 void hclock_set_fake_wall(uint64_t us);
 
 /* Moves both stopped clocks forward. */
 void hclock_advance(uint64_t us);
 
-/* Lets the kernel's clocks tell the time again. */
+/* For tests: lets the kernel's clocks tell the time again. */
 void hclock_use_real(void);
 
 /* Tells whether the clocks are stopped. */

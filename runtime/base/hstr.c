@@ -68,31 +68,23 @@ bool hstr_next(hstr_t *rest, char separator, hstr_t *piece) {
     return true;
 }
 
-static int parse(hstr_t text, unsigned int base, uint64_t max, uint64_t *value) {
+int hstr_parse_u64(hstr_t text, uint64_t max, uint64_t *value) {
     uint64_t sum = 0;
     bool is_over = false;
     if (text.len == 0) return HV_EINVAL;
     for (size_t i = 0; i < text.len; i++) {
-        int digit = hstr_hex_value((unsigned char)text.data[i]);
-        if (digit < 0 || (unsigned int)digit >= base) return HV_EINVAL;
-        if ((uint64_t)digit > max || sum > (max - (uint64_t)digit) / base) {
+        if (text.data[i] < '0' || text.data[i] > '9') return HV_EINVAL;
+        uint64_t digit = (uint64_t)(text.data[i] - '0');
+        if (digit > max || sum > (max - digit) / 10) {
             /* Read on: what follows decides whether it is a number at all. */
             is_over = true;
         }
-        if (!is_over) sum = sum * base + (uint64_t)digit;
+        if (!is_over) sum = sum * 10 + digit;
     }
     if (is_over) return HV_ELIMIT;
     HV_DASSERT(sum <= max);
     *value = sum;
     return 0;
-}
-
-int hstr_parse_u64(hstr_t text, uint64_t max, uint64_t *value) {
-    return parse(text, 10, max, value);
-}
-
-int hstr_parse_hex(hstr_t text, uint64_t max, uint64_t *value) {
-    return parse(text, 16, max, value);
 }
 
 int hstr_parse_i64(hstr_t text, int64_t min, int64_t max, int64_t *value) {
@@ -103,7 +95,7 @@ int hstr_parse_i64(hstr_t text, int64_t min, int64_t max, int64_t *value) {
         text.len--;
     }
     uint64_t magnitude;
-    int error = parse(text, 10, (uint64_t)INT64_MAX + is_negative, &magnitude);
+    int error = hstr_parse_u64(text, (uint64_t)INT64_MAX + is_negative, &magnitude);
     if (error != 0) return error;
     int64_t number = is_negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     if (number < min || number > max) return HV_ELIMIT;

@@ -49,9 +49,6 @@ bool hstr_next(hstr_t *rest, char separator, hstr_t *piece);
  * Returns 0; HV_EINVAL for anything else, HV_ELIMIT above `max`; *value is then untouched. */
 int hstr_parse_u64(hstr_t text, uint64_t max, uint64_t *value);
 
-/* The same in hexadecimal, without "0x". */
-int hstr_parse_hex(hstr_t text, uint64_t max, uint64_t *value);
-
 /* The same with one '-' or '+' allowed before the digits. */
 int hstr_parse_i64(hstr_t text, int64_t min, int64_t max, int64_t *value);
 

@@ -49,7 +49,7 @@ int hpool_cancel(hpool_t *pool, hpool_work_t *work);
  * Returns 0; HV_ECANCELED where the pool is being freed, or another code. */
 int hpool_wait_ready(hpool_t *pool, int fd, bool to_write);
 
-/* Threads that were started so far and live. */
+/* For tests: threads that were started so far and live. */
 int hpool_thread_count(const hpool_t *pool);
 
 #endif

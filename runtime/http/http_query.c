@@ -1,6 +1,6 @@
 /* http_query.c - one pass over the text: the byte that ends a part also says what comes next. The
  * flags *_is_encoded are by-products of that pass and spare the caller a copy of what is plain. */
-#include "http_query.h"
+#include "hhttp.h"
 
 #include "h1_chars.h"
 

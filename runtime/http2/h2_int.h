@@ -132,8 +132,6 @@ void hv__h2_stream_begin(h2_stream_t *stream);
 void hv__h2_stream_body(h2_stream_t *stream);
 /* Looks at what has happened to it. May free it. */
 void hv__h2_stream_look(h2_stream_t *stream);
-/* Resets a stream, once. */
-void hv__h2_reset(h2_stream_t *stream, uint32_t reason);
 /* END_STREAM was sent. */
 void hv__h2_stream_sent(h2_stream_t *stream);
 /* Whether the peer has taken too long: to open its window, or to end what nobody wants. */

@@ -73,7 +73,8 @@ static uint32_t now_ms(const h2_stream_t *stream) {
     return (uint32_t)hv__http_now_ms(stream->conn.server);
 }
 
-void hv__h2_reset(h2_stream_t *stream, uint32_t reason) {
+/* Resets a stream, once. */
+static void reset_stream(h2_stream_t *stream, uint32_t reason) {
     if (!is_open(stream)) return;
     hbuf_deinit(&stream->out);
     nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, reason);
@@ -242,7 +243,7 @@ static int write_body(hhttp_request_t *req, const void *data, size_t len, int en
     stream->direct = NULL;
     stream->direct_len = 0;
     if (code != 0) {
-        hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR); /* a part of it is out */
+        reset_stream(stream, NGHTTP2_INTERNAL_ERROR); /* a part of it is out */
         return code == HV_ELIMIT ? HV_ENOMEM : code;
     }
     return is_high(stream) ? HV_EAGAIN : 0;
@@ -270,7 +271,7 @@ void hv__h2_stream_sent(h2_stream_t *stream) {
     stream->moved_ms = now_ms(stream);
     if (stream->flags & STREAM_ENDED) return;
     if (stream->flags & STREAM_TOO_LONG) {
-        hv__h2_reset(stream, NGHTTP2_NO_ERROR);
+        reset_stream(stream, NGHTTP2_NO_ERROR);
     } else {
         widen(stream);
     }
@@ -288,7 +289,7 @@ static void leave(h2_stream_t *stream) {
 
 static void abort_stream(http_conn_t *conn) {
     h2_stream_t *stream = HV_CONTAINER_OF(conn, h2_stream_t, conn);
-    hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+    reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
     leave(stream);
 }
 
@@ -324,9 +325,9 @@ static void refuse(http_conn_t *conn, int status) {
     const hhttp_request_t *req = conn->req;
     if (req != NULL && req->flags & REQ_BEGUN) {
         /* Half an answer is out; only a reset tells the peer that the rest will not come. */
-        if (!(req->flags & REQ_ENDED)) hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+        if (!(req->flags & REQ_ENDED)) reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
     } else if (is_open(stream) && write_refusal(stream, status) != 0) {
-        hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+        reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
     }
     hv__h2_send_soon(stream->h2);
     leave(stream);
@@ -387,7 +388,7 @@ static void drop_rest(h2_stream_t *stream, const hhttp_request_t *req) {
     int waits = head->expects_continue && !(req->flags & REQ_SAID_100) && req->body_bytes == 0;
     if (head->content_length <= DROPPED_MAX + req->body_bytes && !waits) return;
     stream->flags |= STREAM_TOO_LONG;
-    if (stream->flags & STREAM_OUT_SENT) hv__h2_reset(stream, NGHTTP2_NO_ERROR);
+    if (stream->flags & STREAM_OUT_SENT) reset_stream(stream, NGHTTP2_NO_ERROR);
 }
 
 static void finish_request(h2_stream_t *stream) {
@@ -476,7 +477,7 @@ void hv__h2_stream_body(h2_stream_t *stream) {
         stream->dropped += (uint32_t)h2->chunk.len;
         stream->moved_ms = now_ms(stream);
         if (stream->dropped > DROPPED_MAX) {
-            hv__h2_reset(stream, NGHTTP2_NO_ERROR);
+            reset_stream(stream, NGHTTP2_NO_ERROR);
         } else if (is_open(stream)) {
             nghttp2_session_consume_stream(h2->session, stream->id, h2->chunk.len);
         }

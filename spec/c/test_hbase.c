@@ -82,6 +82,14 @@ static void test_base_strings(void **state) {
     assert_string_equal(hv_basename("b"), "b");
     assert_string_equal(hv_suffixname("/a.d/b.tar.gz"), "gz");
     assert_string_equal(hv_suffixname("/a.d/b"), "");
+    assert_true(hv_strstartswith("abc", "ab") && !hv_strstartswith("abc", "bc"));
+    assert_true(hv_strendswith("abc", "bc") && !hv_strendswith("abc", "ab"));
+    assert_true(hv_strendswith("abc", "") && !hv_strendswith("c", "bc"));
+    const char *path = "/a.d/b.c";
+    assert_ptr_equal(hv_strrchr_dot(path), path + 6);
+    assert_ptr_equal(hv_strrchr_dir(path), path + 4);
+    assert_null(hv_strrchr_dot("none"));
+    assert_null(hv_strrchr_dir("none"));
 }
 
 static void test_base_directories(void **state) {
@@ -102,6 +110,27 @@ static void test_base_directories(void **state) {
     assert_false(hv_exists(dir));
     assert_int_equal(hv_rmdir_p(deep), -ENOENT);
     assert_int_equal(rmdir(keep), 0);
+}
+
+static void test_base_facts_of_files(void **state) {
+    (void)state;
+    char file[] = "/tmp/test_hbase_XXXXXX";
+    char link[sizeof file + 5];
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "12345", 5), 5);
+    close(fd);
+    snprintf(link, sizeof link, "%s.link", file);
+    assert_int_equal(symlink(file, link), 0);
+    assert_int_equal(hv_filesize(file), 5);
+    assert_int_equal(hv_filesize(link), 5);
+    assert_true(hv_islink(link) && hv_isfile(link));
+    assert_false(hv_islink(file));
+    assert_int_equal(unlink(file), 0);
+    assert_true(hv_islink(link));
+    assert_false(hv_isfile(link));
+    assert_int_equal(hv_filesize(link), 0);
+    assert_int_equal(unlink(link), 0);
 }
 
 static void test_base_paths_of_the_program(void **state) {
@@ -150,6 +179,19 @@ static void test_thread_ids_differ_and_survive_fork(void **state) {
     hthread_t thread = hthread_create(tell_tid, &tid);
     assert_int_equal(hthread_join(thread), 0);
     assert_true(tid != 0 && tid != hv_gettid());
+}
+
+static HTHREAD_ROUTINE(post) {
+    hsem_post((hsem_t *)userdata);
+    return 0;
+}
+
+static void test_thread_detached_ends_by_itself(void **state) {
+    (void)state;
+    static hsem_t done; /* the thread may still be inside of hsem_post when we go on */
+    hsem_init(&done, 0);
+    assert_int_equal(hthread_detach(hthread_create(post, &done)), 0);
+    assert_int_equal(hsem_wait(&done), 0);
 }
 
 static void check_child(void *userdata) {
@@ -212,9 +254,11 @@ int main(void) {
         cmocka_unit_test(test_base_getboolean),
         cmocka_unit_test(test_base_strings),
         cmocka_unit_test(test_base_directories),
+        cmocka_unit_test(test_base_facts_of_files),
         cmocka_unit_test(test_base_paths_of_the_program),
         cmocka_unit_test(test_base_random_stays_in_range),
         cmocka_unit_test(test_thread_ids_differ_and_survive_fork),
+        cmocka_unit_test(test_thread_detached_ends_by_itself),
         cmocka_unit_test(test_proc_spawn_runs_in_a_child),
         cmocka_unit_test(test_mutex_timed_waits_end),
     };

@@ -36,6 +36,7 @@ typedef struct end_s {
 typedef struct run_s {
     hloop_t *loop;
     int front, back; /* kinds */
+    int sets_up_tls; /* the proxy connects by hio_setup_ssl_upstream */
     hio_t *front_listener, *back_listener;
     hio_t *client_io, *proxy_io, *upstream_io, *server_io;
     hssl_ctx_t client_ctx;
@@ -148,10 +149,15 @@ static hio_t *connect_to(run_t *run, int kind, hio_t *listener, const char *path
 static void on_proxy_accept(hio_t *io) {
     run_t *run = run_of(io);
     run->proxy_io = io;
-    run->upstream_io = connect_to(run, run->back, run->back_listener, run->back_path, NULL);
+    if (run->sets_up_tls) {
+        run->upstream_io = hio_setup_ssl_upstream(io, "127.0.0.1", port_of(run->back_listener));
+        assert_int_equal(hio_set_hostname(run->upstream_io, "localhost"), 0);
+    } else {
+        run->upstream_io = connect_to(run, run->back, run->back_listener, run->back_path, NULL);
+        assert_int_equal(hio_forward(io, run->upstream_io), 0);
+    }
     hio_setcb_close(io, on_proxy_close);
     hio_setcb_close(run->upstream_io, on_upstream_close);
-    assert_int_equal(hio_forward(io, run->upstream_io), 0);
     assert_ptr_equal(hio_get_upstream(io), run->upstream_io);
     assert_ptr_equal(hio_get_upstream(run->upstream_io), io);
 }
@@ -257,6 +263,19 @@ static void exchange(int front, int back, size_t there, size_t here) {
     run_until_over(&run);
     check_exchange(&run);
     end(&run);
+}
+
+static void test_upstream_of_tls_is_set_up_in_one_call(void **state) {
+    (void)state;
+    setenv("SSL_CERT_FILE", certs.ca, 1); /* it trusts whom the system trusts */
+    run_t run = {.front = TCP, .back = TLS, .sets_up_tls = 1};
+    run.client.to_send = 100;
+    run.server.to_send = 2000;
+    begin(&run);
+    run_until_over(&run);
+    check_exchange(&run);
+    end(&run);
+    unsetenv("SSL_CERT_FILE");
 }
 
 /* The answer is sent after the question's end: without half-close it would never come. */
@@ -655,6 +674,7 @@ static int check_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_forward_between_all_kinds_keeps_bytes_and_ends),
+        TEST(test_upstream_of_tls_is_set_up_in_one_call),
         TEST(test_forward_of_much_both_ways_keeps_every_byte),
         TEST(test_forward_of_empty_streams_ends_both),
 #ifndef HV_HOSTILE

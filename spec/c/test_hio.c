@@ -197,6 +197,21 @@ static void test_io_detached_takes_queue_callbacks_and_timeouts_along(void **sta
     hloop_free(&second);
 }
 
+static void on_write_some(hio_t *io, const void *buf, int len) {
+    (void)io, (void)buf, (void)len;
+}
+
+static void test_io_tells_the_callbacks_it_has(void **state) {
+    (void)state;
+    assert_null(hio_getcb_read(ends[0]));
+    assert_null(hio_getcb_write(ends[0]));
+    hio_setcb_read(ends[0], on_read);
+    hio_setcb_write(ends[0], on_write_some);
+    assert_true(hio_getcb_read(ends[0]) == on_read);
+    assert_true(hio_getcb_write(ends[0]) == on_write_some);
+    assert_null(hio_getcb_read(ends[1]));
+}
+
 #define IO_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* The ids of ios and the tags of the loop's own watchers come from one counter. */
@@ -222,6 +237,7 @@ int main(void) {
         IO_TEST(test_io_flush_is_bounded_when_its_last_goes),
         IO_TEST(test_io_that_has_failed_is_reported_by_its_new_loop),
         IO_TEST(test_io_detached_takes_queue_callbacks_and_timeouts_along),
+        IO_TEST(test_io_tells_the_callbacks_it_has),
         IO_TEST(test_io_handle_with_the_tag_of_a_plain_watcher_is_nobodys),
     };
     return cmocka_run_group_tests_name("hio", tests, NULL, NULL);

@@ -83,6 +83,31 @@ static void test_log_line_has_time_level_message_and_place(void **state) {
     hv_destroy_default_logger();
 }
 
+static void test_log_to_stdout_and_stderr(void **state) {
+    (void)state;
+    const struct {
+        logger_handler handler;
+        int fd;
+        FILE *stream;
+    } sinks[] = {{stdout_logger, STDOUT_FILENO, stdout}, {stderr_logger, STDERR_FILENO, stderr}};
+    for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
+        char text[16] = "";
+        FILE *file = tmpfile();
+        assert_non_null(file);
+        fflush(sinks[i].stream);
+        int kept = dup(sinks[i].fd);
+        dup2(fileno(file), sinks[i].fd);
+        sinks[i].handler(LOG_LEVEL_INFO, "a line\n and more", 7);
+        fflush(sinks[i].stream);
+        dup2(kept, sinks[i].fd);
+        close(kept);
+        rewind(file);
+        assert_int_equal(fread(text, 1, sizeof text - 1, file), 7);
+        assert_string_equal(text, "a line\n");
+        fclose(file);
+    }
+}
+
 static void test_log_below_the_level_is_silent(void **state) {
     (void)state;
     hlog_set_handler(remember);
@@ -315,6 +340,7 @@ static void test_log_async_off_writes_at_once_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_line_has_time_level_message_and_place),
+        cmocka_unit_test(test_log_to_stdout_and_stderr),
         cmocka_unit_test(test_log_below_the_level_is_silent),
         cmocka_unit_test(test_log_long_line_is_cut_with_its_newline),
         cmocka_unit_test(test_log_default_file_is_named_after_the_day),

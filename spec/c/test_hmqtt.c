@@ -479,6 +479,79 @@ static void test_the_tutorials_client_knows_codes_of_3_1_1(void **state) {
     }
 }
 
+static void *seen_userdata;
+static int type_counts[MQTT_TYPE_DISCONNECT + 1];
+
+static void count_types(mqtt_client_t *cli, int type) {
+    seen_userdata = mqtt_client_get_userdata(cli);
+    last_type = type;
+    type_counts[type]++;
+}
+
+static void test_the_tutorials_client_comes_back_and_forgets_topics(void **state) {
+    (void)state;
+    begin(4);
+    memset(type_counts, 0, sizeof type_counts);
+    mqtt_client_t *cli = mqtt_client_new(loop);
+    mqtt_client_set_callback(cli, count_types);
+    mqtt_client_set_userdata(cli, &broker);
+    mqtt_client_set_connect_timeout(cli, 5000);
+    mqtt_client_set_host(cli, "127.0.0.1", broker.port, 0);
+    assert_int_equal(mqtt_client_unsubscribe(cli, "a"), HV_ENOTCONN);
+    assert_int_equal(mqtt_client_reconnect(cli), 0); /* connects, where it never was */
+    RUN_UNTIL(loop, type_counts[MQTT_TYPE_CONNACK] == 1);
+    assert_ptr_equal(seen_userdata, &broker);
+    assert_true(mqtt_client_subscribe(cli, "a", 1) > 0);
+    int mid = mqtt_client_unsubscribe(cli, "a");
+    assert_true(mid > 0);
+    RUN_UNTIL(loop, type_counts[MQTT_TYPE_UNSUBACK] == 1);
+    assert_int_equal(cli->mid, mid);
+    assert_int_equal(mqtt_client_disconnect(cli), 0);
+    RUN_UNTIL(loop, type_counts[MQTT_TYPE_DISCONNECT] == 1);
+    assert_int_equal(mqtt_client_get_last_error(cli), 0);
+    assert_int_equal(mqtt_client_reconnect(cli), 0);
+    RUN_UNTIL(loop, type_counts[MQTT_TYPE_CONNACK] == 2);
+    assert_int_equal(broker.connects, 2);
+    mqtt_client_free(cli);
+    finish();
+}
+
+static void test_the_tutorials_client_verifies_tls(void **state) {
+    (void)state;
+    begin(4);
+    memset(type_counts, 0, sizeof type_counts);
+    mqtt_client_t *cli = mqtt_client_new(loop);
+    mqtt_client_set_callback(cli, count_types);
+    hssl_ctx_opt_t bad = {.ca_file = "/no/such/file"};
+    assert_int_equal(mqtt_client_new_ssl_ctx(cli, &bad), HV_ETLS);
+    assert_int_equal(mqtt_client_new_ssl_ctx(cli, &(hssl_ctx_opt_t){.verify_peer = 1}), 0);
+    hssl_ctx_t shared = hssl_ctx_new(&(hssl_ctx_opt_t){.endpoint = HSSL_CLIENT});
+    assert_int_equal(mqtt_client_set_ssl_ctx(cli, shared), 0);
+    hssl_ctx_free(shared); /* the client has a hold of its own */
+    /* The broker speaks no TLS, so nothing of MQTT ever reaches it. */
+    assert_int_equal(mqtt_client_connect(cli, "127.0.0.1", broker.port, 1), 0);
+    RUN_UNTIL(loop, type_counts[MQTT_TYPE_DISCONNECT] == 1);
+    assert_int_not_equal(mqtt_client_get_last_error(cli), 0);
+    assert_int_equal(broker.packets[HMQTT_CONNECT], 0);
+    mqtt_client_free(cli);
+    finish();
+}
+
+static void test_userdata_is_kept(void **state) {
+    (void)state;
+    begin(5);
+    log_t log = {0};
+    hmqtt_t *client = new_client(&log, NULL);
+    assert_ptr_equal(hmqtt_userdata(client), &log);
+    log_t other = {0};
+    hmqtt_set_userdata(client, &other);
+    RUN_UNTIL(loop, other.events[HMQTT_CONNACK] == 1);
+    assert_int_equal(log.events[HMQTT_CONNACK], 0);
+    assert_ptr_equal(hmqtt_userdata(client), &other);
+    hmqtt_free(client);
+    finish();
+}
+
 static void test_fixed_headers_are_packed(void **state) {
     (void)state;
     unsigned char bytes[5];
@@ -512,6 +585,9 @@ int main(void) {
         cmocka_unit_test(test_a_broker_that_takes_no_answers_is_not_listened_to),
 #endif
         cmocka_unit_test(test_the_tutorials_client_knows_codes_of_3_1_1),
+        cmocka_unit_test(test_the_tutorials_client_comes_back_and_forgets_topics),
+        cmocka_unit_test(test_the_tutorials_client_verifies_tls),
+        cmocka_unit_test(test_userdata_is_kept),
         cmocka_unit_test(test_fixed_headers_are_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "certs.h"
 #include "hclient.h"
+#include "hclock.h"
 #include "hloop.h"
 #include "hmem.h"
 #include "hsocket.h"
@@ -192,6 +193,25 @@ static void test_client_without_setting_connects_once(void **state) {
     assert_int_equal(run.delays[0], -1);
     assert_null(hclient_io(run.client));
     end(&run);
+}
+
+static void test_client_gives_an_attempt_up_after_its_timeout(void **state) {
+    (void)state;
+    hclock_set_fake(1000000);
+    run_t run = {.loop = hloop_new_with_backend(0, "fake")}; /* nothing is ever ready */
+    hloop_set_userdata(run.loop, &run);
+    run.listener = hloop_create_tcp_server(run.loop, "127.0.0.1", 0, on_accept);
+    run.port = sockaddr_port((sockaddr_u *)(void *)hio_localaddr(run.listener));
+    run.client = hclient_new(run.loop, "127.0.0.1", run.port);
+    hclient_set_userdata(run.client, &run);
+    hclient_setcb_close(run.client, on_close);
+    hclient_set_connect_timeout(run.client, 700);
+    assert_int_equal(hclient_start(run.client), 0);
+    while (run.closes == 0) assert_true(hloop_process_events(run.loop, (int)INFINITE) >= 0);
+    assert_int_equal(run.last_error, ETIMEDOUT);
+    assert_int_equal(hclock_mono_us(), 1000000 + 700000);
+    end(&run);
+    hclock_use_real();
 }
 
 static void test_client_reconnects_after_each_connection(void **state) {
@@ -409,6 +429,7 @@ int main(void) {
         TEST(test_delay_with_bounds_reversed_is_the_least),
         TEST(test_retries_are_counted),
         TEST(test_client_without_setting_connects_once),
+        TEST(test_client_gives_an_attempt_up_after_its_timeout),
         TEST(test_client_reconnects_after_each_connection),
         TEST(test_client_refused_waits_longer_each_time),
         TEST(test_client_gives_up_after_the_last_retry),

@@ -38,6 +38,24 @@ static void test_socket_addresses_as_text(void **state) {
     assert_string_equal(SOCKADDR_STR(&addr, tiny), "127.");
 }
 
+static void test_socket_addresses_are_set_by_parts(void **state) {
+    (void)state;
+    sockaddr_u addr;
+    char text[SOCKADDR_STRLEN] = {0};
+    assert_int_equal(ResolveAddr("::1", &addr), 0);
+    sockaddr_set_port(&addr, 443);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "[::1]:443");
+    assert_int_equal(sockaddr_set_ip(&addr, ""), 0);
+    sockaddr_set_port(&addr, 8080);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "0.0.0.0:8080");
+    assert_int_equal(sockaddr_set_path(&addr, "here.sock"), 0);
+    sockaddr_set_port(&addr, 80); /* which a path has none of */
+    assert_string_equal(SOCKADDR_STR(&addr, text), "here.sock");
+    assert_int_equal(sockaddr_set_path(&addr, ""), HV_EINVAL);
+    assert_string_equal(SOCKADDR_STR(&addr, text), "here.sock");
+    assert_int_equal(ResolveAddr("no such name", &addr), HV_ENOTFOUND);
+}
+
 static void test_socket_addresses_refused(void **state) {
     (void)state;
     sockaddr_u addr;
@@ -84,6 +102,22 @@ static void test_socket_listen_and_connect(void **state) {
     assert_int_equal(Connect("127.0.0.1", port, 0), HV_ECONNREFUSED);
     assert_int_equal(tcp_nodelay(-1, 1), -EBADF);
     assert_string_equal(socket_strerror(HV_ECONNREFUSED), "connection refused");
+}
+
+static void test_socket_connect_without_waiting(void **state) {
+    (void)state;
+    int listener = Listen(0, "127.0.0.1");
+    assert_true(listener >= 0);
+    int client = ConnectNonblock("127.0.0.1", port_of(listener));
+    assert_true(client >= 0);
+    assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
+    int server = accept(listener, NULL, NULL);
+    assert_true(server >= 0);
+    assert_int_equal(blocking(client), 0); /* the write waits for the connection then */
+    exchange(client, server);
+    close(client);
+    close(server);
+    close(listener);
 }
 
 static void test_socket_unix_listener_replaces_a_dead_one_only(void **state) {
@@ -143,6 +177,38 @@ static void test_socket_options_of_datagrams_are_set(void **state) {
     assert_int_equal(so_error(-1), -EBADF);
 }
 
+static void test_socket_options_of_streams_are_set(void **state) {
+    (void)state;
+    int fd = Bind(0, "127.0.0.1", SOCK_STREAM);
+    assert_true(fd >= 0);
+    assert_int_equal(nonblocking(fd), 0);
+    assert_int_equal(blocking(fd), 0);
+    assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_int_equal(tcp_nopush(fd, 1), 0);
+    assert_int_equal(int_option(fd, IPPROTO_TCP, TCP_CORK), 1);
+    assert_int_equal(so_reuseaddr(fd, 0), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+    assert_int_equal(so_reuseport(fd, 1), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_REUSEPORT), 1);
+    assert_int_equal(so_sndbuf(fd, 20000), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_SNDBUF), 40000); /* Linux doubles it */
+    assert_int_equal(so_rcvbuf(fd, 30000), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_RCVBUF), 60000);
+    struct timeval wait;
+    socklen_t len = sizeof(wait);
+    assert_int_equal(so_sndtimeo(fd, 1500), 0);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, &len), 0);
+    assert_int_equal(wait.tv_sec, 1);
+    close(fd);
+    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) { /* a machine without IPv6 has no such socket */
+        assert_int_equal(ip_v6only(fd, 1), 0);
+        assert_int_equal(int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+        close(fd);
+    }
+    assert_int_equal(blocking(-1), -EBADF);
+}
+
 static void test_socket_groups_are_joined_and_left(void **state) {
     (void)state;
     int fd = Bind(0, "0.0.0.0", SOCK_DGRAM);
@@ -159,11 +225,14 @@ static void test_socket_groups_are_joined_and_left(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_socket_addresses_as_text),
+        cmocka_unit_test(test_socket_addresses_are_set_by_parts),
         cmocka_unit_test(test_socket_addresses_refused),
         cmocka_unit_test(test_socket_listen_and_connect),
+        cmocka_unit_test(test_socket_connect_without_waiting),
         cmocka_unit_test(test_socket_unix_listener_replaces_a_dead_one_only),
         cmocka_unit_test(test_socket_pairs_are_connected),
         cmocka_unit_test(test_socket_options_of_datagrams_are_set),
+        cmocka_unit_test(test_socket_options_of_streams_are_set),
         cmocka_unit_test(test_socket_groups_are_joined_and_left),
     };
     return cmocka_run_group_tests_name("hsocket", tests, NULL, NULL);

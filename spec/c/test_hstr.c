@@ -86,17 +86,6 @@ static void test_str_parse_u64_refuses_what_is_no_number(void **state) {
     assert_int_equal(value, 77);
 }
 
-static void test_str_parse_hex(void **state) {
-    (void)state;
-    uint64_t value = 0;
-    assert_int_equal(hstr_parse_hex(hstr_from("fFfFfFfFfFfFfFfF"), UINT64_MAX, &value), 0);
-    assert_true(value == UINT64_MAX);
-    assert_int_equal(hstr_parse_hex(hstr_from("10000000000000000"), UINT64_MAX, &value), HV_ELIMIT);
-    assert_int_equal(hstr_parse_hex(hstr_from("1g"), UINT64_MAX, &value), HV_EINVAL);
-    assert_int_equal(hstr_parse_hex(hstr_from("1F"), 0x1f, &value), 0);
-    assert_int_equal(value, 31);
-}
-
 static void test_str_parse_i64_knows_its_range(void **state) {
     (void)state;
     int64_t value = 0;
@@ -125,7 +114,6 @@ int main(void) {
         cmocka_unit_test(test_str_next_gives_every_piece),
         cmocka_unit_test(test_str_parse_u64_knows_its_range),
         cmocka_unit_test(test_str_parse_u64_refuses_what_is_no_number),
-        cmocka_unit_test(test_str_parse_hex),
         cmocka_unit_test(test_str_parse_i64_knows_its_range),
     };
     return cmocka_run_group_tests_name("hstr", tests, NULL, NULL);

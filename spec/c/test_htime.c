@@ -29,6 +29,12 @@ static void test_time_formats_of_now(void **state) {
     assert_string_equal(duration_fmt(93789, text), "26:03:09");
     assert_int_equal(datetime_mktime(&dt), 1612541800);
     assert_int_equal(gettimeofday_ms(), 1612541800989);
+    assert_int_equal(gettimeofday_us(), 1612541800989000);
+    dt = datetime_localtime(1612541800);
+    assert_string_equal(datetime_fmt(&dt, text), "2021-02-06 00:16:40");
+    unsigned int before = gettick_ms();
+    hclock_advance(1500000);
+    assert_int_equal(gettick_ms() - before, 1500);
     assert_int_equal(cron_next_timeout(30, -1, -1, -1, -1), 1612541800 - 1000 + 1800);
     hclock_use_real();
 }

@@ -415,6 +415,20 @@ static void test_waiting_call_is_served_when_connection_fails(void **state) {
     assert_string_equal(seen[1].body, "b");
 }
 
+static void test_idle_connections_can_be_closed(void **state) {
+    (void)state;
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", 0);
+    get("/");
+    assert_int_equal(counts().idle, 1);
+    hhttp_client_close_idle(client);
+    assert_int_equal(counts().idle, 0);
+    RUN_PASSES(loop, 3);
+    assert_int_equal(counts().connections, 0);
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb", 0);
+    get("/"); /* on a new one */
+    assert_int_equal(counts().idle, 1);
+}
+
 static void test_idle_connections_have_limits_and_end(void **state) {
     (void)state;
     hclock_set_fake(1000000000000000ull);
@@ -1340,6 +1354,7 @@ int main(void) {
         TEST(test_calls_wait_for_a_connection),
         TEST(test_waiting_call_is_served_when_connection_fails),
         TEST(test_idle_connections_have_limits_and_end),
+        TEST(test_idle_connections_can_be_closed),
         TEST(test_pool_is_keyed_by_tls_name_and_proxy),
         TEST(test_body_in_memory_is_sent_with_its_length),
         TEST(test_streamed_body_is_chunked_or_counted),

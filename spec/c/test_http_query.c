@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "http_query.h"
+#include "hhttp.h"
 
 static hhttp_slice_t slice(const char *text) {
     return (hhttp_slice_t){text, strlen(text)};

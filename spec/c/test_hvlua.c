@@ -100,6 +100,19 @@ static void test_call_arguments_and_results_of_each_letter(void **state) {
     assert_null(nothing);
 }
 
+static void test_state_and_userdata_are_the_runtimes(void **state) {
+    (void)state;
+    assert_null(hvlua_userdata(lua));
+    hvlua_set_userdata(lua, &seen);
+    assert_ptr_equal(hvlua_userdata(lua), &seen);
+    lua_State *L = hvlua_state(lua);
+    lua_pushinteger(L, 7);
+    lua_setglobal(L, "from_c");
+    double number = 0;
+    assert_int_equal(hvlua_get(lua, "from_c", "d", &number), 0);
+    assert_true(number == 7);
+}
+
 static void test_call_result_of_other_type_is_an_error(void **state) {
     (void)state;
     assert_int_equal(do_text("function half() return 0.5 end"), 0);
@@ -502,6 +515,7 @@ static void test_foreign_loop_polls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_call_arguments_and_results_of_each_letter),
+        TEST(test_state_and_userdata_are_the_runtimes),
         TEST(test_call_result_of_other_type_is_an_error),
         TEST(test_set_and_get_by_path),
         TEST(test_do_string_error_tells_message_and_traceback),

@@ -145,6 +145,9 @@ static void test_messages_go_both_ways(void **state) {
     assert_int_equal(hws_ping(ours.ws, "p", 1), 0);
     assert_int_equal(hws_ping(ours.ws, ours.got, 126), HV_EINVAL);
     RUN_UNTIL(loop, ours.pongs == 1);
+    assert_int_equal(hws_pong(theirs.ws, "unasked", 7), 0); /* RFC 6455, section 5.5.3 */
+    assert_int_equal(hws_pong(theirs.ws, ours.got, 126), HV_EINVAL);
+    RUN_UNTIL(loop, ours.pongs == 2);
     assert_int_equal(hws_hub_count(ours.hub), 1);
     assert_ptr_equal(hws_hub_next(ours.hub, NULL), ours.ws);
     assert_null(hws_hub_next(ours.hub, ours.ws));

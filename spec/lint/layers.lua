@@ -4,9 +4,10 @@
 --
 -- Reads the #include and require lines, and the few words that only one file may use, of runtime/,
 -- bindings/, lua/hv/ and examples/. Prints one line a violation; exit status 1 if there is any.
--- Every rule here is broken on purpose by layers_selftest.lua.
+-- Every rule here is broken on purpose in layers_cases.lua.
 
-local root = arg[1] or "."
+package.path = arg[0]:match("^.*/") .. "?.lua"
+local tree = require "tree"
 
 -- A room may include private headers of rooms on lower lines only.
 local level = {
@@ -94,75 +95,8 @@ local lua_builtins = {
   ["table.clear"] = true, ["string.buffer"] = true, ["jit.opt"] = true, ["jit.util"] = true,
 }
 
-local violations = {}
-
-local function report(path, line, message, ...)
-  violations[#violations + 1] = string.format("%s:%d: " .. message, path, line, ...)
-end
-
-local function matches(text, patterns)
-  for _, pattern in ipairs(patterns) do
-    if text:find(pattern) then return true end
-  end
-  return false
-end
-
-local function list(folders, suffixes)
-  local found = {}
-  for _, folder in ipairs(folders) do
-    local pipe = assert(io.popen(string.format(
-      "cd '%s' && find %s -type f 2>/dev/null | LC_ALL=C sort", root, folder)))
-    for path in pipe:lines() do
-      if matches(path, suffixes) then found[#found + 1] = path end
-    end
-    pipe:close()
-  end
-  return found
-end
-
-local function read(path)
-  local file = assert(io.open(root .. "/" .. path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
--- The text with every comment and literal blanked and every line break kept.
-local function code_of(text)
-  local function blank(piece) return (piece:gsub("[^\n]", " ")) end
-  local out, pos = {}, 1
-  while true do
-    local at = text:find("[/\"']", pos)
-    if not at then break end
-    local two, stop = text:sub(at, at + 1), nil
-    if two == "/*" then
-      stop = select(2, text:find("*/", at + 2, true)) or #text
-    elseif two == "//" then
-      stop = (text:find("\n", at, true) or #text + 1) - 1
-    elseif two:sub(1, 1) ~= "/" then
-      stop = at + 1
-      while stop < #text and text:sub(stop, stop) ~= two:sub(1, 1) do
-        stop = stop + (text:sub(stop, stop) == "\\" and 2 or 1)
-      end
-    end
-    out[#out + 1] = text:sub(pos, at - 1)
-    out[#out + 1] = blank(text:sub(at, stop or at))
-    if not stop then out[#out] = "/" end
-    pos = (stop or at) + 1
-  end
-  out[#out + 1] = text:sub(pos)
-  return table.concat(out)
-end
-
-local function numbered_lines(text)
-  local number = 0
-  local next_line = text:gmatch("([^\n]*)\n?")
-  return function()
-    number = number + 1
-    local line = next_line()
-    if line then return number, line end
-  end
-end
+local list, read, report, matches = tree.list, tree.read, tree.report, tree.matches
+local code_of, numbered_lines = tree.code_of, tree.numbered_lines
 
 -- Where each header of the project lives: name -> { path, room }.
 local headers = {}
@@ -318,14 +252,7 @@ local function check_lua()
   end
 end
 
-local sources = list({ "runtime", "bindings", "examples" }, { "%.[ch]$" })
-if #sources == 0 then
-  io.stderr:write("layers.lua: no sources below ", root, "\n")
-  os.exit(2)
-end
+local sources = tree.sources({ "runtime", "bindings", "examples" }, { "%.[ch]$" })
 for _, path in ipairs(sources) do check_c(path) end
 check_lua()
-
-for _, violation in ipairs(violations) do print(violation) end
-if #violations > 0 then os.exit(1) end
-print(#sources .. " C files keep to their rooms")
+tree.finish(#sources .. " C files keep to their rooms")
