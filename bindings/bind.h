@@ -34,6 +34,7 @@ struct hvl_s {
     hvl_task_t *current; /* the task that is running; NULL in the loop itself */
     int exit_status;     /* of hv.stop(status) */
     int is_stopped;      /* hv.stop was called */
+    int has_failed;      /* a task has, and only stderr was told */
     int is_guest;        /* the state is somebody else's: a stock luajit's */
     int passes_waits;    /* coroutine.resume hands waits outward: hv.coroutines is installed */
     int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
@@ -326,6 +327,8 @@ const hvl_place_t *hvl_place_here(lua_State *L, const hvl_place_t *parent);
 /* Appends the chain of a place, "\n\ttask started at file.lua:3" each, to the string on top of
  * the stack. NULL: nothing. */
 void hvl_place_append(lua_State *L, const hvl_place_t *place);
+/* Pushes the message, the calls of a task that has died of it, and the chain of its place. */
+void hvl_push_traceback(lua_State *L, const hvl_task_t *task, const char *message);
 
 #define HVL_SLOW_MS 200 /* hv.slow_callback's default: what a person notices as a delay */
 

@@ -144,12 +144,12 @@ static void fail(lua_State *L, http_exchange_t *exchange) {
     respond_status(L, exchange);
 }
 
-static void report(http_exchange_t *exchange, const char *problem) {
+static void report(http_exchange_t *exchange, const char *problem, const char *detail) {
     hhttp_slice_t method = hhttp_request_method_name(exchange->req);
     hhttp_slice_t path = hhttp_request_path(exchange->req);
     char text[512];
-    snprintf(text, sizeof text, "hv.http: %.*s %.*s: %s", (int)method.len, method.data,
-             path.len < 300 ? (int)path.len : 300, path.data, problem);
+    snprintf(text, sizeof text, "hv.http: %.*s %.*s: %s%s", (int)method.len, method.data,
+             path.len < 200 ? (int)path.len : 200, path.data, problem, detail);
     hvl_report(exchange->server->object.rt, text, NULL, NULL);
 }
 
@@ -198,7 +198,7 @@ static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
     case LUA_TNUMBER: {
         lua_Number status = lua_tonumber(L, index);
         if (!(status >= 200 && status <= 599)) {
-            report(exchange, "the handler returned a number that is no status of 200..599");
+            report(exchange, "the handler returned a number that is no status of 200..599", "");
             fail(L, exchange);
             return 0;
         }
@@ -211,12 +211,12 @@ static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
         lua_pushvalue(L, index);
         return continue_with(L, exchange, HANDLER_DELIVER, 1);
     default:
-        report(exchange, "the handler returned neither a string, a status nor a table");
+        report(exchange, "the handler returned neither a string, a status nor a table", "");
         fail(L, exchange);
         return 0;
     }
     if (code == HV_EINVAL) {
-        report(exchange, "the answer has a header that cannot be sent");
+        report(exchange, "the answer has a header that cannot be sent", "");
         fail(L, exchange);
     }
     return 0;
@@ -246,12 +246,17 @@ static int handler_failed(lua_State *co, http_exchange_t *exchange) {
 static int handler_returned(lua_State *L, http_exchange_t *exchange) {
     if (hhttp_response_has_begun(exchange->req)) return 0;
     if (hhttp_request_is_over(exchange->req)) return 0;
-    if (lua_gettop(L) == 0 || lua_isnil(L, 1)) {
+    int is_failure = lua_isnil(L, 1) && lua_type(L, 2) == LUA_TSTRING; /* nil, message[, code] */
+    if (lua_gettop(L) == 0 || (lua_isnil(L, 1) && !is_failure)) {
         lua_settop(L, 0);
         if (exchange->is_anchored) push_anchor(L, exchange, 3);
     }
     if (lua_gettop(L) == 0 || lua_isnil(L, 1)) {
-        report(exchange, "the handler returned nothing and did not answer");
+        if (is_failure) {
+            report(exchange, "the handler failed: ", lua_tostring(L, 2));
+        } else {
+            report(exchange, "the handler returned nothing and did not answer", "");
+        }
         fail(L, exchange);
         return 0;
     }

@@ -141,10 +141,9 @@ static void describe_failure(hvl_task_t *task, hvlua_outcome_t *outcome) {
     outcome->code = hvl_memory_is_out(lua_status(task->co), outcome->message) ? HV_ENOMEM
                                                                                : HV_EFAILED;
     lua_pop(task->co, 1); /* the stack is now as the error has left it */
-    luaL_traceback(L, task->co, outcome->message, 0);
+    hvl_push_traceback(L, task, outcome->message);
     lua_pushvalue(L, -2);
     lua_xmove(L, task->co, 1);
-    hvl_place_append(L, task->place);
     outcome->traceback = lua_tostring(L, -1);
 }
 

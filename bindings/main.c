@@ -2,7 +2,8 @@
  * the command line asks for is done by lua/hv/host.lua in the main task, and the loop runs until
  * nothing is left to wait for.
  *
- * Exit status: hv.stop's; 1 where the main script failed or can never go on; else 0. */
+ * Exit status: hv.stop's; 1 where the main script failed or can never go on, and where the program
+ * ends by itself after the error of a task that nobody but stderr was told of; else 0. */
 #include <sys/resource.h>
 
 #include "hmaster.h"
@@ -18,6 +19,12 @@ typedef struct program_s {
     hvl_t *rt;
 } program_t;
 
+/* A worker whose script has come to its end is ready. */
+static void on_main_finished(hvl_task_t *task, int status) {
+    (void)task;
+    if (status == HVL_FINISHED && hworker_self() != NULL) hworker_ready(hworker_self());
+}
+
 /* In protected mode: everything up to the main task. */
 static int set_up(lua_State *L) {
     program_t *program = lua_touserdata(L, 1);
@@ -32,6 +39,7 @@ static int set_up(lua_State *L) {
         lua_rawseti(L, -2, i);
     }
     hvl_start_main(program->rt, 1);
+    program->rt->main_task->on_finish = on_main_finished;
     return 0;
 }
 
@@ -46,7 +54,7 @@ static int run(program_t *program) {
                 "hvlua: the main script still waits, but nothing is left that could wake it\n");
         return 1;
     }
-    return rt->exit_status;
+    return !rt->is_stopped && rt->has_failed ? 1 : rt->exit_status;
 }
 
 static void on_drain(hworker_t *worker, hloop_t *loop, void *userdata) {

@@ -98,6 +98,36 @@ void hvl_place_append(lua_State *L, const hvl_place_t *place) {
     lua_concat(L, count);
 }
 
+/* ---- Tracebacks ---- */
+
+/* A coroutine that has died in a function of Lua no longer knows the line of its innermost call, but
+ * the message begins with it: "file.lua:3: attempt ..." over "file.lua: in function <file.lua:1>".
+ * Puts it there, in the traceback on top of the stack. */
+static void add_line(lua_State *L, const char *message) {
+    static const char head[] = "\nstack traceback:\n\t";
+    const char *text = lua_tostring(L, -1);
+    size_t start = strlen(message) + sizeof head - 1;
+    if (strlen(text) < start) return;
+    const char *frame = text + start;
+    const char *end = strstr(frame, ": in ");
+    if (end == NULL) return;
+    size_t len = (size_t)(end - frame);
+    if (strncmp(message, frame, len) != 0 || message[len] != ':') return;
+    size_t digits = strspn(message + len + 1, "0123456789");
+    if (digits == 0 || message[len + 1 + digits] != ':') return;
+    lua_pushlstring(L, text, (size_t)(end - text));
+    lua_pushlstring(L, message + len, digits + 1);
+    lua_pushstring(L, end);
+    lua_concat(L, 3);
+    lua_replace(L, -2);
+}
+
+void hvl_push_traceback(lua_State *L, const hvl_task_t *task, const char *message) {
+    luaL_traceback(L, task->co, message, 0);
+    add_line(L, message);
+    hvl_place_append(L, task->place);
+}
+
 /* ---- Slow callbacks ---- */
 
 /* Whether this is the first time; the hash of the place stands for it. */

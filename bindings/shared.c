@@ -116,20 +116,21 @@ static int shared_set(lua_State *L) {
     return 2;
 }
 
-/* incr(key, by[, init]) -> sum, evicted */
+/* incr(key[, by[, init]]) -> sum, evicted; init is 0, and false where there must be one already */
 static int shared_incr(lua_State *L) {
     shared_t *self = check_shared(L);
     size_t key_len;
     const char *key = check_key(L, "incr", &key_len);
     double by = 1, init = 0, sum;
+    int is_strict = lua_isboolean(L, 4) && !lua_toboolean(L, 4);
     for (int i = 3; i <= 4; i++) {
-        if (lua_isnoneornil(L, i)) continue;
+        if (lua_isnoneornil(L, i) || (i == 4 && is_strict)) continue;
         if (lua_type(L, i) != LUA_TNUMBER) {
             return hvl_misuse(L, "dict:incr: number expected, got %s", luaL_typename(L, i));
         }
         *(i == 3 ? &by : &init) = lua_tonumber(L, i);
     }
-    const double *start = lua_isnoneornil(L, 4) ? NULL : &init;
+    const double *start = is_strict ? NULL : &init;
     int is_evicted;
     int code = hdict_incr(self->dict, key, key_len, by, start, &sum, &is_evicted);
     if (code != 0) return push_failure(L, "incr", code);

@@ -25,6 +25,7 @@ static void tell(hvl_t *rt, const char *what, const char *message, const char *t
         rt->on_report(rt, message, traceback);
     } else {
         hvl_complain("%s: %s", what, traceback);
+        rt->has_failed = 1;
     }
 }
 
@@ -74,8 +75,7 @@ int hvl_task_fail(hvl_task_t *task) {
         return hvl_task_end(task, HVL_CANCELED);
     }
     if (task == rt->main_task || (task->joiners == NULL && !task->is_claimed)) {
-        luaL_traceback(L, task->co, message, 0);
-        hvl_place_append(L, task->place);
+        hvl_push_traceback(L, task, message);
         if (task == rt->main_task) {
             hvl_complain("%s", lua_tostring(L, -1));
         } else {

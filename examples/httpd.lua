@@ -39,16 +39,16 @@ local function run_again(options)
   error("cannot run /proc/self/exe again: errno " .. ffi.errno())
 end
 
-local asked = arg[1]
-if asked == "-h" or asked == "--help" then
-  print(USAGE)
-  return
-elseif asked == "-v" or asked == "--version" then
-  print("httpd version " .. hv.version)
-  return
-elseif asked then
-  run_again(arg)
+for _, option in ipairs(arg) do
+  if option == "-h" or option == "--help" then
+    print(USAGE)
+    return
+  elseif option == "-v" or option == "--version" then
+    print("httpd version " .. hv.version)
+    return
+  end
 end
+if arg[1] then run_again(arg) end
 
 -- ---- Configuration ----
 

@@ -22,7 +22,7 @@ local function count_primes(ch, id)
       end
       if is_prime then count = count + 1 end
     end
-    mine:incr("jobs of all", 1, 0)
+    mine:incr("jobs of all")
     ch:send { limit = limit, count = count, worker = id }
   end
   return "worker " .. id .. " has nothing left to do"

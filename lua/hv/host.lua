@@ -51,6 +51,22 @@ local function refuse(message, status)
   loop.stop(status or 1)
 end
 
+local long_options = {
+  ["--admin"] = true, ["--attach"] = true, ["--confile"] = true, ["--daemon"] = true,
+  ["--help"] = true, ["--log"] = true, ["--pidfile"] = true, ["--port"] = true,
+  ["--profile"] = true, ["--signal"] = true, ["--slow"] = true, ["--test"] = true,
+  ["--test-config"] = true, ["--version"] = true, ["--watch"] = true, ["--workers"] = true,
+}
+
+--- The message for an option that there is not, with the one that may have been meant.
+local function unknown_option(option)
+  local message = "unknown option " .. option
+  if option:sub(1, 2) ~= "--" then return message end
+  local nearest, difference = require("hv.options").nearest(option:match("^[^=]*"), long_options)
+  if difference > 2 then return message end
+  return ("%s, did you mean %s?"):format(message, nearest)
+end
+
 --- Splits the command line. Returns steps to take first ({ "-e"|"-l", text }), flags, and the index
 --- of the script (nil: none), or nil and what is wrong.
 local function parse(argv)
@@ -96,7 +112,7 @@ local function parse(argv)
     elseif option == "--version" then
       flags.v = true
     else
-      return nil, ("unknown option %s"):format(option)
+      return nil, unknown_option(option)
     end
     i = i + 1
   end
@@ -185,7 +201,7 @@ return function(argv)
   local steps, flags, script = parse(argv)
   local globals = getfenv(0)
   globals.arg = shift_arguments(argv, script or 0)
-  if not steps then return refuse(flags .. "\n" .. usage(), 1) end
+  if not steps then return refuse(flags .. " (hvlua -h tells which there are)", 1) end
   if flags.h then return io.write(usage()) end
   if flags.v then print(version()) end
   if flags.slow then raw_task.slow_callback(flags.slow) end
@@ -201,10 +217,8 @@ return function(argv)
     local chunk, message = load_script(argv[script] or "-")
     if not chunk then return refuse(message) end
     if flags.server then begin_server(server.facts(), argv[script]) end
-    if not flags.i then
-      chunk(unpack(argv, script + 1))
-      return server.ready()
-    end
+    -- A tail call: tracebacks end with the script. The program tells the master when it has ended.
+    if not flags.i then return chunk(unpack(argv, script + 1)) end
     chunk(unpack(argv, script + 1))
   end
   if flags.i or not has_work and is_terminal then

@@ -138,11 +138,11 @@ end
 
 --- Answers with a table: { status=, headers=, body=|text=|json=|html=|stream=function(write) end }.
 --- Runs as a task of its own; what it throws is the handler's error.
-local function deliver(result, _, res)
+local function deliver(result, req, res)
   for key in pairs(result) do
     if not known[key] then
-      error(("hv.http: unknown key %s in a handler's result, did you mean \"%s\"?"):format(
-        tostring(key), options.nearest(key, known)), 0)
+      error(("hv.http: %s %s: unknown key %s in a handler's result, did you mean \"%s\"?"):format(
+        req.method, req.path, tostring(key), (options.nearest(key, known))), 0)
     end
   end
   if result.status ~= nil then res.status = result.status end
@@ -154,6 +154,10 @@ local function deliver(result, _, res)
   elseif result.text ~= nil then
     res:text(result.text)
   elseif result.body ~= nil then
+    if type(result.body) ~= "string" and type(result.body) ~= "number" then
+      error(("hv.http: %s %s: the body of a handler's result must be a string, got %s"):format(
+        req.method, req.path, type(result.body)), 0)
+    end
     res:send(result.body, "text/plain")
   elseif result.file ~= nil then
     local ok, message, code = res:file(result.file)

@@ -115,6 +115,13 @@ local function install_fallback(root)
   end)
 end
 
+local function check_app(app, method)
+  if getmetatable(app) ~= app_meta then
+    misuse(("app:%s: hv.http.app expected, got %s (call methods with ':')"):format(
+      method, type(app)))
+  end
+end
+
 local function check_functions(where, ...)
   local count = select("#", ...)
   if count == 0 then misuse(where .. ": function expected, got no value") end
@@ -167,6 +174,7 @@ end
 ---@param ... fun(req: hv.HttpRequest, res: hv.HttpResponse, next: function): any
 ---@return hv.HttpApp self
 function App:route(method, pattern, ...)
+  check_app(self, "route")
   local where = "app:" .. (type(method) == "string" and method:lower() or "route")
   if type(method) ~= "string" or not known_methods[method:upper()] then
     return misuse("app:route: unknown method " .. tostring(method))
@@ -176,6 +184,7 @@ end
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete", "head", "options", "any" } do
   App[method] = function(self, pattern, ...)
+    check_app(self, method)
     return self:route(method, pattern, ...)
   end
 end
@@ -193,6 +202,7 @@ local read_static = options.reader("app:static", {
 ---@param opts? hv.HttpStaticOptions
 ---@return hv.HttpApp self
 function App:static(prefix, dir, opts)
+  check_app(self, "static")
   local t = read_static(opts or {})
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" then
     return misuse("app:static: prefix must begin with '/', got " .. tostring(prefix))
@@ -240,6 +250,7 @@ end
 ---@param ... hv.HttpMiddleware|hv.HttpObserver
 ---@return hv.HttpApp self
 function App:use(...)
+  check_app(self, "use")
   local root, pieces = self._root, { ... }
   for i, piece in ipairs(pieces) do
     if type(piece) == "table" and type(piece.on_response) == "function" then
@@ -265,6 +276,7 @@ end
 ---@param fn? fun(group: hv.HttpApp) called at once, to register them
 ---@return hv.HttpApp group
 function App:group(prefix, fn)
+  check_app(self, "group")
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" or prefix:sub(-1) == "/" then
     return misuse("app:group: prefix must begin with '/' and not end with it, got "
       .. tostring(prefix))
@@ -282,6 +294,7 @@ end
 ---@param opts? hv.ProxyOptions
 ---@return hv.HttpApp self
 function App:proxy(prefix, upstreams, opts)
+  check_app(self, "proxy")
   return require("hv.http_proxy").proxy(self, prefix, upstreams, opts)
 end
 
@@ -340,6 +353,7 @@ end
 ---@param fn? fun(ws: hv.Ws, req: hv.WsRequest)
 ---@return hv.HttpApp self
 function App:ws(pattern, opts, fn)
+  check_app(self, "ws")
   return self:route("GET", pattern, require("hv.ws_server").handler(self._root, opts, fn))
 end
 
@@ -461,12 +475,14 @@ local read_listen = options.reader("app:listen", {
 })
 
 --- Listens and answers by this app's routes; routes may be added while it runs.
----@param opts hv.HttpListenOptions port 0: a free one
+---@param opts? hv.HttpListenOptions|string|integer options, "host:port" or a port; 0: a free one
 ---@return hv.HttpServer? server
 ---@return string? message
 ---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND, ETLS (a certificate) ...
 function App:listen(opts)
-  local t = read_listen(opts)
+  check_app(self, "listen")
+  if type(opts) ~= "table" then opts = options.address("app:listen", opts) end
+  local t = read_listen(opts or {})
   local root = self._root
   local ctx, message, code
   if t.tls then

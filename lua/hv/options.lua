@@ -38,7 +38,7 @@ local function distance(a, b)
   return row[#b]
 end
 
---- The known word nearest to one that is not known.
+--- The known word nearest to one that is not known, and how many letters they differ by.
 function M.nearest(word, known)
   local best, best_distance
   for candidate in pairs(known) do
@@ -47,7 +47,21 @@ function M.nearest(word, known)
       best, best_distance = candidate, d
     end
   end
-  return best
+  return best, best_distance
+end
+
+--- The options that an address in short stands for: "host:port", "[ip6]:port", the path of a unix
+--- socket, or a port alone. What is none of them stays as it is.
+function M.address(where, value)
+  if type(value) == "number" then return { port = value } end
+  if type(value) ~= "string" then return value end
+  if value:sub(1, 1) == "/" then return { path = value } end
+  local host, port = value:match("^%[(.-)%]:(%d+)$")
+  if not host then host, port = value:match("^([^:]+):(%d+)$") end
+  if not host then
+    return misuse(("%s: \"host:port\" expected, got %q"):format(where, value))
+  end
+  return { host = host, port = tonumber(port) }
 end
 
 local function is_type(name)

@@ -1,7 +1,7 @@
 --- hv.shared - dictionaries in memory that all workers share, threads and processes.
 ---
 ---   local hits = assert(hv.shared.dict("hits", "1M"))
----   hits:incr(req.path, 1, 0)
+---   hits:incr(req.path)
 ---
 --- Keys are strings; values strings, numbers, booleans, and tables of them, which are copied. Each
 --- call is one step for everybody. Where a dictionary is full, what was not used for longest makes

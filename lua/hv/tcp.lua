@@ -155,17 +155,6 @@ local read_client = options.reader("hv.tcp.client", stream_options {
   on_open = fn, on_message = fn, on_drain = fn, on_close = fn,
 })
 
---- Splits "host:port", "[::1]:port" or "/path".
-local function split_address(where, text)
-  if text:sub(1, 1) == "/" then return { path = text } end
-  local host, port = text:match("^%[(.-)%]:(%d+)$")
-  if not host then host, port = text:match("^([^:]+):(%d+)$") end
-  if not host then
-    return misuse(("%s: \"host:port\" expected, got %q"):format(where, text))
-  end
-  return { host = host, port = tonumber(port) }
-end
-
 --- The address to connect from, "ip", "ip:port" or "[ip6]:port", in two fields.
 local function read_bind(t)
   if not t.bind then return end
@@ -199,13 +188,13 @@ end
 --- With a function as the second argument each connection runs it as a task of its own, and is
 --- closed when it returns. Otherwise the functions in the options are called, one after the other
 --- for each connection, and no task is parked per connection.
----@param opts hv.TcpListenOptions
+---@param opts hv.TcpListenOptions|string|integer options, "host:port" or a port
 ---@param handler? fun(conn: hv.Tcp)
 ---@return hv.TcpServer? server
 ---@return string? message
 ---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND (host is no address), ETLS (a file) ...
 function M.listen(opts, handler)
-  if type(opts) == "string" then opts = split_address("hv.tcp.listen", opts) end
+  if type(opts) ~= "table" then opts = options.address("hv.tcp.listen", opts) end
   local t = read_listen(opts)
   local host, port = address_of("hv.tcp.listen", t, "")
   if handler ~= nil then
@@ -244,7 +233,7 @@ local function read_tls(t)
 end
 
 local function connect(opts)
-  if type(opts) == "string" then opts = split_address("hv.tcp.connect", opts) end
+  if type(opts) == "string" then opts = options.address("hv.tcp.connect", opts) end
   local t = read_connect(opts)
   local host, port = address_of("hv.tcp.connect", t)
   read_bind(t)

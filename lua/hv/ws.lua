@@ -123,6 +123,14 @@ local function check_url(text)
   return target, parts.scheme == "wss"
 end
 
+--- The results of connecting, with a message that names the address (without its query, where
+--- secrets are).
+local function name_target(target, ws, message, code)
+  if ws then return ws end
+  local name = target:match("^[^?]*")
+  return nil, (message:gsub("^connect", function() return "connect " .. name end)), code
+end
+
 --- One attempt, by checked options.
 local function connect_once(address, is_secure, t)
   local ctx, name, code
@@ -134,7 +142,7 @@ local function connect_once(address, is_secure, t)
   local endpoint, message
   endpoint, message, code = raw.endpoint(hub, t)
   if not endpoint then return nil, message, code end
-  return connect(endpoint, address, t.header_list, t.timeout, ctx, name)
+  return name_target(address, connect(endpoint, address, t.header_list, t.timeout, ctx, name))
 end
 
 local function connect_to(address, opts)

@@ -199,8 +199,8 @@ function hv.shutdown(opts) end
 ---@param fn fun()
 function hv.on_shutdown(fn) end
 
---- Gets every error that nobody else does; nil: stderr. Runs as a task; its own error goes to
---- stderr.
+--- Gets every error that nobody else does; nil: stderr, and hvlua exits with 1 where it then ends by
+--- itself. Runs as a task; its own error goes to stderr.
 ---@param fn? fun(message: string, traceback: string, task: hv.Task?)
 function hv.on_error(fn) end
 

@@ -45,10 +45,10 @@ function SharedDict:replace(key, value, ttl) end
 --- Adds to a number, in one step for all threads and processes.
 ---@param key string
 ---@param by? number 1
----@param init? number what a missing one counts as
+---@param init? number|false what a missing one counts as: 0; false: ENOTFOUND where there is none
 ---@return number? sum
 ---@return boolean|string evicted
----@return hv.ErrCode? code ENOTFOUND (no init), EINVAL (no number)
+---@return hv.ErrCode? code ENOTFOUND, EINVAL (no number)
 function SharedDict:incr(key, by, init) end
 
 ---@param key string

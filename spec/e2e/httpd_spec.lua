@@ -113,6 +113,7 @@ describe("httpd", function()
   it("tells how it is used, its version and its status", function()
     assert.matches("^Usage: httpd %[hvc:ts:dp:", httpd("-h").stdout)
     assert.matches("^httpd version ", httpd("-v").stdout)
+    assert.matches("^httpd version [%d.]+\n$", httpd("-c", "httpd.conf", "-v").stdout)
     local status = httpd("-c", "httpd.conf", "-s", "status").stdout
     assert.matches("^httpd start/running, pid=%d+\n$", status)
   end)

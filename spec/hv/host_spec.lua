@@ -49,6 +49,7 @@ describe("hvlua", function()
       local output, status = helper.hvlua { path }
       os.remove(path)
       assert.matches("^hvlua: .*oops\nstack traceback:", output)
+      assert.matches(":1: in main chunk\n$", output)
       assert.equal(1, status)
     end
   end)
@@ -64,6 +65,13 @@ describe("hvlua", function()
     assert.matches("unknown option %-Z", output)
     assert.equal(1, status)
     assert.equal(1, select(2, helper.hvlua { "-e" }))
+    for option, nearest in pairs { ["--profil"] = "--profile", ["--prot=80"] = "--port" } do
+      output = helper.hvlua { option }
+      assert.equal(("hvlua: unknown option %s, did you mean %s? (hvlua -h tells which there are)\n")
+        :format(option, nearest), output)
+    end
+    assert.equal("hvlua: unknown option --fantasy (hvlua -h tells which there are)\n",
+      (helper.hvlua { "--fantasy" }))
   end)
 
   it("tells where the script can never go on", function()

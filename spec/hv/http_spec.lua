@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -219,6 +220,49 @@ describe("hv.http", function()
     assert.is_nil(other)
     assert.is_truthy(message:find("listen 127.0.0.1:", 1, true))
     assert.are.equal("EADDRINUSE", code)
+  end)
+
+  it("listens on a port alone, or an address", function()
+    app:get("/", function() return "hi" end)
+    for _, short in ipairs { 0, "127.0.0.1:0" } do
+      server = assert(app:listen(short))
+      assert.are.equal("hi", hv.http.get("http://127.0.0.1:" .. server:port()).body)
+      server:close(0)
+    end
+    assert.has_error(function() app:listen("8080") end,
+      'app:listen: "host:port" expected, got "8080"')
+    assert.has_error(function() app:listen() end, "app:listen: port is missing")
+  end)
+
+  it("tells what is wrong with a handler's result", function()
+    app:get("/failure", function() return nil, "no luck" end)
+    app:get("/key", function() return { stauts = 200 } end)
+    app:get("/body", function() return { body = { 1 } } end)
+    local told = {}
+    hv.on_error(function(message) told[#told + 1] = message end)
+    for _, path in ipairs { "/failure", "/key", "/body" } do
+      assert.are.equal(500, get(path).status)
+    end
+    helper.eventually(function() return #told == 3 end)
+    hv.on_error(nil)
+    assert.are.same({
+      "hv.http: GET /failure: the handler failed: no luck",
+      'hv.http: GET /key: unknown key stauts in a handler\'s result, did you mean "status"?',
+      "hv.http: GET /body: the body of a handler's result must be a string, got table",
+    }, told)
+  end)
+
+  it("tells where a method was called with a dot", function()
+    for name, call in pairs {
+      get = function() app.get("/", print) end, use = function() app.use(print) end,
+      ws = function() app.ws("/", print) end, static = function() app.static("/", ".") end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok)
+      assert.matches("app:" .. name .. ": hv.http.app expected, got %a+ %(call methods with ':'%)$",
+        message)
+    end
+    assert.has_error(function() app.listen { port = 0 } end)
   end)
 
   it("throws for misuse", function()

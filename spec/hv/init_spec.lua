@@ -126,7 +126,7 @@ describe("hv", function()
         hv.on_error(function() print("once") error("again") end)
         hv.go(error, "first")]]
       assert.matches("^once\nhvlua: error in a task: .*again", text)
-      assert.equal(0, status)
+      assert.equal(1, status)
     end)
 
     it("is stderr by default, and the program goes on", function()
@@ -135,7 +135,24 @@ describe("hv", function()
         hv.go(error, "oops") hv.after(2, print, "on")]]
       assert.matches("error in a task: oops", text)
       assert.matches("on\n$", text)
-      assert.equal(0, status)
+      assert.equal(1, status, "nobody was told but stderr")
+    end)
+
+    it("leaves the status alone where somebody was told, or where it was given", function()
+      for _, more in ipairs { "hv.on_error(print)", "hv.after(2, hv.stop)" } do
+        local text, status = helper.run(("local hv = require 'hv' hv.go(error, 'oops') %s")
+          :format(more))
+        assert.matches("oops", text)
+        assert.equal(0, status, more)
+      end
+    end)
+
+    it("is told of the line of an error that Lua itself raises", function()
+      local text = helper.run [[local hv = require "hv"
+        local function inner(x) local y = x.a.b return y end
+        hv.go(function() local y = inner({}) return y end)]]
+      assert.matches("%(command line%):2: attempt to index.-\n.-\n\t%(command line%):2: in "
+        .. "function 'inner'\n\t%(command line%):3: in function", text)
     end)
   end)
 end)

@@ -81,8 +81,21 @@ describe("hv.tcp", function()
       refused("on_message is missing", { port = 0 })
       refused("not both", { port = 0, on_message = echo }, echo)
       refused("function expected, got number", { port = 0 }, 1)
-      refused("table of options expected", 1)
+      refused("table of options expected", true, echo)
+      refused('"host:port" expected, got "localhost"', "localhost", echo)
+      refused("a function or on_message is missing", 0)
       refused("unpack.mode must be", { port = 0, unpack = { mode = "x" } }, echo)
+    end)
+
+    it("takes a port alone, or an address", function()
+      for _, short in ipairs { 0, "127.0.0.1:0" } do
+        local server = assert(hv.tcp.listen(short, echo))
+        local conn = assert(hv.tcp.connect("127.0.0.1:" .. server:port()))
+        conn:write("hi")
+        assert.equal("hi", conn:read())
+        conn:close()
+        server:close()
+      end
     end)
 
     it("stops accepting at max_connections and goes on below", function()

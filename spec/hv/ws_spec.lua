@@ -371,7 +371,8 @@ describe("hv.ws", function()
     end)
     local ws, message, code = hv.ws.connect(url)
     assert.is_nil(ws)
-    assert.are.equal("connect: the server answered 401 Unauthorized", message)
+    assert.matches("^connect ws://127%.0%.0%.1:%d+/[^?]*: the server answered 401 Unauthorized$",
+      message)
     assert.are.equal("EPROTO", code)
     ws = assert(hv.ws.connect(url .. "/?key=secret"))
     ws:send("in")
@@ -624,15 +625,16 @@ describe("hv.ws", function()
 
     it("fail with a reason where the other end is no WebSocket", function()
       start(function(a) a:get("/", function() return "hello" end) end)
-      assert.are.same({ nil, "connect: the server answered 200 OK", "EPROTO" },
+      assert.are.same({ nil, "connect " .. url .. "/: the server answered 200 OK", "EPROTO" },
         { hv.ws.connect(url) })
-      assert.are.same({ nil, "connect: connection refused", "ECONNREFUSED" },
-        { hv.ws.connect("ws://127.0.0.1:1") })
+      assert.are.same({ nil, "connect ws://127.0.0.1:1/a: connection refused", "ECONNREFUSED" },
+        { hv.ws.connect("ws://127.0.0.1:1/a?token=secret") })
       local silent = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
         while conn:read() do hv.sleep(0) end
       end))
-      assert.are.same({ nil, "connect: timed out", "ETIMEDOUT" },
-        { hv.ws.connect("ws://127.0.0.1:" .. silent:port(), { timeout = 20 }) })
+      local slow = ("ws://127.0.0.1:%d/"):format(silent:port())
+      assert.are.same({ nil, "connect " .. slow .. ": timed out", "ETIMEDOUT" },
+        { hv.ws.connect(slow, { timeout = 20 }) })
       silent:close()
     end)
   end)
@@ -674,7 +676,7 @@ describe("hv.ws", function()
         { reconnect = { min_delay = 1, max_retries = 2 } })
       local data, message, code = client:receive()
       assert.is_nil(data)
-      assert.are.equal("connect: connection refused", message)
+      assert.are.equal("connect ws://127.0.0.1:1/: connection refused", message)
       assert.are.equal("ECONNREFUSED", code)
     end)
   end)
