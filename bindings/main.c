@@ -19,10 +19,10 @@ typedef struct program_s {
     hvl_t *rt;
 } program_t;
 
-/* A worker whose script has come to its end is ready. */
+/* A worker whose script has come to its end is ready, but for one that was refused. */
 static void on_main_finished(hvl_task_t *task, int status) {
-    (void)task;
-    if (status == HVL_FINISHED && hworker_self() != NULL) hworker_ready(hworker_self());
+    if (status != HVL_FINISHED || task->rt->exit_status != 0) return;
+    if (hworker_self() != NULL) hworker_ready(hworker_self());
 }
 
 /* In protected mode: everything up to the main task. */
