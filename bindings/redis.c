@@ -20,8 +20,10 @@ static int pipe_gc(lua_State *L) {
 /* add(name, ...) */
 static int pipe_add(lua_State *L) {
     hvl_pipe_t *pipe = hvl_check(L, 1, &hvl_pipe_class);
+    pipe->out.end = pipe->out.start + pipe->whole;
     int code = hvl_redis_write(L, 2, &pipe->out);
     if (code != 0) return luaL_error(L, "not enough memory");
+    pipe->whole = pipe->out.end - pipe->out.start;
     pipe->count++;
     return 0;
 }
@@ -34,7 +36,7 @@ static int pipe_count(lua_State *L) {
 
 static int pipe_clear(lua_State *L) {
     hvl_pipe_t *pipe = hvl_check(L, 1, &hvl_pipe_class);
-    pipe->out.start = pipe->out.end = 0;
+    pipe->out.start = pipe->out.end = pipe->whole = 0;
     pipe->count = 0;
     return 0;
 }
@@ -49,7 +51,11 @@ static int slot_of(lua_State *L) {
 
 int hvl_open_redis(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"link", hvl_redis_link_new}, {"pipe", new_pipe}, {"slot", slot_of}, {NULL, NULL}};
+        {"link", hvl_redis_link_new},
+        {"pipe", new_pipe},
+        {"slot", slot_of},
+        {"set_integer_text", hvl_redis_set_integer_text},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"add", pipe_add}, {"count", pipe_count}, {"clear", pipe_clear}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__gc", pipe_gc}, {NULL, NULL}};

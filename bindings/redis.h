@@ -30,10 +30,15 @@ void hvl_bytes_deinit(hvl_bytes_t *bytes);
  * Returns 0 or HV_ENOMEM. */
 int hvl_redis_write(lua_State *L, int first, hvl_bytes_t *out);
 
+/* set_integer_text(fn): `fn` gives the digits of a 64-bit integer, and nil for any other cdata; it
+ * runs no code of the user's. */
+int hvl_redis_set_integer_text(lua_State *L);
+
 /* Commands that are written together. */
 typedef struct hvl_pipe_s {
     hvl_object_t object;
     hvl_bytes_t out;
+    size_t whole; /* bytes of `out` that are whole commands: one may have failed half-way */
     uint32_t count;
 } hvl_pipe_t;
 
@@ -41,7 +46,8 @@ extern const hvl_class_t hvl_pipe_class;
 
 /* ---- Links (redis_link.h) ---- */
 
-/* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth) */
+/* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth,
+ * messages) */
 int hvl_redis_link_new(lua_State *L);
 /* Registers the class; its methods go into the table on top of the stack. */
 void hvl_redis_link_open(lua_State *L, hvl_t *rt);

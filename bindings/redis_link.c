@@ -11,7 +11,7 @@
  * Messages that nobody asked for (the push type of RESP3; under RESP2 what a connection that has
  * subscribed receives) go to one function, one after the other, as the event style of hv.tcp does:
  * while it waits, further ones are kept. Reading rests while many are kept and no call waits for
- * its reply.
+ * its reply; beyond max_messages, which only replies of calls can lead to, the connection ends.
  *
  * The stream is an hv.tcp connection of the task style, whose io is read here instead. Its end is
  * told to the Lua side (on_lost), which fails what waits by link:fail. */
@@ -95,7 +95,8 @@ static int ref_argument(lua_State *L, int index) {
     return hvl_ref(L);
 }
 
-/* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth) */
+/* link(on_push, on_drain, on_lost, error_meta, to_integer, bulk_bytes, reply_bytes, depth,
+ * messages) */
 int hvl_redis_link_new(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -103,12 +104,16 @@ int hvl_redis_link_new(lua_State *L) {
     luaL_checktype(L, 3, LUA_TFUNCTION);
     luaL_checktype(L, 4, LUA_TTABLE);
     luaL_checktype(L, 5, LUA_TFUNCTION);
+    uint32_t messages_max = (uint32_t)hvl_check_integer(L, 9, "hv.redis: max_messages", 1,
+                                                        HVL_LINK_MESSAGES_MAX);
     hvl_link_t *link = hvl_object_new(L, rt, &link_class, sizeof *link);
     link->conn_ref = link->on_push_ref = link->on_drain_ref = LUA_NOREF;
-    link->on_lost_ref = link->messages_ref = LUA_NOREF;
+    link->on_lost_ref = link->messages_ref = link->reply.stack_ref = LUA_NOREF;
+    link->reply.error_meta_ref = link->reply.integer_ref = LUA_NOREF;
     link->limits.bulk_bytes = limit_argument(L, 6);
     link->limits.reply_bytes = limit_argument(L, 7);
     link->limits.depth = (uint32_t)limit_argument(L, 8);
+    link->messages_max = messages_max;
     hvl_reply_init(L, &link->reply);
     link->on_push_ref = ref_argument(L, 1);
     link->on_drain_ref = ref_argument(L, 2);
@@ -144,6 +149,7 @@ static int link_attach(lua_State *L) {
     if (conn->io == NULL || conn->is_closed_here) return hvl_push_error(L, "attach", HV_ECLOSED);
     link->is_subscriber = 0;
     link->error = 0;
+    link->is_flooded = 0;
     link->is_resting = 0;
     hresp_init(&link->parser, &link->limits);
     hvl_reply_reset(&link->reply);
@@ -272,6 +278,7 @@ static int link_exec(lua_State *L) {
     hvl_link_t *link = check_link(L);
     lua_Number timeout_ms = luaL_checknumber(L, 2);
     hvl_pipe_t *pipe = hvl_check(L, 3, &hvl_pipe_class);
+    pipe->out.end = pipe->out.start + pipe->whole;
     int code = may_write(link);
     if (code != 0) return hvl_push_error(L, "pipeline", code);
     if (pipe->count == 0) {
@@ -310,8 +317,9 @@ static int link_silence(lua_State *L) {
 static int link_error(lua_State *L) {
     const hvl_link_t *link = check_link(L);
     if (link->error == 0) return 0;
-    lua_pushstring(L, link->error == HV_EPROTO ? "the server sends what is no reply"
-                                               : "a reply is beyond the limits");
+    lua_pushstring(L, link->is_flooded            ? "more than max_messages messages wait"
+                      : link->error == HV_EPROTO ? "the server sends what is no reply"
+                                                  : "a reply is beyond the limits");
     lua_pushstring(L, herr_name(link->error));
     return 2;
 }

@@ -27,7 +27,8 @@ typedef struct hvl_link_s {
     int on_lost_ref;
     hclose_cb on_conn_close; /* the connection's own close callback, which comes first */
     int messages_ref;        /* the list of kept messages */
-    int first_message, last_message;
+    uint32_t first_message, last_message; /* counters: how many were delivered, and kept */
+    uint32_t messages_max;
     hresp_t parser;
     hresp_limits_t limits;
     hvl_reply_t reply;
@@ -42,7 +43,10 @@ typedef struct hvl_link_s {
     uint8_t is_subscriber; /* RESP2: arrays may be messages */
     uint8_t is_delivering; /* deliver_kept is on the C stack */
     uint8_t is_busy;       /* a task runs on_push */
+    uint8_t is_flooded;    /* `error` is because of messages_max */
 } hvl_link_t;
+
+#define HVL_LINK_MESSAGES_MAX (1 << 20) /* that messages_max may be */
 
 /* ---- redis_link.c ---- */
 

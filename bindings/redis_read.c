@@ -4,8 +4,8 @@
 
 #include "redis_link.h"
 
-#define MESSAGES_HIGH 1024      /* kept messages, from which on reading rests */
-#define MESSAGES_MAX  (1 << 20) /* kept while calls keep it reading; beyond it ELIMIT */
+#define MESSAGES_HIGH 1024 /* kept messages, from which on reading rests */
+#define MESSAGE_SLOTS (2 * HVL_LINK_MESSAGES_MAX) /* a power of two: the counters may wrap */
 
 uint8_t hvl_link_confirmation(const char *name) {
     static const char *const names[] = {"subscribe",   "psubscribe",   "ssubscribe",
@@ -24,8 +24,8 @@ static hvl_link_entry_t *queue_head(hvl_link_t *link) {
 
 void hvl_link_balance(hvl_link_t *link) {
     if (link->conn == NULL || link->conn->io == NULL) return;
-    int kept = link->last_message - link->first_message;
-    int must_rest = kept >= MESSAGES_HIGH && link->queue_count == 0;
+    uint32_t kept = link->last_message - link->first_message;
+    int must_rest = (kept >= MESSAGES_HIGH || kept >= link->messages_max) && link->queue_count == 0;
     if (must_rest == link->is_resting) return;
     link->is_resting = (uint8_t)must_rest;
     if (must_rest) {
@@ -34,6 +34,9 @@ void hvl_link_balance(hvl_link_t *link) {
         hio_read(link->conn->io);
     }
 }
+
+/* Where the list of kept messages has the nth. */
+static int slot_of(uint32_t nth) { return (int)(nth % MESSAGE_SLOTS) + 1; }
 
 static void deliver_kept(hvl_link_t *link);
 
@@ -51,13 +54,14 @@ static void deliver_kept(hvl_link_t *link) {
     if (link->is_delivering) return;
     hvl_t *rt = link->object.rt;
     link->is_delivering = 1;
-    while (!link->is_busy && link->first_message < link->last_message) {
+    while (!link->is_busy && link->first_message != link->last_message) {
         hvl_task_t *task = hvl_task_begin_ref(rt, link->on_push_ref);
         if (task == NULL) break;
         lua_rawgeti(task->co, LUA_REGISTRYINDEX, link->messages_ref);
-        lua_rawgeti(task->co, -1, ++link->first_message);
+        int slot = slot_of(link->first_message++);
+        lua_rawgeti(task->co, -1, slot);
         lua_pushnil(task->co);
-        lua_rawseti(task->co, -3, link->first_message);
+        lua_rawseti(task->co, -3, slot);
         lua_remove(task->co, -2);
         task->on_finish = on_push_finished;
         task->userdata[0] = link;
@@ -74,9 +78,11 @@ static void keep_message(hvl_link_t *link) {
     lua_State *S = link->reply.stack;
     lua_rawgeti(S, LUA_REGISTRYINDEX, link->messages_ref);
     lua_insert(S, -2);
-    lua_rawseti(S, -2, ++link->last_message);
+    lua_rawseti(S, -2, slot_of(link->last_message++));
     lua_pop(S, 1);
-    if (link->last_message - link->first_message > MESSAGES_MAX) link->error = HV_ELIMIT;
+    if (link->last_message - link->first_message <= link->messages_max) return;
+    link->error = HV_ELIMIT;
+    link->is_flooded = 1;
 }
 
 /* What the list on top of the stack is: the number of a confirmation, 0 for another message, -1 for

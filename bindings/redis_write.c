@@ -1,7 +1,7 @@
 /* redis_write.c - commands out of Lua values.
  *
  * Two passes: the first counts the arguments and refuses what cannot be sent, so that the second,
- * which writes, never stops in the middle. */
+ * which writes, stops in the middle for want of memory only. No code of the user's runs in either. */
 #include "redis.h"
 
 #define ARGS_MAX    (1 << 20)
@@ -50,10 +50,33 @@ static size_t number_text(lua_Number number, char text[NUMBER_TEXT]) {
     return (size_t)snprintf(text, NUMBER_TEXT, "%.17g", number);
 }
 
+/* Where the registry has the Lua function that hvl_redis_set_integer_text was given. */
+static char integer_text_key;
+
+int hvl_redis_set_integer_text(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_pushlightuserdata(L, &integer_text_key);
+    lua_pushvalue(L, 1);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* Pushes the digits of the 64-bit integer on top, or nil where it is another cdata. */
+static void push_integer_text(lua_State *L) {
+    lua_pushlightuserdata(L, &integer_text_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+}
+
 /* Whether the value on top may be an argument, alone. */
 static int is_sendable(lua_State *L) {
     int type = lua_type(L, -1);
-    return type == LUA_TSTRING || type == LUA_TNUMBER || type == CDATA;
+    if (type != CDATA) return type == LUA_TSTRING || type == LUA_TNUMBER;
+    push_integer_text(L);
+    int is_integer = lua_isstring(L, -1);
+    lua_pop(L, 1);
+    return is_integer;
 }
 
 static void refuse(lua_State *L, int position) {
@@ -118,7 +141,7 @@ static int write_bytes(hvl_bytes_t *out, const char *data, size_t len) {
     return 0;
 }
 
-/* Writes the value on top. A 64-bit integer is "12LL" or "12ULL" for tostring. */
+/* Writes the value on top. */
 static int write_value(lua_State *L, hvl_bytes_t *out) {
     char text[NUMBER_TEXT];
     size_t len;
@@ -131,11 +154,8 @@ static int write_value(lua_State *L, hvl_bytes_t *out) {
         const char *data = lua_tolstring(L, -1, &len);
         return write_bytes(out, data, len);
     }
-    lua_getglobal(L, "tostring");
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 1);
+    push_integer_text(L);
     const char *data = lua_tolstring(L, -1, &len);
-    while (len > 0 && (data[len - 1] == 'L' || data[len - 1] == 'U')) len--;
     int code = write_bytes(out, data, len);
     lua_pop(L, 1);
     return code;

@@ -35,6 +35,7 @@ return {
   redis_bulk = 536870912, -- one string of a reply; beyond it ELIMIT
   redis_reply = 1073741824, -- a whole reply as sent
   redis_depth = 32, -- lists in lists
+  redis_messages = 65536, -- kept for a function that waits; beyond it ELIMIT
   http_client_timeout = 30000, -- hv.http.get ...: of a request; of a streamed one, up to its head
   http_client_idle_timeout = 60000, -- between two pieces of a streamed body
   http_client_body = 67108864, -- of a response that is not streamed; beyond it ELIMIT

@@ -70,6 +70,7 @@ local known = {
   size = { positive("size", 1024), 1 }, max_borrowed = { positive("max_borrowed", 65536), 32 },
   max_bulk = { "size", limits.redis_bulk }, max_reply = { "size", limits.redis_reply },
   max_depth = { positive("max_depth", 128), limits.redis_depth },
+  max_messages = { positive("max_messages", 1048576), limits.redis_messages },
   on_connect = fn, on_disconnect = fn, on_push = fn,
 }
 local read_connect = options.reader("hv.redis.connect", known)
@@ -157,6 +158,10 @@ M.cluster = wait.both_forms(function(opts)
   local nodes = {}
   for i, address in ipairs(t.nodes) do
     local node = gather(address, "hv.redis.cluster: nodes")
+    if type(node) ~= "table" then
+      return misuse(("hv.redis.cluster: nodes must be a list of \"host:port\", got a %s")
+        :format(type(node)))
+    end
     nodes[i] = { node.host or "127.0.0.1", node.port or 6379 }
   end
   t.nodes = nodes

@@ -332,6 +332,11 @@ function Client:borrow(fn, ...)
       return nil, message, code
     end
   end
+  if self._is_closed then -- while we have waited
+    borrowed._links[1]:close()
+    self._slots:release()
+    return nil, "the client is closed", "ECLOSED"
+  end
   self._borrowed[borrowed] = true
   return give_back(self, borrowed, pcall(fn, borrowed, ...))
 end

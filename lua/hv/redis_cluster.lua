@@ -19,6 +19,7 @@ local wait = require "hv.wait"
 local misuse = loop.misuse
 
 local PAUSE_MS = 50 -- before a call is tried again
+local SLOT_MAX = 16383
 
 ---@class hv.RedisCluster
 local Cluster = {}
@@ -73,10 +74,28 @@ end
 
 -- ---- The map ----
 
---- Reads CLUSTER SLOTS: { { first, last, { host, port, ... }, replicas ... }, ... }.
+local function is_within(value, low, high)
+  return type(value) == "number" and value >= low and value <= high and value % 1 == 0
+end
+
+--- Whether a range of CLUSTER SLOTS is what it should be: what a server says is not believed.
+local function is_range(range)
+  if type(range) ~= "table" or not is_within(range[1], 0, SLOT_MAX) then return false end
+  if not is_within(range[2], range[1], SLOT_MAX) then return false end
+  for i = 3, #range do
+    local node = range[i]
+    if type(node) ~= "table" or not is_within(node[2], 1, 65535) then return false end
+    if type(node[1]) ~= "string" and node[1] ~= values.null then return false end
+  end
+  return true
+end
+
+--- Reads CLUSTER SLOTS: { { first, last, { host, port, ... }, replicas ... }, ... }. Returns whether
+--- it has a server.
 local function read_map(self, node_host, reply)
   local slots, masters, known = {}, {}, {}
   for _, range in ipairs(reply) do
+    if not is_range(range) then return nil, "CLUSTER SLOTS is malformed", "EPROTO" end
     for i = 3, #range do
       local host, port = range[i][1], range[i][2]
       -- A server that does not know its own name says nothing: it is the one that was asked.
@@ -92,7 +111,7 @@ local function read_map(self, node_host, reply)
       end
     end
   end
-  if #masters == 0 then return false end
+  if #masters == 0 then return nil, "the cluster serves no slots", "EREDIS" end
   self._slots, self._masters, self._known = slots, masters, known
   return true
 end
@@ -103,8 +122,7 @@ local function ask_node(self, address)
   local reply
   reply, message, code = node:call("CLUSTER", "SLOTS")
   if type(reply) ~= "table" then return nil, message, code end
-  if read_map(self, (split_address(address)), reply) then return true end
-  return nil, "the cluster serves no slots", "EREDIS"
+  return read_map(self, (split_address(address)), reply)
 end
 
 local function drop_node(self, address, node)
@@ -199,9 +217,11 @@ local function next_step(self, address, message, code, kind)
     if not target then return nil end
     if target:sub(1, 1) == ":" then target = (split_address(address)) .. target end
     local host, port = split_address(target)
+    slot = tonumber(slot)
+    if not host or port < 1 or port > 65535 or slot > SLOT_MAX then return nil end
     target = address_text(host, port)
     if kind == "ASK" then return target, true end
-    self._slots[tonumber(slot)] = target
+    self._slots[slot] = target
     self._known[target] = true
     refresh_later(self)
     return target, false

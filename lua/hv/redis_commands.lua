@@ -25,6 +25,7 @@ function M.check(name, is_shared, first)
   if subscribing[name] then
     return misuse(("hv.redis: %s is r:%s(channel, fn)"):format(name, name:lower()))
   end
+  if type(first) == "table" then first = first[1] end
   local is_client_reply = name == "CLIENT" and type(first) == "string" and first:upper() == "REPLY"
   if never[name] or is_client_reply then
     return misuse(("hv.redis: %s cannot be called: replies would lose their order"):format(name))

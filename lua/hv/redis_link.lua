@@ -49,7 +49,7 @@ function Link.new(t, hooks)
       while waiters.serve(self._high, true) do end -- luacheck: ignore 542
     end,
     function(message, code) return self:_lost(message, code) end,
-    values.error_meta, values.int64, t.max_bulk, t.max_reply, t.max_depth)
+    values.error_meta, values.int64, t.max_bulk, t.max_reply, t.max_depth, t.max_messages)
   return self
 end
 

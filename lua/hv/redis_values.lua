@@ -18,7 +18,13 @@ function M.is_error(value)
   return type(value) == "table" and getmetatable(value) == M.error_meta
 end
 
-local int64_t = ffi.typeof("int64_t")
+local int64_t, uint64_t = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
+local is_of, tostring, match = ffi.istype, tostring, string.match
+
+-- A 64-bit integer as an argument: its digits. Other cdata is refused.
+raw.set_integer_text(function(value)
+  if is_of(int64_t, value) or is_of(uint64_t, value) then return match(tostring(value), "^-?%d+") end
+end)
 
 --- A 64-bit integer of its halves; beyond 2^53 a number would not be exact.
 function M.int64(high, low)

@@ -26,6 +26,9 @@ local M = {}
 ---@field max_bulk? integer|string  bytes of one string of a reply; "512M"; beyond it ELIMIT
 ---@field max_reply? integer|string bytes of a reply; "1G"
 ---@field max_depth? integer        lists in lists; 32, at most 128
+---@field max_messages? integer     messages kept while the function that gets them waits; 65536.
+---  From 1024 on nothing more is read, unless a call waits for its reply; beyond max_messages the
+---  connection is lost with ELIMIT
 ---@field on_connect? fun(r: hv.Redis) each time that a connection has been made
 ---@field on_disconnect? fun(r: hv.Redis, message: string, code: hv.ErrCode)
 ---@field on_push? fun(r: hv.Redis, message: any[]) of RESP3, what is no message of a subscription:

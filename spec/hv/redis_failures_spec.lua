@@ -110,6 +110,128 @@ describe("hv.redis", function()
     server.close()
   end)
 
+  it("keeps no more messages than max_messages for a function that waits", function()
+    local lost, lost_message
+    local gate = hv.channel()
+    local server, r = fake(function(words)
+      if words[1] == "SUBSCRIBE" then return ">3\r\n+subscribe\r\n+c\r\n:1\r\n" end
+      if words[1] == "GET" then
+        return (">3\r\n+message\r\n+c\r\n+x\r\n"):rep(tonumber(words[2])) .. "+v\r\n"
+      end
+    end, { max_messages = 20, reconnect = false,
+      on_disconnect = function(_, message, code) lost, lost_message = code, message end })
+    local heard = 0
+    assert(r:subscribe("c", function()
+      gate:recv()
+      heard = heard + 1
+    end))
+    -- One is being handled, 20 are kept. Each call has its reply read, whatever comes before it.
+    for _ = 1, 7 do assert.are.equal("v", r:get(3)) end
+    assert.is_nil(lost)
+    local value, _, code = r:get(1)
+    assert.is_nil(value)
+    assert.are.equal("ELIMIT", code)
+    helper.eventually(function() return lost end)
+    assert.are.equal("ELIMIT", lost)
+    assert.is_truthy(lost_message:find("max_messages", 1, true))
+    gate:close()
+    helper.eventually(function() return heard >= 21 end) -- what was kept is not lost
+    r:close()
+    server.close()
+    assert.has_error(function() hv.redis.connect { max_messages = 0 } end)
+  end)
+
+  it("sends 64-bit integers, refuses other cdata, and keeps a pipeline whole", function()
+    local ffi = require "ffi"
+    local server, r = fake(function(words)
+      if words[1] ~= "HELLO" then return "+" .. table.concat(words, " ") .. "\r\n" end
+    end)
+    assert.are.equal("INCRBY k -9223372036854775808 18446744073709551615",
+      r:incrby("k", -9223372036854775807LL - 1, 18446744073709551615ULL))
+    -- What tostring says of it may be code of the user's, which would run in the middle of writing.
+    local called = false
+    local odd = ffi.metatype("struct { int odd_redis_argument; }", {
+      __tostring = function() called = true error "inside" end })
+    local p = r:pipeline():set("a", 1)
+    for _, bad in ipairs { odd(1), ffi.new("int[1]"), ffi.new("void *") } do
+      assert.error_matches(function() r:set("k", bad) end, "must be a string, a number")
+      assert.error_matches(function() r:mset { k = bad } end, "must be a string, a number")
+      assert.error_matches(function() p:set("k", { "x", bad }) end, "must be a string, a number")
+    end
+    assert.is_false(called)
+    assert.are.equal(1, p:count())
+    assert.are.same({ "SET a 1", "GET b" }, p:get("b"):exec())
+    r:close()
+    server.close()
+  end)
+
+  it("refuses CLIENT REPLY in every form", function()
+    local server, r = fake(function() end)
+    for _, call in ipairs {
+      function() r:call("client", "reply", "off") end,
+      function() r:call("CLIENT", { "REPLY", "OFF" }) end,
+      function() r:client_reply("off") end,
+      function() r:pipeline():client({ "reply", "skip" }) end,
+    } do
+      assert.error_matches(call, "lose their order")
+    end
+    r:close()
+    server.close()
+  end)
+
+  it("lends no connection of a client that was closed meanwhile", function()
+    local gate = hv.channel()
+    local server, r = fake(function(words, conn, nth)
+      if nth == 2 and words[1] == "HELLO" then
+        gate:recv()
+        conn:write(servers.HELLO)
+        return ""
+      end
+    end)
+    local was_run = false
+    local borrowing = hv.go(function() return r:borrow(function() was_run = true end) end)
+    helper.eventually(function() return server.connections == 2 end)
+    r:close()
+    gate:close()
+    local ok, _, code = borrowing:join()
+    assert.is_nil(ok)
+    assert.are.equal("ECLOSED", code)
+    assert.is_false(was_run)
+    server.close()
+  end)
+
+  it("believes no cluster that talks nonsense", function()
+    local slots
+    local server = servers.fake(function(words)
+      if words[1] == "CLUSTER" then return slots end
+      if words[1] == "GET" then return "-MOVED " .. words[2] .. "\r\n" end
+    end)
+    local good = ("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n+127.0.0.1\r\n:%d\r\n"):format(server.port)
+    for _, bad in ipairs {
+      good:gsub(":16383", ":9007199254740991"), good:gsub(":0", ":-1"), good:gsub(":0", "+x"),
+      good:gsub("%+127.0.0.1", ":1"), good:gsub(":" .. server.port, ":70000"),
+      good:gsub("%*2\r\n.*", "+x\r\n"), "*1\r\n+x\r\n", "*1\r\n*0\r\n",
+    } do
+      slots = bad
+      local cluster, _, code = hv.redis.cluster { nodes = { "127.0.0.1:" .. server.port } }
+      assert.is_nil(cluster)
+      assert.are.equal("EPROTO", code, bad)
+    end
+    slots = "*0\r\n"
+    assert.are.equal("EREDIS",
+      (select(3, hv.redis.cluster { nodes = { "127.0.0.1:" .. server.port } })))
+    slots = good
+    local cluster = assert(hv.redis.cluster { nodes = { "127.0.0.1:" .. server.port } })
+    for _, target in ipairs { "1 nowhere", "99999 127.0.0.1:1", "1 127.0.0.1:70000", "1 :", "x" } do
+      local reply, _, code, kind = cluster:get(target)
+      assert.is_nil(reply)
+      assert.are.same({ "EREDIS", "MOVED" }, { code, kind })
+    end
+    cluster:close()
+    server.close()
+    assert.has_error(function() hv.redis.cluster { nodes = { 5 } } end)
+  end)
+
   it("falls back to RESP2 where HELLO is not known", function()
     local server, r = fake(function(words)
       if words[1] == "HELLO" then return "-ERR unknown command 'HELLO'\r\n" end
