@@ -47,6 +47,11 @@ hvl_t *hvl_open(lua_State *L, int is_guest) {
     rt->loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);
     if (rt->loop == NULL) luaL_error(L, "cannot make an event loop: %s", herr_text(errno));
     hloop_set_userdata(rt->loop, rt);
+    int code = hvl_task_prepare(rt);
+    if (code != 0) {
+        hloop_free(&rt->loop);
+        luaL_error(L, "cannot make a state: %s", herr_text(code));
+    }
     return rt;
 }
 

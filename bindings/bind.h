@@ -49,6 +49,9 @@ struct hvl_s {
     hvl_task_t *ready_first;
     hvl_task_t *ready_last;
     int is_ready_posted;
+    htimer_t *spare_timer;    /* for what there was no memory for, see task_run.c */
+    int is_spare_set;
+    hvl_task_t *starved;      /* tasks whose wait has no timer yet */
     hvl_task_t *main_task;    /* its failure ends the program */
     int dual_body_ref;        /* a Lua function that lua/hv/wait.lua gives */
     int task_meta_ref;        /* the metatable of hv.task */
@@ -204,6 +207,8 @@ struct hvl_task_s {
     hvl_task_t *next_chunk;  /* in the first of a chunk */
     hvl_task_t *next_joiner; /* of the task that it joins */
     hvl_task_t *joiners;     /* tasks that join this one */
+    hvl_task_t *next_starved;
+    uint64_t starved_due_us; /* when the wait without a timer is to end; 0: there is none */
     hvl_cancel_cb on_cancel;
     void *wait_data;
     const char *wait_what;
@@ -223,7 +228,11 @@ struct hvl_task_s {
     uint8_t is_passing;      /* waits for nothing but its next turn */
     uint8_t is_unwatched;    /* may hold the loop up: no warning */
     uint8_t is_driven;       /* begun with a function of ours whose first argument is the user's */
+    uint8_t is_starved;      /* in rt->starved */
 };
+
+/* Once a state, when it has its loop. Returns 0 or a code. */
+int hvl_task_prepare(hvl_t *rt);
 
 /* Takes a task from the pool, its coroutine's stack empty. Then push a function and its arguments
  * on task->co, set on_finish and userdata where needed, and hvl_task_run or hvl_task_start it.

@@ -57,6 +57,7 @@ hvl_mqtt_pending_t *hvl_mqtt_pending_new(hvl_mqtt_t *self, const char *what) {
         self->spare = pending->next;
     } else {
         pending = hv_malloc(sizeof *pending);
+        if (pending == NULL) return NULL;
     }
     *pending = (hvl_mqtt_pending_t){.client = self, .what = what};
     return pending;
@@ -229,6 +230,11 @@ static void enqueue(hvl_mqtt_t *self, const hmqtt_event_t *event) {
         return;
     }
     hvl_mqtt_queued_t *each = hv_malloc(sizeof *each + bytes);
+    if (each == NULL) { /* one of QoS 1 or 2 comes again over the next connection */
+        if (message->qos > 0) hmqtt_hold_ack(self->mqtt, message);
+        hmqtt_reconnect(self->mqtt);
+        return;
+    }
     *each = (hvl_mqtt_queued_t){.message = *message, .properties = event->properties};
     each->held = hmqtt_hold_ack(self->mqtt, message);
     char *at = copy_bytes(each->bytes, &each->message.topic);
@@ -355,14 +361,16 @@ static int new_client(lua_State *L) {
     options.will.property_count = will_properties.count;
     hvl_mqtt_t *self = hvl_object_new(L, rt, &hvl_mqtt_class, sizeof *self);
     self->deliver_ref = self->told_ref = LUA_NOREF;
-    self->mqtt = hmqtt_new(rt->loop, &options, on_event, self);
-    if (self->mqtt == NULL) return hvl_push_error(L, "mqtt", hloop_last_error(rt->loop));
+    /* What may raise comes first: the client below must not outlive an object that was collected. */
     lua_pushvalue(L, 2);
     self->deliver_ref = hvl_ref(L);
     lua_pushvalue(L, 3);
     self->told_ref = hvl_ref(L);
     hvl_anchor(L, -1);
-    return 1;
+    self->mqtt = hmqtt_new(rt->loop, &options, on_event, self);
+    if (self->mqtt != NULL) return 1;
+    release_if_over(self);
+    return hvl_push_error(L, "mqtt", hloop_last_error(rt->loop));
 }
 
 static hvl_mqtt_t *check_client(lua_State *L) { return hvl_check(L, 1, &hvl_mqtt_class); }

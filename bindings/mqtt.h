@@ -52,7 +52,7 @@ struct hvl_mqtt_s {
  *   what  the operation, for messages */
 hvl_mqtt_t *hvl_mqtt_check_living(lua_State *L, const char *what, int *count);
 
-/* Somebody who is going to wait; `what` is a constant string. */
+/* Somebody who is going to wait; `what` is a constant string. NULL without memory. */
 hvl_mqtt_pending_t *hvl_mqtt_pending_new(hvl_mqtt_t *self, const char *what);
 void hvl_mqtt_pending_free(hvl_mqtt_pending_t *pending);
 /* Has reading rest or go on, after the queue or the number of those who wait has changed. */

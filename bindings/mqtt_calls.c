@@ -62,6 +62,7 @@ static int publish_error(lua_State *L, const hmqtt_publish_t *publish, int code)
 static int wait_for_drain(lua_State *L, hvl_mqtt_t *self, int64_t timeout_ms) {
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     hvl_mqtt_pending_t *pending = hvl_mqtt_pending_new(self, "publish");
+    if (pending == NULL) return hvl_push_error(L, "publish", HV_ENOMEM);
     pending->next = self->drains;
     self->drains = pending;
     pending->waiter = hvl_wait_begin(L, "publish", timeout_ms, NULL, NULL);
@@ -94,6 +95,7 @@ int hvl_mqtt_publish(lua_State *L) {
     }
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     hvl_mqtt_pending_t *pending = hvl_mqtt_pending_new(self, "publish");
+    if (pending == NULL) return hvl_push_error(L, "publish", HV_ENOMEM);
     publish->token = pending;
     int code = hmqtt_publish(self->mqtt, publish);
     if (code < 0) {
@@ -137,10 +139,13 @@ int hvl_mqtt_call(lua_State *L) {
     hvl_mqtt_list_t properties;
     hvl_mqtt_read_properties(L, 5, what, &properties);
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
+    uint32_t id = (uint32_t)luaL_checkinteger(L, 4);
+    int64_t timeout_ms = (int64_t)luaL_checknumber(L, 6);
     hvl_mqtt_pending_t *pending = hvl_mqtt_pending_new(self, what);
+    if (pending == NULL) return hvl_push_error(L, what, HV_ENOMEM);
     hmqtt_subscribe_t call = {.filters = list,
                               .filter_count = filters,
-                              .id = (uint32_t)luaL_checkinteger(L, 4),
+                              .id = id,
                               .token = pending,
                               .properties = properties.items,
                               .property_count = properties.count};
@@ -150,7 +155,7 @@ int hvl_mqtt_call(lua_State *L) {
         return hvl_push_error(L, what, code);
     }
     if (self->awaited++ == 0) hvl_mqtt_balance(self);
-    pending->waiter = hvl_wait_begin(L, what, (int64_t)luaL_checknumber(L, 6), NULL, NULL);
+    pending->waiter = hvl_wait_begin(L, what, timeout_ms, NULL, NULL);
     return hvl_wait(L);
 }
 

@@ -91,8 +91,7 @@ static uint32_t number_at(lua_State *L, const char *where, const char *name, int
     if (form == AS_FLAG) return (uint32_t)lua_toboolean(L, -1);
     lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     if (form == AS_MS && number >= 0) {
-        number = number / 1000;
-        if (number > (double)(uint32_t)number) number = (double)(uint32_t)number + 1;
+        number = ceil(number / 1000);
         if (number >= UINT32_MAX) return UINT32_MAX; /* for ever */
     }
     if (!(number >= 0 && number <= UINT32_MAX)) {

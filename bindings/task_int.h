@@ -42,6 +42,8 @@ extern const hvl_class_t hvl_task_class;
 
 /* ---- task_run.c ---- */
 
+/* Has run_spare do in `ms` what could not be done for want of memory. */
+void hvl_task_set_spare(hvl_t *rt, uint32_t ms);
 /* Gives a task back whose coroutine is or is not good for another function. */
 void hvl_task_recycle(hvl_task_t *task, int is_good);
 /* Resumes the coroutine. Returns LUA_YIELD only for a wait. */
@@ -49,6 +51,8 @@ int hvl_task_step(hvl_task_t *task, int nargs);
 
 /* ---- task_wait.c ---- */
 
+/* Tries again to make the timers of waits that have none. */
+void hvl_wait_feed_starved(hvl_t *rt);
 /* Takes the task out of what it waits for. */
 void hvl_wait_give_up(hvl_task_t *task);
 /* _hv.task's dual(operation, args..., fn) and settle(...). */

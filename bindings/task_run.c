@@ -55,6 +55,7 @@ void hvl_task_recycle(hvl_task_t *task, int is_good) {
     hvl_t *rt = task->rt;
     task->state = HVL_FREE;
     task->wait_id++;
+    task->starved_due_us = 0;
     task->is_canceled = task->is_starting = task->is_reporter = task->is_passing = 0;
     task->is_claimed = task->is_unwatched = task->is_driven = 0;
     if (is_good && rt->idle_count < IDLE_TASKS_MAX) {
@@ -77,8 +78,7 @@ void hvl_check_arg_count(lua_State *L, const char *name, int count) {
 
 /* ---- The ready queue ---- */
 
-static void on_ready(hevent_t *ev) {
-    hvl_t *rt = hevent_userdata(ev);
+static void run_ready(hvl_t *rt) {
     hvl_task_t *task = rt->ready_first;
     rt->ready_first = rt->ready_last = NULL;
     rt->is_ready_posted = 0;
@@ -96,6 +96,42 @@ static void on_ready(hevent_t *ev) {
     }
 }
 
+static void on_ready(hevent_t *ev) { run_ready(hevent_userdata(ev)); }
+
+/* ---- Without memory ----
+ *
+ * Where no event can be posted the ready queue must be run all the same, and a wait whose timer
+ * could not be made must end: nobody else may come who would try again. So each state has a spare
+ * timer, which does not keep the loop running until it is needed. */
+
+#define DORMANT_MS 86400000
+
+static void on_spare_timer(htimer_t *timer) {
+    hvl_t *rt = hevent_userdata(timer);
+    rt->is_spare_set = 0;
+    hevent_unref(timer);
+    htimer_reset(timer, DORMANT_MS);
+    hvl_wait_feed_starved(rt);
+    run_ready(rt);
+}
+
+int hvl_task_prepare(hvl_t *rt) {
+    rt->spare_timer = htimer_add(rt->loop, on_spare_timer, DORMANT_MS, INFINITE);
+    if (rt->spare_timer == NULL) return hloop_last_error(rt->loop);
+    hevent_set_userdata(rt->spare_timer, rt);
+    hevent_unref(rt->spare_timer);
+    return 0;
+}
+
+void hvl_task_set_spare(hvl_t *rt, uint32_t ms) {
+    if (rt->is_spare_set || rt->loop == NULL) return;
+    rt->is_spare_set = 1;
+    hevent_ref(rt->spare_timer);
+    htimer_reset(rt->spare_timer, ms);
+}
+
+/* ---- Starting ---- */
+
 void hvl_task_start(hvl_task_t *task, int nargs) {
     hvl_t *rt = task->rt;
     task->ready_args = nargs;
@@ -108,8 +144,8 @@ void hvl_task_start(hvl_task_t *task, int nargs) {
     rt->ready_last = task;
     if (rt->is_ready_posted || rt->loop == NULL) return;
     hevent_t ev = {.cb = on_ready, .userdata = rt};
-    /* Without memory it is tried again with the next task; none is lost. */
-    rt->is_ready_posted = hloop_post_event(rt->loop, &ev) == 0;
+    rt->is_ready_posted = 1;
+    if (hloop_post_event(rt->loop, &ev) != 0) hvl_task_set_spare(rt, 1);
 }
 
 /* ---- Running ---- */

@@ -9,6 +9,7 @@ char hvl_wait_mark, hvl_throw_mark;
 static void forget_wait(hvl_task_t *task) {
     task->wait_id++;
     task->on_cancel = NULL;
+    task->starved_due_us = 0;
     if (task->timer != NULL) {
         if (task->rt->loop != NULL) htimer_del(task->timer);
         task->timer = NULL;
@@ -58,11 +59,47 @@ static void on_wait_timer(htimer_t *timer) {
     hvl_task_run(task, count);
 }
 
+#define RETRY_MS 10
+
+/* The wait has no timer for want of memory. It is made later, for the time that is left then. */
+static void starve(hvl_task_t *task, uint64_t due_us) {
+    hvl_t *rt = task->rt;
+    task->starved_due_us = due_us;
+    hvl_task_set_spare(rt, RETRY_MS);
+    if (task->is_starved) return;
+    task->is_starved = 1;
+    task->next_starved = rt->starved;
+    rt->starved = task;
+}
+
+static int set_wait_timer(hvl_task_t *task, uint32_t ms) {
+    task->timer = htimer_add(task->rt->loop, on_wait_timer, ms, 1);
+    if (task->timer == NULL) return HV_ENOMEM;
+    hevent_set_userdata(task->timer, task);
+    return 0;
+}
+
+void hvl_wait_feed_starved(hvl_t *rt) {
+    uint64_t now_us = hloop_now_hrtime(rt->loop);
+    hvl_task_t *task = rt->starved;
+    rt->starved = NULL;
+    for (hvl_task_t *next; task != NULL; task = next) {
+        uint64_t due_us = task->starved_due_us;
+        next = task->next_starved;
+        task->is_starved = 0;
+        task->starved_due_us = 0;
+        if (due_us == 0) continue; /* the wait is over */
+        uint64_t left_ms = due_us > now_us ? (due_us - now_us + 999) / 1000 : 0;
+        if (set_wait_timer(task, (uint32_t)left_ms) != 0) starve(task, due_us);
+    }
+}
+
 hvl_waiter_t hvl_wait_begin(lua_State *L, const char *what, int64_t timeout_ms,
                             hvl_cancel_cb on_cancel, void *data) {
     hvl_task_t *task = hvl_self(L)->current;
     /* A wait that could not yield, because C stood in the way further out, is left over. */
     if (task->on_cancel != NULL || task->timer != NULL) hvl_wait_give_up(task);
+    task->starved_due_us = 0;
     task->wait_id++;
     task->wait_what = what;
     task->on_cancel = on_cancel;
@@ -70,8 +107,9 @@ hvl_waiter_t hvl_wait_begin(lua_State *L, const char *what, int64_t timeout_ms,
     task->state = HVL_SUSPENDED;
     if (timeout_ms >= 0) {
         uint32_t ms = timeout_ms < (int64_t)INFINITE ? (uint32_t)timeout_ms : INFINITE - 1;
-        task->timer = htimer_add(task->rt->loop, on_wait_timer, ms, 1);
-        if (task->timer != NULL) hevent_set_userdata(task->timer, task);
+        if (set_wait_timer(task, ms) != 0) {
+            starve(task, hloop_now_hrtime(task->rt->loop) + (uint64_t)ms * 1000);
+        }
     }
     return (hvl_waiter_t){task, task->wait_id};
 }

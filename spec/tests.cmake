@@ -20,7 +20,7 @@ set(sanitizer_env
 # In hostile builds everything runs with the collector at every callback and descriptors in any order.
 # A byte a call is for what cuts and parses; what moves megabytes, or says in how many pieces something
 # comes, has no limit there.
-set(whole_pieces "^test_(fault_gateway|fault_tls|htls|hio_threads|hmain_program|hmaster|hws)$")
+set(whole_pieces "^test_(fault_bindings|fault_gateway|fault_tls|htls|hio_threads|hmain_program|hmaster|hws)$")
 set(single_bytes "^(test_.*|hv\\.(channel|coroutines|dashboard|http|http_cookies|http_example|http_headers|http_router|metrics|mqtt|scope|shared|task|timer|unpack|wait)_spec)$")
 function(hv_hostile_env name out)
     set(bytes 0)
@@ -52,7 +52,7 @@ function(hv_add_unit_test source label)
     target_include_directories(${name} SYSTEM PRIVATE ${CMOCKA_INCLUDE_DIRS}
         ${HV_LLHTTP_INCLUDE_DIR})
     target_link_libraries(${name} PRIVATE hv_own ${support} hv_static ${CMOCKA_LINK_LIBRARIES} m)
-    if(name MATCHES "^test_hvlua")
+    if(name MATCHES "^test_(hvlua|fault_bindings)")
         target_link_libraries(${name} PRIVATE hvlua_static hv_luajit_headers)
     endif()
     hv_hostile_env(${name} hostile)

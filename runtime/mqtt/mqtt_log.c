@@ -111,13 +111,14 @@ static int read_all(mqtt_log_t *log, hbuf_t *read_buf, mqtt_log_cb on_record, vo
 
 /* ---- Writing ---- */
 
-/* Writes all of it, or says why not. */
-static int write_all(int fd, const char *data, size_t len) {
+/* Writes all of it from `offset` on, or says why not. The place is told each time: what a failed
+ * attempt has left behind the last whole record is written over by the next. */
+static int write_all(int fd, const char *data, size_t len, uint64_t offset) {
     while (len > 0) {
-        ssize_t done = write(fd, data, len);
+        ssize_t done = pwrite(fd, data, len, (off_t)offset);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) return -errno;
-        data += done, len -= (size_t)done;
+        data += done, len -= (size_t)done, offset += (size_t)done;
     }
     return 0;
 }
@@ -125,11 +126,13 @@ static int write_all(int fd, const char *data, size_t len) {
 int mqtt_log_flush(mqtt_log_t *log) {
     size_t len = hbuf_len(&log->pending);
     if (len == 0) return 0;
-    int code = write_all(log->fd, hbuf_data(&log->pending), len);
+    int code = write_all(log->fd, hbuf_data(&log->pending), len, log->bytes);
     if (code == 0 && log->is_synced && fdatasync(log->fd) != 0) code = -errno;
     if (code != 0) {
-        /* Whole records only: what was begun is written again from its start. */
-        if (ftruncate(log->fd, (off_t)log->bytes) == 0) lseek(log->fd, (off_t)log->bytes, SEEK_SET);
+        /* Whole records only: what was begun is written again from its start. Where even this
+         * fails, a reader cuts it off as a torn end. */
+        int cut = ftruncate(log->fd, (off_t)log->bytes);
+        (void)cut;
         return code;
     }
     log->bytes += len;
@@ -187,14 +190,13 @@ static int settle(mqtt_log_t *log) {
     if (fstat(log->fd, &facts) != 0) return -errno;
     if (facts.st_size < HEADER_BYTES) {
         log->dropped = (uint64_t)facts.st_size;
-        if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0) return -errno;
-        int code = write_all(log->fd, file_header, HEADER_BYTES);
+        if (ftruncate(log->fd, 0) != 0) return -errno;
+        int code = write_all(log->fd, file_header, HEADER_BYTES, 0);
         log->bytes = HEADER_BYTES;
         return code;
     }
     log->dropped = (uint64_t)facts.st_size - log->bytes;
-    if (log->dropped > 0 && ftruncate(log->fd, (off_t)log->bytes) != 0) return -errno;
-    return lseek(log->fd, (off_t)log->bytes, SEEK_SET) < 0 ? -errno : 0;
+    return log->dropped > 0 && ftruncate(log->fd, (off_t)log->bytes) != 0 ? -errno : 0;
 }
 
 int mqtt_log_open(const char *path, int is_synced, mqtt_log_cb on_record, void *userdata,
@@ -256,7 +258,7 @@ int mqtt_log_rewrite(mqtt_log_t *log, int (*fill)(mqtt_log_t *log, void *userdat
     mqtt_log_t fresh = {.path = log->path, .bytes = HEADER_BYTES};
     int code = open_file(path, O_TRUNC, &fresh.fd);
     if (code != 0) return code;
-    code = write_all(fresh.fd, file_header, HEADER_BYTES);
+    code = write_all(fresh.fd, file_header, HEADER_BYTES, 0);
     if (code == 0) code = fill(&fresh, userdata);
     if (code == 0) code = mqtt_log_flush(&fresh);
     if (code == 0 && fdatasync(fresh.fd) != 0) code = -errno;

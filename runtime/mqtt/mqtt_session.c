@@ -271,7 +271,7 @@ static int on_connack(hmqtt_t *client, const mqtt_packet_t *packet) {
     if (client->phase != MQTT_OPEN) return 0;
     client->cursor = client->store.flight.first; /* what is published meanwhile comes behind it */
     if (!packet->session_present && !begin_session(client)) return 0;
-    if (is_message_too_large(client)) return 0;
+    if (is_message_too_large(client) || client->phase != MQTT_OPEN) return 0;
     send_control(client);
     mqtt__pump(client);
     return mqtt__tell(client, &(hmqtt_event_t){.type = HMQTT_CONNACK,
@@ -534,6 +534,8 @@ static void after_feed(hmqtt_t *client) {
 }
 
 void mqtt__feed(hmqtt_t *client, const char *data, size_t len) {
+    /* What a broker still sends to a client that has gone is not even kept. */
+    if (client->phase != MQTT_GREETING && client->phase != MQTT_OPEN) return;
     size_t used = hbuf_len(&client->in) == 0 ? handle_all(client, data, len) : 0;
     if (used < len) {
         int code = hbuf_append(&client->in, data + used, len - used, UINT32_MAX);

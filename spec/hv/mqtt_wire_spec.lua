@@ -91,6 +91,26 @@ describe("hv.mqtt on the wire", function()
       "00026964" .. "051800000001" .. "000177" .. "000178" .. "000175" .. "000170", got)
   end)
 
+  it("takes times beyond what MQTT can say for ever", function()
+    local got = {}
+    local port = play(function(b)
+      b.expect("10")
+      b.send(CONNACK)
+      for i = 1, 4 do got[i] = b.expect("30") end
+      b.drain()
+    end)
+    local client = assert(connect(port))
+    for _, ms in ipairs { math.huge, 1e300, 4294967295 * 1000, 4294967294 * 1000 } do
+      assert(client:publish("t", "", { properties = { message_expiry = ms } }))
+    end
+    eventually(function() return got[4] end)
+    for i = 1, 3 do assert.equal("000174" .. "05" .. "02FFFFFFFF", got[i]) end
+    assert.equal("000174" .. "05" .. "02FFFFFFFE", got[4])
+    assert.has_error(function()
+      client:publish("t", "", { properties = { message_expiry = 0 / 0 } })
+    end)
+  end)
+
   it("sends again with DUP what has no answer, in order, in the same session", function()
     local seen = {}
     local port = play(function(b, number)
