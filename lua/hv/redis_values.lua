@@ -23,7 +23,8 @@ local is_of, tostring, match = ffi.istype, tostring, string.match
 
 -- A 64-bit integer as an argument: its digits. Other cdata is refused.
 raw.set_integer_text(function(value)
-  if is_of(int64_t, value) or is_of(uint64_t, value) then return match(tostring(value), "^-?%d+") end
+  if not is_of(int64_t, value) and not is_of(uint64_t, value) then return nil end
+  return match(tostring(value), "^-?%d+")
 end)
 
 --- A 64-bit integer of its halves; beyond 2^53 a number would not be exact.
