@@ -90,8 +90,8 @@ local function is_range(range)
   return true
 end
 
---- Reads CLUSTER SLOTS: { { first, last, { host, port, ... }, replicas ... }, ... }. Returns true, or
---- nil, message, code.
+--- Reads CLUSTER SLOTS: { { first, last, { host, port, ... }, replicas ... }, ... }.
+--- Returns true, or nil, message, code.
 local function read_map(self, node_host, reply)
   local slots, masters, known = {}, {}, {}
   for _, range in ipairs(reply) do
