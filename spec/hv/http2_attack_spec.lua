@@ -1,5 +1,5 @@
---- What a hostile peer of HTTP/2 may send: no handler sees it, nobody else suffers (RFC 9113). Floods
---- and time are in spec/c/test_h2_server.c.
+--- What a hostile peer of HTTP/2 may send: no handler sees it, nobody else suffers (RFC 9113).
+--- Floods and time are in spec/c/test_h2_server.c.
 local frames = require "h2_frames"
 local hv = require "hv"
 
