@@ -18,7 +18,7 @@ local function snapshot(req)
   return setmetatable({
     path = req.path, query = req.query, params = req.params, headers = req.headers,
     target = req.target, host = req.host, peer = req.peer, scheme = req.scheme,
-    cookies = req.cookies,
+    cookies = req.cookies, version = req.version,
   }, request_meta)
 end
 

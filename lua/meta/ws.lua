@@ -49,6 +49,7 @@
 ---@field query table<string, string>
 ---@field headers hv.HttpHeaders
 ---@field cookies table<string, string>
+---@field version "1.1"|"2"
 ---@field target string
 ---@field host string?
 ---@field scheme string

@@ -192,6 +192,7 @@ struct hhttp_server_s {
     hslab_t conns;
     hslab_t requests;
     hslab_t jobs;
+    size_t upgraded_streams; /* of HTTP/2: the server outlives them */
     void *v2; /* what the room of HTTP/2 keeps for the server; NULL before the first connection */
     char *file_buffer; /* for small files; NULL until the first */
     uint64_t answered;
@@ -220,6 +221,8 @@ void hv__http_list_remove(http_conn_t *conn);
 const h1_date_t *hv__http_date(hhttp_server_t *server);
 /* Gives a connection's memory back, wakes resting listeners, ends a close. */
 void hv__http_conn_free(http_conn_t *conn);
+/* Ends a close once the last connection is gone. Only from the dispatcher. */
+void hv__http_server_end_if_closed(hhttp_server_t *server);
 /* Frees a closed server once nothing of it is in use. */
 void hv__http_server_free_unused(hhttp_server_t *server);
 

@@ -227,8 +227,6 @@ uint64_t hhttp_server_requests(const hhttp_server_t *server) { return server->an
 
 /* ---- Listeners ---- */
 
-static void end_if_closed(hhttp_server_t *server);
-
 static void on_listener_close(hio_t *io) {
     hhttp_server_t *server = hevent_userdata(io);
     for (size_t i = 0; i < server->listener_count; i++) {
@@ -236,7 +234,7 @@ static void on_listener_close(hio_t *io) {
         server->listeners[i] = server->listeners[--server->listener_count];
         break;
     }
-    end_if_closed(server);
+    hv__http_server_end_if_closed(server);
 }
 
 static void rest_listener(const hhttp_server_t *server, hio_t *listener) {
@@ -336,10 +334,10 @@ static void report_closed(hv__defer_t *work) {
     hv__http_server_free_unused(server);
 }
 
-/* Only from the dispatcher: the last handle may have been reported closed. */
-static void end_if_closed(hhttp_server_t *server) {
+void hv__http_server_end_if_closed(hhttp_server_t *server) {
     if (!server->is_closing || server->is_reported) return;
     if (server->conns.live > 0 || server->listener_count > 0) return;
+    if (server->upgraded_streams > 0) return;
     hv__defer_cancel(server->loop, &server->close_work);
     htimer_del(server->grace_timer);
     htimer_del(server->idle_timer);
@@ -353,7 +351,7 @@ void hv__http_conn_free(http_conn_t *conn) {
     hslab_free(&server->conns, conn);
     if (server->conns.live == 0) stop_timer(server);
     if (!server->is_closing) update_rest(server);
-    end_if_closed(server);
+    hv__http_server_end_if_closed(server);
 }
 
 static void close_list(hhttp_server_t *server, http_list_e list, int idle_only) {
@@ -400,7 +398,7 @@ static void end_later(hhttp_server_t *server, uint32_t grace_ms,
         server->close_userdata = userdata;
     }
     hv__http_upgraded_tell(server);
-    if (server->conns.live > 0 || server->listener_count > 0) {
+    if (server->conns.live > 0 || server->listener_count > 0 || server->upgraded_streams > 0) {
         set_grace(server, grace_ms);
     } else if (server->on_close != NULL) {
         hv__defer(server->loop, &server->close_work, report_closed);

@@ -29,9 +29,11 @@ typedef struct http_transport_s {
     void (*next_piece)(hhttp_request_t *req, hhttp_slice_t *piece);
     /* The program waits for the body. */
     void (*want_body)(hhttp_request_t *req);
-    /* As hhttp_request_upgrade, whose checks are done. */
+    /* As hhttp_request_upgrade, whose checks are done; the stream's io becomes the one to give. */
     int (*upgrade)(hhttp_request_t *req, int status, const hhttp_header_t *headers,
-                   size_t header_count, hio_t **io);
+                   size_t header_count);
+    /* That io is closed. */
+    void (*let_go)(http_conn_t *stream, hio_t *io);
     /* As their namesakes hv__http_conn_refuse, _abort, _wake and _late. */
     void (*refuse)(http_conn_t *stream, int status);
     void (*abort)(http_conn_t *stream);

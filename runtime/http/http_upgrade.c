@@ -23,13 +23,19 @@ static void release_request(http_conn_t *conn) {
 
 /* The io is closed, or moves to another loop: then nothing may be called back from here. */
 static void let_go(hio_t *io, void *owner, int is_moving) {
-    (void)io;
     http_conn_t *conn = owner;
     hloop_t *loop = conn->server->loop;
     HV_ASSERT(conn->state >= HTTP_UPGRADED);
     hv__http_list_remove(conn);
     hv__defer_cancel(loop, &conn->work);
     conn->io = NULL;
+    if (conn->flags & CONN_IS_STREAM) {
+        hhttp_server_t *server = conn->server;
+        if (server->processing != conn) release_request(conn);
+        hv__http2_transport.let_go(conn, io);
+        hv__http_server_end_if_closed(server);
+        return;
+    }
     if (conn->server->processing != conn) {
         release_request(conn);
         hv__http_free_kept(conn);
@@ -71,6 +77,22 @@ static int check_upgrade(const hhttp_request_t *req, int status, const hhttp_hea
     return is_asked ? 0 : HV_EPROTO;
 }
 
+/* Answers, as HTTP/1 does. Returns 0 or a code. */
+static int answer(hhttp_request_t *req, int status, const hhttp_header_t *headers,
+                  size_t header_count) {
+    hhttp_server_t *server = req->server;
+    h1_response_t response = {
+        .status = status,
+        .headers = headers,
+        .header_count = header_count,
+        .server_name = server->server_name,
+        .date = hv__http_date(server),
+        .framing = H1_FRAME_NONE,
+        .send_upgrade = status == 101,
+    };
+    return hv__http_put_head(req->conn, &response);
+}
+
 /* Takes everything of HTTP off the io. */
 static void strip(hio_t *io) {
     hio_read_stop(io);
@@ -88,25 +110,16 @@ int hhttp_request_upgrade(hhttp_request_t *req, int status, const hhttp_header_t
                           size_t header_count, hio_t **io) {
     int code = check_upgrade(req, status, headers, header_count);
     if (code != 0) return code;
-    if (req->via != NULL) return req->via->upgrade(req, status, headers, header_count, io);
     http_conn_t *conn = req->conn;
     hhttp_server_t *server = conn->server;
-    h1_response_t response = {
-        .status = status,
-        .headers = headers,
-        .header_count = header_count,
-        .server_name = server->server_name,
-        .date = hv__http_date(server),
-        .framing = H1_FRAME_NONE,
-        .send_upgrade = status == 101,
-    };
-    code = hv__http_put_head(conn, &response);
+    code = req->via == NULL ? answer(req, status, headers, header_count)
+                            : req->via->upgrade(req, status, headers, header_count);
     if (code != 0) return code;
     hv__io_set_owner(conn->io, conn, let_go);
     req->flags |= REQ_BEGUN | REQ_ENDED;
     req->status = status;
     server->answered++;
-    strip(conn->io);
+    if (req->via == NULL) strip(conn->io);
     conn->state = HTTP_UPGRADED;
     conn->on_shutdown = NULL;
     hv__http_list_move(conn, HTTP_LIST_UPGRADED);

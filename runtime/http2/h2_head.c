@@ -1,12 +1,14 @@
 /* h2_head.c - the head of a request: from header fields to the text that HTTP/1 would have sent.
  *
- * Everything above reads requests of HTTP/1, so a head is written down as one and parsed as one. What
- * is refused there is refused here, by the same code and under the same limits; and a client that
- * says the same thing again is recognized as it is there.
+ * Everything above reads requests of HTTP/1, so a head is written down as one and parsed as one.
+ * What is refused there is refused here, by the same code and under the same limits; and a client
+ * that says the same thing again is recognized as it is there.
  *
  *   :method, :path       the request line; of CONNECT :authority takes the place of :path
  *   :authority           Host, which must not say anything else (RFC 9113 section 8.3.1)
  *   cookie               joined again to one line (section 8.2.3)
+ *   :protocol            a GET that asks for an upgrade, with the key that WebSocket has to have in
+ *                        HTTP/1 (RFC 8441 section 5)
  *
  * nghttp2 has checked before: pseudo-headers (which, how often, before all others), names in lower
  * case, no field of a connection, values without CR, LF, NUL and surrounding blanks, and later the
@@ -153,16 +155,21 @@ static char *put_word(char *at, const h2_heading_t *heading, h2_word_t word) {
     return word.len > 0 ? put(at, hbuf_data(&heading->words) + word.at, word.len) : at;
 }
 
+static const char upgrade_lines[] = "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                                    "connection: upgrade\r\nupgrade: ";
+
 /* Writes the head down. Returns 0 or HV_ENOMEM. */
 static int write_down(const h2_heading_t *heading, hbuf_t *out) {
     size_t cookie_len = hbuf_len(&heading->cookie);
     size_t fields_len = hbuf_len(&heading->fields);
-    size_t max = hbuf_len(&heading->words) * 2 + fields_len + cookie_len + 64;
-    int is_connect = word_is(heading, heading->method, "CONNECT", 7);
+    size_t max = hbuf_len(&heading->words) * 2 + fields_len + cookie_len + 64 +
+                 sizeof upgrade_lines;
+    int is_extended = heading->protocol.len > 0;
+    int is_connect = !is_extended && word_is(heading, heading->method, "CONNECT", 7);
     hbuf_consume_keep(out, hbuf_len(out));
     if (hbuf_reserve(out, max, UINT32_MAX / 2) != 0) return HV_ENOMEM;
     char *start = hbuf_tail(out);
-    char *at = put_word(start, heading, heading->method);
+    char *at = is_extended ? put(start, "GET", 3) : put_word(start, heading, heading->method);
     *at++ = ' ';
     at = put_word(at, heading, is_connect ? heading->authority : heading->path);
     at = put(at, " HTTP/1.1\r\n", 11);
@@ -177,6 +184,11 @@ static int write_down(const h2_heading_t *heading, hbuf_t *out) {
         at = put(at, hbuf_data(&heading->cookie), cookie_len);
         at = put(at, "\r\n", 2);
     }
+    if (is_extended) {
+        at = put(at, upgrade_lines, sizeof upgrade_lines - 1);
+        at = put_word(at, heading, heading->protocol);
+        at = put(at, "\r\n", 2);
+    }
     at = put(at, "\r\n", 2);
     HV_ASSERT((size_t)(at - start) <= max);
     hbuf_commit(out, (size_t)(at - start));
@@ -188,6 +200,7 @@ static void settle_body(hhttp_request_t *req, int is_over) {
     h1_head_t *head = &req->parser.head;
     head->version = 20;
     head->keep_alive = 1;
+    if (head->is_upgrade || head->method == HHTTP_CONNECT) is_over = 1; /* DATA is no body */
     head->is_chunked = !is_over && !head->has_content_length;
     h1_body_set_pending(&req->parser, !is_over);
     head->expects_continue =

@@ -1,11 +1,11 @@
 /* h2_int.h - the inside of HTTP/2 for servers: a connection and its streams. Private to h2_server.c
- * (the connection: bytes in, time limits, the end), h2_head.c (a request's head), h2_stream.c (what a
- * program does with a request) and h2_tunnel.c.
+ * (the connection: bytes in, time limits, the end), h2_head.c (a request's head), h2_stream.c (what
+ * a program does with a request) and h2_tunnel.c (streams that have left HTTP).
  *
- * nghttp2 is fed one frame at a time, so that its callbacks, which only fill these structs, leave at
- * most one thing to tell the program: a request, or a piece of a body. What happens to a stream
- * otherwise (closed, room again, answered) puts it among the events, which are looked at when no API
- * call and no callback of nghttp2's is on the stack. */
+ * nghttp2 is fed one frame at a time, so that its callbacks, which only fill these structs, leave
+ * at most one thing to tell the program: a request, or a piece of a body. What happens to a stream
+ * otherwise (closed, room again, answered) puts it among the events, which are looked at when no
+ * API call and no callback of nghttp2's is on the stack. */
 #ifndef HV_H2_INT_H_
 #define HV_H2_INT_H_
 
@@ -30,7 +30,7 @@ enum {
 /* A request and its answer: from the first header to both sides' ends. */
 typedef struct h2_stream_s {
     http_conn_t conn; /* first: it is what the request knows as its connection */
-    h2_conn_t *h2;
+    h2_conn_t *h2; /* NULL for a tunnel whose connection is gone */
     struct h2_stream_s *next; /* of the connection */
     struct h2_stream_s *prev;
     struct h2_stream_s *next_event;
@@ -126,12 +126,16 @@ void hv__h2_heading_reset(h2_heading_t *heading);
 h2_stream_t *hv__h2_stream_new(h2_conn_t *h2, int32_t id);
 /* Calls nobody; its request, if any, was cut off. */
 void hv__h2_stream_free(h2_stream_t *stream);
+/* Takes it off its connection, which is gone. */
+void hv__h2_stream_leave(h2_stream_t *stream);
 /* A head is complete: tells the program, or refuses it. */
 void hv__h2_stream_begin(h2_stream_t *stream);
 /* A piece of the body has come (h2->chunk), or its end. */
 void hv__h2_stream_body(h2_stream_t *stream);
 /* Looks at what has happened to it. May free it. */
 void hv__h2_stream_look(h2_stream_t *stream);
+/* Resets a stream, once. */
+void hv__h2_reset(h2_stream_t *stream, uint32_t reason);
 /* END_STREAM was sent. */
 void hv__h2_stream_sent(h2_stream_t *stream);
 /* Whether the peer has taken too long: to open its window, or to end what nobody wants. */
@@ -139,6 +143,23 @@ int hv__h2_stream_is_stuck(const h2_stream_t *stream);
 /* Sends a DATA frame's bytes (nghttp2_send_data_callback). */
 int hv__h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_head,
                         size_t len, nghttp2_data_source *source, void *userdata);
+
+/* Queues output, or sends it as far as the windows allow; `ends`: the last. Returns 0; HV_ECLOSED,
+ * HV_ENOMEM: the stream is reset. */
+int hv__h2_stream_put(h2_stream_t *stream, const void *data, size_t len, int ends);
+/* Opens the window by what was taken, and widens it. */
+void hv__h2_stream_took(h2_stream_t *stream, size_t len);
+
+/* ---- h2_tunnel.c ---- */
+
+/* As hhttp_request_upgrade, whose checks are done; conn->io becomes that of the tunnel. */
+int hv__h2_upgrade(hhttp_request_t *req, int status, const hhttp_header_t *headers, size_t count);
+/* Something has come for a stream that is a tunnel, or there is room again. */
+void hv__h2_tunnel_wake(h2_stream_t *stream);
+/* The connection is gone. */
+void hv__h2_tunnel_lose(h2_stream_t *stream, int code);
+/* The tunnel's io is closed: its close callback has returned. */
+void hv__h2_let_go(http_conn_t *stream, hio_t *io);
 
 static inline h2_stream_t *hv__h2_stream_of(const hhttp_request_t *req) {
     return HV_CONTAINER_OF(req->conn, h2_stream_t, conn);

@@ -1,13 +1,13 @@
 /* h2_server.c - a connection of HTTP/2: bytes in, frames out, time limits, floods, the end.
  *
  * A connection begins as one of HTTP/1 and comes here with its first bytes, the client's preface
- * (RFC 9113 section 3.4). Bytes are fed to nghttp2 frame by frame (see h2_int.h). What it has to say
- * leaves once the bytes at hand are done, in one write. While the peer does not read, nothing more of
- * it is fed, and its bytes wait in `kept`.
+ * (RFC 9113 section 3.4). Bytes are fed to nghttp2 frame by frame (see h2_int.h). What it has to
+ * say leaves once the bytes at hand are done, in one write. While the peer does not read, nothing
+ * more of it is fed, and its bytes wait in `kept`.
  *
  * The connection's http_conn_t stands in the lists of the server as one of HTTP/1 does: FIRST until
- * its first request, HEAD while a head is incomplete, BUSY while there are streams, SETTLING and IDLE
- * between them.
+ * its first request, HEAD while a head is incomplete, BUSY while there are streams, SETTLING and
+ * IDLE between them.
  *
  * Frames that bring nothing are counted (glitches) and paid for by time and by work: an answer's
  * DATA, a request that was answered. That bounds floods of SETTINGS, PING, PRIORITY, empty DATA,
@@ -333,6 +333,27 @@ static void on_eof(hio_t *io) {
     if (h2->conn->state == HTTP_V2) hv__http_conn_close(h2->conn);
 }
 
+static void end_streams(h2_conn_t *h2, int code) {
+    for (h2_stream_t *stream = h2->streams; stream != NULL; stream = stream->next) {
+        stream->flags |= STREAM_CLOSED;
+        if (stream->tunnel != NULL) continue;
+        stream->conn.state = HTTP_CLOSED;
+        hv__http_list_remove(&stream->conn);
+    }
+    while (h2->streams != NULL) {
+        h2_stream_t *stream = h2->streams;
+        stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
+        if (stream->tunnel != NULL) {
+            hv__h2_stream_leave(stream); /* it ends with its io, a moment later */
+            hv__h2_tunnel_lose(stream, code);
+            continue;
+        }
+        hv__http_give_up(&stream->conn, code);
+        stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
+        hv__h2_stream_free(stream);
+    }
+}
+
 static void on_close(hio_t *io) {
     h2_conn_t *h2 = hio_context(io);
     http_conn_t *conn = h2->conn;
@@ -341,17 +362,7 @@ static void on_close(hio_t *io) {
     conn->state = HTTP_CLOSED;
     hv__http_list_remove(conn);
     h2->is_running = 1; /* nothing is put off any more */
-    for (h2_stream_t *stream = h2->streams; stream != NULL; stream = stream->next) {
-        stream->flags |= STREAM_CLOSED;
-        stream->conn.state = HTTP_CLOSED;
-        hv__http_list_remove(&stream->conn);
-    }
-    while (h2->streams != NULL) {
-        h2_stream_t *stream = h2->streams;
-        hv__http_give_up(&stream->conn, error != 0 ? -error : HV_ECLOSED);
-        stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
-        hv__h2_stream_free(stream);
-    }
+    end_streams(h2, error != 0 ? -error : HV_ECLOSED);
     hv__defer_cancel(server->loop, &h2->work);
     nghttp2_session_del(h2->session);
     hv__h2_heading_reset(&h2->heading);
@@ -372,7 +383,12 @@ static void go_away_of(http_conn_t *conn, int is_first) {
 
 static void late_streams(h2_conn_t *h2) {
     for (h2_stream_t *stream = h2->streams; stream != NULL; stream = stream->next) {
-        if (hv__h2_stream_is_stuck(stream)) hv__http2_transport.abort(&stream->conn);
+        if (!hv__h2_stream_is_stuck(stream)) continue;
+        if (stream->tunnel != NULL) {
+            hv__h2_reset(stream, NGHTTP2_CANCEL);
+        } else {
+            hv__http2_transport.abort(&stream->conn);
+        }
     }
 }
 
@@ -459,6 +475,7 @@ static int submit_settings(const h2_conn_t *h2) {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options->header_bytes_max},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 */
     };
     int error = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
                                         sizeof settings / sizeof *settings);

@@ -1,5 +1,5 @@
-/* h2_session.h - what the two sides of HTTP/2 share around nghttp2: its memory, its error codes, and
- * the way of its frames to the io. Private to this room.
+/* h2_session.h - what the two sides of HTTP/2 share around nghttp2: its memory, its error codes,
+ * and the way of its frames to the io. Private to this room.
  *
  * nghttp2 is the codec: frames, HPACK, the states of streams, flow control. Its callbacks only fill
  * structs; whoever drives a session (h2_server.c, h2_client.c) calls the program when nghttp2 has
@@ -23,8 +23,8 @@ int hv__h2_code_of_reason(uint32_t reason);
 
 /* Sends the frames that the session has ready, until there are none or the io is above its
  * high-water mark; the rest goes once it has drained. Inside a callback of the io they are corked,
- * so that a wake-up costs one write. DATA frames go by send_data_callback where the session has one.
- * Not from inside a callback of nghttp2's.
+ * so that a wake-up costs one write. DATA frames go by send_data_callback where the session has
+ * one. Not from inside a callback of nghttp2's.
  * Returns 0, or a negative code: the session cannot go on. */
 int hv__h2_flush(nghttp2_session *session, hio_t *io);
 

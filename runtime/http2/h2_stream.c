@@ -11,8 +11,8 @@
  * widened.
  *
  * What an answer leaves of a body is taken and dropped, up to a length. Beyond it a reset with
- * NO_ERROR follows the answer and asks the peer to stop (RFC 9113 section 8.1); not at once, because
- * some clients take it for a failure. */
+ * NO_ERROR follows the answer and asks the peer to stop (RFC 9113 section 8.1); not at once,
+ * because some clients take it for a failure. */
 #include "h2_int.h"
 
 #define HIGH_BYTES       (64 * 1024) /* of `out`: the program is to wait */
@@ -44,12 +44,9 @@ h2_stream_t *hv__h2_stream_new(h2_conn_t *h2, int32_t id) {
     return stream;
 }
 
-void hv__h2_stream_free(h2_stream_t *stream) {
+void hv__h2_stream_leave(h2_stream_t *stream) {
     h2_conn_t *h2 = stream->h2;
-    h2_server_t *v2 = stream->conn.server->v2;
-    HV_ASSERT(stream->conn.req == NULL && !(stream->flags & STREAM_IS_EVENT));
     HV_ASSERT(h2->stream_count > 0);
-    hv__http_list_remove(&stream->conn);
     if (stream->prev != NULL) {
         stream->prev->next = stream->next;
     } else {
@@ -60,21 +57,30 @@ void hv__h2_stream_free(h2_stream_t *stream) {
     if (h2->heading.stream == stream) h2->heading.stream = NULL;
     if (h2->chunk_stream == stream) h2->chunk_stream = NULL;
     if (h2->ready == stream) h2->ready = NULL;
+    stream->h2 = NULL;
+}
+
+void hv__h2_stream_free(h2_stream_t *stream) {
+    h2_server_t *v2 = stream->conn.server->v2;
+    HV_ASSERT(stream->conn.req == NULL && !(stream->flags & STREAM_IS_EVENT));
+    HV_ASSERT(stream->tunnel == NULL);
+    hv__http_list_remove(&stream->conn);
+    if (stream->h2 != NULL) hv__h2_stream_leave(stream);
     hbuf_deinit(&stream->in);
     hbuf_deinit(&stream->out);
     hslab_free(&v2->streams, stream);
 }
 
 static int is_open(const h2_stream_t *stream) {
-    return stream->h2->conn->state == HTTP_V2 && !(stream->flags & STREAM_CLOSED);
+    return stream->h2 != NULL && stream->h2->conn->state == HTTP_V2 &&
+           !(stream->flags & STREAM_CLOSED);
 }
 
 static uint32_t now_ms(const h2_stream_t *stream) {
     return (uint32_t)hv__http_now_ms(stream->conn.server);
 }
 
-/* Resets a stream, once. */
-static void reset_stream(h2_stream_t *stream, uint32_t reason) {
+void hv__h2_reset(h2_stream_t *stream, uint32_t reason) {
     if (!is_open(stream)) return;
     hbuf_deinit(&stream->out);
     nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, reason);
@@ -218,14 +224,11 @@ static int is_high(h2_stream_t *stream) {
 
 static int must_wait(hhttp_request_t *req) { return is_high(hv__h2_stream_of(req)); }
 
-static int write_body(hhttp_request_t *req, const void *data, size_t len, int ends) {
-    h2_stream_t *stream = hv__h2_stream_of(req);
+int hv__h2_stream_put(h2_stream_t *stream, const void *data, size_t len, int ends) {
     h2_conn_t *h2 = stream->h2;
     if (!is_open(stream)) return HV_ECLOSED;
     if (stream->flags & STREAM_OUT_ENDED) return 0; /* the head was all */
-    size_t queued = hbuf_len(&stream->out);
-    if (!ends && queued > 0 && queued + len > HIO_DEFAULT_WRITE_MAX) return HV_ELIMIT;
-    if (queued == 0) stream->moved_ms = now_ms(stream);
+    if (hbuf_len(&stream->out) == 0) stream->moved_ms = now_ms(stream);
     if (ends) stream->flags |= STREAM_OUT_ENDED;
     stream->direct = data;
     stream->direct_len = len;
@@ -242,10 +245,16 @@ static int write_body(hhttp_request_t *req, const void *data, size_t len, int en
     }
     stream->direct = NULL;
     stream->direct_len = 0;
-    if (code != 0) {
-        reset_stream(stream, NGHTTP2_INTERNAL_ERROR); /* a part of it is out */
-        return code == HV_ELIMIT ? HV_ENOMEM : code;
-    }
+    if (code != 0) hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR); /* a part of it is out */
+    return code == HV_ELIMIT ? HV_ENOMEM : code;
+}
+
+static int write_body(hhttp_request_t *req, const void *data, size_t len, int ends) {
+    h2_stream_t *stream = hv__h2_stream_of(req);
+    size_t queued = hbuf_len(&stream->out);
+    if (!ends && queued > 0 && queued + len > HIO_DEFAULT_WRITE_MAX) return HV_ELIMIT;
+    int code = hv__h2_stream_put(stream, data, len, ends);
+    if (code != 0) return code;
     return is_high(stream) ? HV_EAGAIN : 0;
 }
 
@@ -253,7 +262,7 @@ int hv__h2_stream_is_stuck(const h2_stream_t *stream) {
     const hhttp_server_options_t *options = &stream->conn.server->options;
     int is_sent = (stream->flags & STREAM_OUT_SENT) != 0;
     uint32_t max_ms = is_sent ? options->body_timeout_ms : options->write_timeout_ms;
-    int waits = is_sent || hbuf_len(&stream->out) > 0;
+    int waits = (is_sent && stream->tunnel == NULL) || hbuf_len(&stream->out) > 0;
     return waits && max_ms != INFINITE && now_ms(stream) - stream->moved_ms >= max_ms;
 }
 
@@ -271,10 +280,17 @@ void hv__h2_stream_sent(h2_stream_t *stream) {
     stream->moved_ms = now_ms(stream);
     if (stream->flags & STREAM_ENDED) return;
     if (stream->flags & STREAM_TOO_LONG) {
-        reset_stream(stream, NGHTTP2_NO_ERROR);
-    } else {
+        hv__h2_reset(stream, NGHTTP2_NO_ERROR);
+    } else if (stream->tunnel == NULL) {
         widen(stream);
     }
+}
+
+void hv__h2_stream_took(h2_stream_t *stream, size_t len) {
+    if (!is_open(stream)) return;
+    nghttp2_session_consume_stream(stream->h2->session, stream->id, len);
+    widen(stream);
+    hv__h2_send_soon(stream->h2);
 }
 
 /* ---- Refusals and ends ---- */
@@ -289,7 +305,7 @@ static void leave(h2_stream_t *stream) {
 
 static void abort_stream(http_conn_t *conn) {
     h2_stream_t *stream = HV_CONTAINER_OF(conn, h2_stream_t, conn);
-    reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
+    hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
     leave(stream);
 }
 
@@ -325,9 +341,9 @@ static void refuse(http_conn_t *conn, int status) {
     const hhttp_request_t *req = conn->req;
     if (req != NULL && req->flags & REQ_BEGUN) {
         /* Half an answer is out; only a reset tells the peer that the rest will not come. */
-        if (!(req->flags & REQ_ENDED)) reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
+        if (!(req->flags & REQ_ENDED)) hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
     } else if (is_open(stream) && write_refusal(stream, status) != 0) {
-        reset_stream(stream, NGHTTP2_INTERNAL_ERROR);
+        hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
     }
     hv__h2_send_soon(stream->h2);
     leave(stream);
@@ -386,9 +402,10 @@ static void drop_rest(h2_stream_t *stream, const hhttp_request_t *req) {
     const h1_head_t *head = &req->parser.head;
     /* A peer that waits for leave to send may never do so. */
     int waits = head->expects_continue && !(req->flags & REQ_SAID_100) && req->body_bytes == 0;
+    waits |= head->is_upgrade || head->method == HHTTP_CONNECT;
     if (head->content_length <= DROPPED_MAX + req->body_bytes && !waits) return;
     stream->flags |= STREAM_TOO_LONG;
-    if (stream->flags & STREAM_OUT_SENT) reset_stream(stream, NGHTTP2_NO_ERROR);
+    if (stream->flags & STREAM_OUT_SENT) hv__h2_reset(stream, NGHTTP2_NO_ERROR);
 }
 
 static void finish_request(h2_stream_t *stream) {
@@ -411,7 +428,9 @@ static void after_callback(h2_stream_t *stream) {
     hhttp_request_t *req = conn->req;
     conn->server->processing = NULL;
     if (req == NULL) return;
-    if (HV_LIKELY(req->flags & REQ_ENDED)) {
+    if (HV_UNLIKELY(stream->tunnel != NULL)) {
+        hhttp_request_release(hv__http_request_cut(conn));
+    } else if (HV_LIKELY(req->flags & REQ_ENDED)) {
         finish_request(stream);
     } else if (conn->state >= HTTP_LINGER || !is_open(stream)) {
         hv__http_give_up(conn, HV_ECANCELED);
@@ -471,19 +490,24 @@ static void step_body(h2_stream_t *stream) {
 void hv__h2_stream_body(h2_stream_t *stream) {
     h2_conn_t *h2 = stream->h2;
     if (stream->conn.state == HTTP_BODY && stream->conn.req != NULL) step_body(stream);
-    if (h2->chunk_stream == NULL) return;
+    if (h2->chunk_stream == NULL && stream->tunnel == NULL) return;
     h2->chunk_stream = NULL;
-    if (stream->conn.req == NULL) {
+    if (stream->tunnel != NULL) hv__h2_tunnel_wake(stream);
+    if (stream->conn.req == NULL && stream->tunnel == NULL) {
         stream->dropped += (uint32_t)h2->chunk.len;
         stream->moved_ms = now_ms(stream);
         if (stream->dropped > DROPPED_MAX) {
-            reset_stream(stream, NGHTTP2_NO_ERROR);
+            hv__h2_reset(stream, NGHTTP2_NO_ERROR);
         } else if (is_open(stream)) {
             nghttp2_session_consume_stream(h2->session, stream->id, h2->chunk.len);
         }
         return;
     }
-    if (hbuf_append(&stream->in, h2->chunk.data, h2->chunk.len, KEPT_BYTES_MAX) != 0) {
+    if (h2->chunk.len == 0) return;
+    if (hbuf_append(&stream->in, h2->chunk.data, h2->chunk.len, KEPT_BYTES_MAX) == 0) return;
+    if (stream->tunnel != NULL) {
+        hv__h2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+    } else {
         refuse(&stream->conn, 503);
     }
 }
@@ -491,6 +515,10 @@ void hv__h2_stream_body(h2_stream_t *stream) {
 void hv__h2_stream_look(h2_stream_t *stream) {
     http_conn_t *conn = &stream->conn;
     hhttp_request_t *req = conn->req;
+    if (stream->tunnel != NULL) {
+        hv__h2_tunnel_wake(stream);
+        return;
+    }
     if (req != NULL && req->flags & REQ_ENDED) {
         finish_request(stream);
     } else if (req != NULL && stream->flags & STREAM_CLOSED) {
@@ -509,21 +537,14 @@ void hv__h2_stream_look(h2_stream_t *stream) {
     if (is_done && !(stream->flags & STREAM_IS_EVENT)) hv__h2_stream_free(stream);
 }
 
-/* ---- Upgrades ---- */
-
-static int upgrade(hhttp_request_t *req, int status, const hhttp_header_t *headers,
-                   size_t header_count, hio_t **io) {
-    (void)req, (void)status, (void)headers, (void)header_count, (void)io;
-    return HV_EPROTO;
-}
-
 const http_transport_t hv__http2_transport = {
     .begin = begin,
     .write = write_body,
     .must_wait = must_wait,
     .next_piece = next_piece,
     .want_body = want_body,
-    .upgrade = upgrade,
+    .upgrade = hv__h2_upgrade,
+    .let_go = hv__h2_let_go,
     .refuse = refuse,
     .abort = abort_stream,
     .wake = wake,

@@ -1,5 +1,6 @@
 /* hio.c - the life of an io: made, registered, closed; and the end of a pass, where queues are flushed
  * and closed ios reported. Moving to another loop is in hio_move.c. */
+#include "hio_virtual.h"
 #include "hlinger.h"
 #include "hnet_int.h"
 
@@ -70,7 +71,10 @@ int hv__io_leave(hnet_t *net, hio_t *io) {
 /* ---- Readiness ---- */
 
 void hv__io_update_interest(hio_t *io) {
-    if (io->flags & HIO_FLAG_ALWAYS_READY || io_fd(io) < 0) return;
+    if (io->flags & HIO_FLAG_ALWAYS_READY || io_fd(io) < 0) {
+        if (io->flags & HIO_FLAG_VIRTUAL) io->ext->wire->interest(io);
+        return;
+    }
     unsigned interest = 0;
     switch (io->state) {
     case HIO_LISTENING:
@@ -268,6 +272,8 @@ void hv__io_drained(hio_t *io) {
         io->flags |= HIO_FLAG_SHUT;
         if (io->flags & HIO_FLAG_IS_SOCKET) {
             hsock_shutdown_write(io_fd(io));
+        } else if (io->flags & HIO_FLAG_VIRTUAL) {
+            io->ext->wire->shutdown(io);
         } else if (!hsock_can_read(io_fd(io))) {
             become_dead(io); /* the end of a pipe has no other side to go on with */
         }
@@ -429,6 +435,7 @@ static void close_all(hloop_t *loop) {
         for (hio_t *io; (io = hv__connect_first(net)) != NULL; found = 1) hio_abort(io);
         if (found) report_closed(net);
         if (hv__dns_cancel_all(loop) > 0) found = 1;
+        if (net->closing.first != NULL) found = 1; /* what others have taken along */
     }
     hv__linger_end_all(loop);
     hv__dns_close(loop);

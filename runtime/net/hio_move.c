@@ -27,6 +27,7 @@ static void leave_for_good(hnet_t *net, hio_t *io) {
 void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
     hnet_t *net = loop->net;
+    HV_ASSERT(!(io->flags & HIO_FLAG_VIRTUAL));
     HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */
     if (io->ext != NULL) hv__forward_cut(io);
     hv__io_leave_owner(io, 1);

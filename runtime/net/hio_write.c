@@ -11,16 +11,19 @@
  * Nothing is reported inside hio_write: what it sent itself is owed (ext->unreported_bytes) and
  * reported at the end of the pass. */
 #include "hhostile.h"
+#include "hio_virtual.h"
 #include "hnet_int.h"
 
 static long send_bytes(hio_t *io, const void *data, size_t len) {
     len = hv__hostile_len(len);
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_send(io_fd(io), data, len);
+    if (io->flags & HIO_FLAG_VIRTUAL) return io->ext->wire->send(io, data, len);
     return hsock_write(io_fd(io), data, len);
 }
 
 static long send_parts(hio_t *io, const struct iovec *parts, int count) {
-    if (count > 0 && hv__hostile_len(SIZE_MAX) < SIZE_MAX) {
+    int is_single = hv__hostile_len(SIZE_MAX) < SIZE_MAX || io->flags & HIO_FLAG_VIRTUAL;
+    if (count > 0 && is_single) {
         return send_bytes(io, parts[0].iov_base, parts[0].iov_len);
     }
     if (io->flags & HIO_FLAG_IS_SOCKET) return hsock_sendv(io_fd(io), parts, count);

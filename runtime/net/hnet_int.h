@@ -63,6 +63,7 @@ enum {
     HIO_FLAG_HANDSHAKING    = 1 << 21, /* the layer is not open yet */
     HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer has bytes that the wire brought before */
     HIO_FLAG_HAS_FILES      = 1 << 25, /* ext->files is not empty */
+    HIO_FLAG_VIRTUAL        = 1 << 26, /* no descriptor: ext->wire; see hio_virtual.h */
 };
 
 /* A room above is told that an io it has given away is closed, after its close callback, or moves to
@@ -106,6 +107,8 @@ typedef struct hio_ext_s {
     struct hio_file_s *last_file;
     uint64_t file_bytes;       /* of all of them */
     size_t bytes_before_files; /* of the queue, before the last of them */
+    const struct hv__wire_s *wire; /* of a virtual io, and who brings its bytes */
+    void *wire_end;
     struct hv__connect_s *connect; /* while a name is connected to; there is no descriptor yet */
 } hio_ext_t;
 
