@@ -138,7 +138,8 @@ int hv__h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 int hv__h2_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
                              const uint8_t *name, size_t name_len, const uint8_t *value,
                              size_t value_len, uint8_t flags, void *userdata) {
-    (void)session, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
+    (void)session, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len;
+    (void)flags;
     h2_conn_t *h2 = userdata;
     if (h2->heading.stream != NULL) refuse(&h2->heading, 400);
     return 0;
