@@ -72,7 +72,50 @@ static void push_config(lua_State *L, const hini_t *config) {
     }
 }
 
+/* Pushes { { section, key, value, line } ... } in the file's order. */
+static void push_entries(lua_State *L, const hini_t *config) {
+    const char *section, *key, *value;
+    size_t cursor = 0;
+    lua_newtable(L);
+    for (int i = 1; config != NULL && hini_next(config, &cursor, &section, &key, &value); i++) {
+        lua_createtable(L, 4, 0);
+        lua_pushstring(L, section);
+        lua_rawseti(L, -2, 1);
+        lua_pushstring(L, key);
+        lua_rawseti(L, -2, 2);
+        lua_pushstring(L, value);
+        lua_rawseti(L, -2, 3);
+        lua_pushinteger(L, hini_line(config, section, key));
+        lua_rawseti(L, -2, 4);
+        lua_rawseti(L, -2, i);
+    }
+}
+
 /* ---- Functions ---- */
+
+/* config_entries([path]) -> entries, name: of the configuration of -c, or of a file; or nil, message,
+ * code */
+static int config_entries(lua_State *L) {
+    const hvl_server_facts_t *known = &hvl_server_facts;
+    const char *path = luaL_optstring(L, 1, NULL);
+    char error[HINI_ERROR_BYTES];
+    if (path == NULL) {
+        push_entries(L, known->config);
+        lua_pushstring(L, known->confile != NULL ? known->confile : "(no configuration)");
+        return 2;
+    }
+    hini_t *config = hini_load(path, error, sizeof error);
+    if (config == NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, error);
+        lua_pushstring(L, herr_name(HV_EINVAL));
+        return 3;
+    }
+    push_entries(L, config);
+    hini_free(config);
+    lua_pushvalue(L, 1);
+    return 2;
+}
 
 /* facts() -> what hvl_server_facts has, as a new table */
 static int facts(lua_State *L) {
@@ -146,6 +189,7 @@ int hvl_open_server(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"facts", facts},   {"is_taken", is_taken}, {"usage", usage}, {"ready", ready},
         {"reload", reload}, {"on_drain", on_drain}, {"complain", complain},
+        {"config_entries", config_entries},
         {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);

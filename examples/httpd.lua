@@ -1,10 +1,11 @@
--- httpd.lua - a whole web server: files, an API, an access log, a configuration, worker processes.
+-- httpd.lua - a whole web server by a configuration: hosts with files, certificates, logs and pages
+-- of errors of their own, proxies, passwords, rates, compression; worker processes; and an API.
 --
 --     hvlua httpd.lua -c httpd.conf -s restart -d
 --     hvlua httpd.lua --help
 --
--- The options are hvlua's own, which stand before the script (hvlua -c httpd.conf -d httpd.lua);
--- given behind it, as above, they are put there.
+-- httpd.conf says all that can be configured. The options are hvlua's own, which stand before the
+-- script (hvlua -c httpd.conf -d httpd.lua); given behind it, as above, they are put there.
 local hv = require "hv"
 
 local USAGE = [[
@@ -14,12 +15,19 @@ Options:
   -h|--help                 Print this information
   -v|--version              Print version
   -c|--confile <confile>    Set configure file, default etc/{program}.conf
-  -t|--test                 Test configure file and exit
+  -t|--test                 Test configure file and exit: names, values, folders, certificates
   -s|--signal <signal>      Send <signal> to process,
                             <signal>=[start,stop,restart,status,reload]
   -d|--daemon               Daemonize
   -p|--port <port>          Set listen port
-  -w|--workers <count>      Set the number of worker processes, or auto]]
+  -w|--workers <count>      Set the number of worker processes, or auto
+
+A reload (-s reload, SIGHUP, SIGUSR1) takes a changed configuration and new certificates without
+losing a request; where the configuration is bad, the old one stays in force and the log says why.
+Access logs are opened for each batch of lines: rename them, and they are made anew.]]
+
+local here = arg[0]:match("^(.*/)") or ""
+local load_config, add_api = dofile(here .. "httpd_config.lua"), dofile(here .. "httpd_api.lua")
 
 -- ---- Options behind the script ----
 
@@ -27,10 +35,7 @@ Options:
 local function run_again(options)
   local ffi = require "ffi"
   ffi.cdef "int execv(const char *path, const char *const argv[]);"
-  local words = { "hvlua" }
-  for _, option in ipairs(options) do
-    words[#words + 1] = option == "--test" and "--test-config" or option
-  end
+  local words = { "hvlua", unpack(options) }
   words[#words + 1] = arg[0]
   io.stdout:flush()
   local argv = ffi.new("const char *[?]", #words + 1)
@@ -39,129 +44,176 @@ local function run_again(options)
   error("cannot run /proc/self/exe again: errno " .. ffi.errno())
 end
 
-for _, option in ipairs(arg) do
-  if option == "-h" or option == "--help" then
-    print(USAGE)
-    return
-  elseif option == "-v" or option == "--version" then
-    print("httpd version " .. hv.version)
-    return
+--- The value of an option such as -c among those behind the script.
+local function option(short, long)
+  for i, word in ipairs(arg) do
+    if word == short or word == long then return arg[i + 1] or true end
+    local value = word:match("^" .. long:gsub("%-", "%%-") .. "=(.*)")
+      or #word > 2 and word:sub(1, 2) == short and word:sub(3)
+    if value then return value end
   end
 end
-if arg[1] then run_again(arg) end
 
--- ---- Configuration ----
+if option("-h", "--help") then
+  print(USAGE)
+  return
+elseif option("-v", "--version") then
+  print("httpd version " .. hv.version)
+  return
+elseif option("-t", "--test") then
+  local path = option("-c", "--confile")
+  if not path and hv.fs.exists("etc/httpd.conf") then path = "etc/httpd.conf" end
+  local config, message = load_config(path)
+  if not config then
+    io.stderr:write("httpd: ", message, "\n")
+    os.exit(1)
+  end
+  print(("Test confile [%s] OK!"):format(path or "none"))
+  return
+elseif arg[1] then
+  run_again(arg)
+end
 
-local config = hv.config
-local root = config.document_root or "examples/html"
-local uploads = config.upload_dir or "logs/uploads"
+local config, tls = load_config()
+if not config then error("httpd: " .. tls, 0) end
 local mw = hv.http.middleware
 
-local app = hv.http.app {
-  max_body = config.max_body or "64M", server_name = "httpd/" .. hv.version,
+-- ---- Hosts ----
+
+--- What a host takes from the top of the file where it does not say it.
+local inherited = {
+  home_page = true, index_of = true, cache_control = true, compress = true, access_log = true,
+  access_log_format = true, rate_limit = true, security_headers = true, hsts = true,
+  error_page_403 = true, error_page_404 = true, error_page_429 = true, error_page_500 = true,
+  error_page_502 = true, error_page_503 = true, error_page_504 = true,
 }
 
-if config.access_log then
-  assert(hv.fs.mkdir(config.access_log:match("^(.*)/") or ".", { recursive = true }))
-  app:use(mw.logger { file = config.access_log, format = config.access_log_format or "common" })
-end
+local loggers = {}
 
--- ---- The API ----
-
-app:get("/ping", function() return "pong" end)
-
-app:get("/data", function()
-  return { body = "0123456789", headers = { ["Content-Type"] = "application/octet-stream" } }
-end)
-
-app:get("/paths", function() return { json = app:paths() } end)
-
-app:get("/query", function(req) return { json = req.query } end)
-
-app:any("/echo", function(req, res)
-  res:send(assert(req:body()), req:header("content-type") or "text/plain")
-end)
-
---- The fields of a body of any kind: a form, either way it is encoded, or JSON.
-local function fields_of(req)
-  if (req:header("content-type") or ""):find("json", 1, true) then return req:json() end
-  return req:form()
-end
-
-local function answer_fields(req)
-  local fields, message = fields_of(req)
-  if fields == nil then return { status = 400, json = { code = 400, message = message } } end
-  return { json = fields }
-end
-
-app:post("/kv", answer_fields)
-app:post("/json", answer_fields)
-app:post("/form", answer_fields)
-
---- Values have types in JSON, and are text in a form.
-app:post("/test", function(req)
-  local fields, message = fields_of(req)
-  if type(fields) ~= "table" then
-    return { status = 400, json = { code = 400, message = message or "no fields" } }
+--- One logger for each file, whoever writes there.
+local function logger_of(site)
+  local file = site.access_log
+  if not loggers[file] then
+    assert(hv.fs.mkdir(file:match("^(.*)/") or ".", { recursive = true }))
+    loggers[file] = mw.logger { file = file, format = site.access_log_format or "common" }
   end
-  return { json = {
-    bool = fields.bool == true or fields.bool == "1" or fields.bool == "true",
-    int = tonumber(fields.int), float = tonumber(fields.float), string = fields.string,
-  } }
-end)
+  return loggers[file]
+end
 
--- Files go to the disk piece by piece; only the last part of a name counts.
-app:post("/upload", function(req)
-  local form, message = req:multipart { max_file = config.max_body or "64M" }
-  if not form then return { status = 400, json = { code = 400, message = message } } end
-  assert(hv.fs.mkdir(uploads, { recursive = true }))
-  local files = {}
-  for part in form do
-    local name = part.filename and part.filename:match("[^/\\]+$")
-    if name and not name:find("^%.") then
-      local path = uploads .. "/" .. name
-      assert(part:save(path))
-      files[#files + 1] = { name = name, size = hv.fs.stat(path).size }
+--- To the same address by HTTPS, but for what certificates are ordered by (RFC 8555 section 8.3).
+local function redirect_https(req, res, next_handler)
+  if req.scheme == "https" or req.path:find("^/%.well%-known/acme%-challenge/") then
+    return next_handler()
+  end
+  local host = (req.host or "localhost"):gsub(":%d+$", "")
+  local port = config.https and config.https.port or 443
+  if port ~= 443 then host = host .. ":" .. port end
+  return res:redirect(("https://%s%s"):format(host, req.target), 301)
+end
+
+--- A path as servers behind us may read it: decoded, without "." and "..".
+local function resolved(path)
+  local parts = {}
+  for part in hv.url.decode(path):gsub("\\", "/"):gmatch("[^/]+") do
+    if part == ".." then
+      table.remove(parts)
+    elseif part ~= "." then
+      parts[#parts + 1] = part
     end
   end
-  if #files == 0 then return { status = 400, json = { code = 400, message = "no file" } } end
-  return { json = { files = files } }
-end)
+  return "/" .. table.concat(parts, "/")
+end
 
-app:post("/login", function(req)
-  local fields = fields_of(req)
-  if type(fields) ~= "table" or not fields.username or not fields.password then
-    return { status = 400, json = { code = 10001, message = "username and password, please" } }
+--- Passwords of a path and all below it: [auth /admin] or [auth example.org/admin].
+local function add_passwords(app, name)
+  for place, users in pairs(config.auth or {}) do
+    local host, path = place:match("^([^/]*)(/.*)$")
+    if host == (name or "") then
+      local ask = mw.basic_auth { users = users, realm = place }
+      local prefix = path:gsub("/+$", "") .. "/"
+      app:use(function(req, res, next_handler)
+        local inside = resolved(req.path) .. "/"
+        if inside:sub(1, #prefix) ~= prefix then return next_handler() end
+        return ask(req, res, next_handler)
+      end)
+    end
   end
-  if fields.username ~= "admin" or not hv.crypto.equal(tostring(fields.password), "123456") then
-    return { status = 401, json = { code = 10002, message = "wrong name or password" } }
+end
+
+local function add_middleware(app, site, name)
+  if site.access_log then app:use(logger_of(site)) end
+  if site.redirect_https then app:use(redirect_https) end
+  if site.redirect then
+    app:use(function(req, res) return res:redirect(site.redirect .. req.target, 301) end)
   end
-  return { json = { token = hv.crypto.hex(hv.crypto.random(16)) } }
-end)
+  if site.rate_limit then app:use(mw.rate_limit(site.rate_limit)) end
+  if site.security_headers or site.hsts then app:use(mw.security_headers { hsts = site.hsts }) end
+  if name and site.max_body then app:use(mw.body_limit(site.max_body)) end
+  add_passwords(app, name)
+  if site.compress then app:use(mw.compress()) end
+end
 
-app:delete("/group/:group_name/user/:user_id", function(req) return { json = req.params } end)
-
--- ---- Other servers, files, pages of errors ----
-
-for prefix, url in pairs(config.proxy or {}) do app:proxy(prefix, url) end
-
-app:static("/", root, {
-  index = config.home_page or "index.html", listing = config.index_of ~= false,
-})
-
-app:error_page(function(status, req)
+local function page_of(status, req)
   local title = ("%d %s"):format(status, hv.http.status_text(status))
   if (req:header("accept") or ""):find("text/html", 1, true) then
     return ("<!DOCTYPE html>\n<title>%s</title>\n<center><h1>%s</h1></center>\n"):format(title,
       title)
   end
   return { status = status, text = title .. "\n" }
-end)
+end
+
+--- Pages of errors, and what is there instead of a missing file.
+local function add_pages(app, site)
+  app:error_page(function(status, req)
+    local file = site["error_page_" .. status]
+    if file then return { status = status, html = assert(hv.fs.read(file)) } end
+    return page_of(status, req)
+  end)
+  if not site.fallback then return end
+  local path = (site.document_root or ".") .. "/" .. site.fallback:gsub("^/", "")
+  app:not_found(function(req, res)
+    local is_page = (req.method == "GET" or req.method == "HEAD")
+      and not req.path:match("[^/]*$"):find(".", 1, true)
+    if not is_page then return 404 end
+    res.status = 200 -- a program in the browser reads the path
+    return { file = path }
+  end)
+end
+
+--- Makes an app serve what a part of the configuration says.
+local function build(app, site, name, proxies)
+  add_middleware(app, site, name)
+  for prefix, t in pairs(proxies or {}) do
+    if prefix:sub(1, 1) == "/" then app:proxy(prefix, t.upstreams, t.options) end
+  end
+  if site.document_root and not (proxies and proxies["/"]) then
+    app:static("/", site.document_root, {
+      index = site.home_page or "index.html", listing = site.index_of ~= false,
+      cache_control = site.cache_control,
+    })
+  end
+  add_pages(app, site)
+  return app
+end
+
+-- ---- Listening ----
+
+local app = hv.http.app {
+  max_body = config.max_body, server_name = config.server_name or "httpd/" .. hv.version,
+  max_connections = config.max_connections, request_timeout = config.request_timeout,
+  idle_timeout = config.idle_timeout,
+  handshake_timeout = config.https and config.https.handshake_timeout,
+  max_handshakes = config.https and config.https.max_handshakes,
+}
+
+if not config.document_root and not config.host then config.document_root = "examples/html" end
+if config.api then add_api(app, config) end
+build(app, config, nil, config.proxy)
+
+for name, site in pairs(config.host or {}) do
+  setmetatable(site, { __index = function(_, key) return inherited[key] and config[key] end })
+  build(app:host(name), site, name, (config.proxy or {})[name])
+end
 
 assert(app:listen { port = hv.port or 8080 })
-
-local https = config.https
-if https then
-  assert(app:listen { port = https.port or 8443,
-    tls = { cert = https.certificate, key = https.key } })
-end
+if tls then assert(app:listen { port = config.https.port, tls = tls }) end

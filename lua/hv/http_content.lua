@@ -75,7 +75,7 @@ end
 function M.etag() return tag end
 
 local read_cache = options.reader("middleware.cache_control", {
-  max_age = { "ms" }, s_maxage = { "ms" }, stale = { "ms" }, public = { "boolean", false },
+  max_age = { "age" }, s_maxage = { "age" }, stale = { "age" }, public = { "boolean", false },
   private = { "boolean", false }, no_store = { "boolean", false }, no_cache = { "boolean", false },
   immutable = { "boolean", false }, must_revalidate = { "boolean", false },
 })

@@ -252,7 +252,7 @@ end
 
 local read_security = options.reader("middleware.security_headers", {
   frame = { "any", "DENY" }, referrer = { "any", "no-referrer" }, csp = { "string" },
-  hsts = { "ms", 0 },
+  hsts = { "age", 0 },
 })
 
 --- Sets X-Content-Type-Options, X-Frame-Options (`frame`), Referrer-Policy (`referrer`), and where

@@ -45,6 +45,7 @@ local hv = {
   -- Of hvlua's server options: the INI file as a table, { key = value, section = { key = value } };
   -- the port of -p, or of the file; which worker this is, 0 .. worker_count - 1.
   config = shutdown.facts.config,
+  read_config = function(rules, path) return require("hv.config_file").read(rules, path) end,
   port = shutdown.facts.port,
   worker_id = shutdown.facts.worker_id,
   worker_count = shutdown.facts.worker_count,

@@ -91,6 +91,9 @@ local kinds = {
     if value == false then return 0 end
     if type(value) == "number" and value >= 0 and value < 2 ^ 31 then return math.ceil(value) end
   end },
+  age = { "milliseconds from 0", function(value) -- what no timer counts, so it may be years
+    if type(value) == "number" and value >= 0 and value < 2 ^ 53 then return math.ceil(value) end
+  end },
   size = { "bytes, or a size such as \"64K\"", M.size },
 }
 

@@ -195,6 +195,26 @@ function hv.on_signal(name, fn) end
 ---@param opts? { grace?: integer, status?: integer } milliseconds, 10000; the exit status, 0
 function hv.shutdown(opts) end
 
+--- Reads a configuration file by rules, { name = { kind, default }, sections = { name = rules } },
+--- and says what is wrong with it: an unknown name or section with the nearest one that is known, and
+--- a bad value, each with file and line. A section "host *" takes [host example.org] and the like, a
+--- name "*" takes any.
+---
+---   local config = assert(hv.read_config {
+---     port = { "port", 8080 }, timeout = { "time", 30000 },
+---     sections = { ["host *"] = { root = { "string" } }, users = { ["*"] = { "string" } } },
+---   }) -- config.port, config.host["example.org"].root, config.users.ann
+---
+--- Kinds are "string", "boolean" (on, off, yes, no ...), "integer", "port", "size" ("64K"), "time"
+--- ("30s", "500ms"; a bare number is seconds; the value is milliseconds) and functions of text and
+--- name, which return a value, or nil and what is wrong. A section that the file has not is nil.
+---@param rules table
+---@param path? string the file; without it that of `hvlua -c`, and only defaults without that
+---@return table? config
+---@return string? message 'etc/httpd.conf:7: unknown name "prot", did you mean "port"?'
+---@return hv.ErrCode? code EINVAL
+function hv.read_config(rules, path) end
+
 --- Calls `fn` when a shutdown begins, as a task that is waited for.
 ---@param fn fun()
 function hv.on_shutdown(fn) end

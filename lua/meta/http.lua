@@ -105,6 +105,7 @@
 ---@field format? "common"|"combined"|"json"|fun(req: hv.HttpRequest, res: hv.HttpResponse): string?
 ---@field file? string           appended to; standard output without it
 ---@field write? fun(line: string)
+---@field buffer? integer|string  bytes kept while the disk is slower; "1M"; lines beyond are lost
 
 ---@class hv.HttpObserver for app:use
 ---@field on_response fun(req: hv.HttpRequest, res: hv.HttpResponse)

@@ -72,6 +72,37 @@ describe("hv.http.middleware", function()
       assert.matches("GET /last ", hv.fs.read(path), 1, true)
       hv.fs.remove(dir, { recursive = true })
     end)
+
+    it("keeps lines in order while a file cannot be written, and tells of those lost", function()
+      local dir = assert(hv.fs.tmpdir())
+      local logged = dir .. "/program"
+      assert(hv.log.file(logged))
+      app:use(mw.logger { file = dir .. "/later/access.log", buffer = 1000,
+        format = function(req) return req.target .. (" "):rep(93) end })
+      for i = 1, 20 do ask("GET", ("/%05d"):format(i)) end
+      assert(hv.fs.mkdir(dir .. "/later"))
+      local text
+      helper.eventually(function()
+        text = hv.fs.read(dir .. "/later/access.log")
+        return text
+      end, 10)
+      local lines = {}
+      for target in text:gmatch("(/%d+) +\n") do lines[#lines + 1] = target end
+      assert.are.equal(10, #lines)
+      for i = 1, 10 do assert.are.equal(("/%05d"):format(i), lines[i]) end
+      ask("GET", "/after")
+      helper.eventually(function()
+        return hv.fs.read(dir .. "/later/access.log"):find("/after ", 1, true)
+      end, 10)
+      hv.log.file(nil)
+      for name in hv.fs.scan(dir) do
+        if name:find("^program") then logged = dir .. "/" .. name end
+      end
+      local messages = hv.fs.read(logged)
+      assert.matches("later/access.log", messages, 1, true)
+      assert.matches("10 lines of", messages, 1, true)
+      hv.fs.remove(dir, { recursive = true })
+    end)
   end)
 
   describe("cors", function()
@@ -257,6 +288,10 @@ describe("hv.http.middleware", function()
     assert.are.equal("max-age=60, public, stale-while-revalidate=5",
       ask("GET", "/").headers["cache-control"])
     assert.are.equal("no-store", ask("GET", "/own").headers["cache-control"])
+    app:get("/long", mw.cache_control { max_age = 365 * 86400000 }, function() return "x" end)
+    assert.are.equal("no-store", ask("GET", "/own").headers["cache-control"])
+    assert.are.equal("max-age=60, public, stale-while-revalidate=5",
+      ask("GET", "/long").headers["cache-control"]) -- the outer one has said it
     assert.has_error(function() mw.cache_control {} end)
     assert.has_error(function() mw.cache_control { public = true, private = true } end)
   end)
