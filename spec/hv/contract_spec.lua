@@ -32,13 +32,6 @@ end
 
 local function nothing() end
 
---- Lets others go on until each of these tasks waits.
-local function until_waiting(...)
-  for _, task in ipairs { ... } do
-    while task:status() ~= "waiting" do hv.sleep(0) end
-  end
-end
-
 -- ---- Rules ----
 
 describe("contract: rules", function()
@@ -119,7 +112,7 @@ describe("contract: rules", function()
     local reader = hv.go(conn.read, conn)
     local receiver = hv.go(sock.recv, sock)
     local taker = hv.go(channel.recv, channel)
-    until_waiting(reader, receiver, taker)
+    helper.until_waiting(reader, receiver, taker)
     for _, handle in ipairs { conn, sock, channel, server, p.stdin } do
       assert.not_matches("closed", tostring(handle))
       handle:close()
@@ -165,7 +158,7 @@ describe("contract: rules", function()
       is_done = true
       return true
     end)
-    until_waiting(writer)
+    helper.until_waiting(writer)
     assert.is_false(is_done)
     release:send(true)
     assert.is_true(writer:join())
@@ -177,7 +170,7 @@ describe("contract: rules", function()
     local server = echo()
     local conn, sock = connect(server), assert(hv.udp.bind { host = LOCAL, port = 0 })
     local reader, receiver = hv.go(conn.read, conn), hv.go(sock.recv, sock)
-    until_waiting(reader, receiver)
+    helper.until_waiting(reader, receiver)
     code_of("EBUSY", conn:read())
     code_of("EBUSY", conn:read_line())
     code_of("EBUSY", sock:recv())
@@ -196,7 +189,7 @@ describe("contract: rules", function()
       seen[2] = pcall(hv.sleep, 1)
       return "end"
     end)
-    until_waiting(task)
+    helper.until_waiting(task)
     assert.equal("waiting", task:status())
     assert.is_true(task:cancel())
     task:join()

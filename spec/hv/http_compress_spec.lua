@@ -25,16 +25,17 @@ local function all_of(conn)
 end
 
 describe("mw.compress", function()
-  local app, server
+  local app, server, before
 
   before_each(function()
+    before = helper.active()
     app = hv.http.app()
     server = assert(app:listen { host = "127.0.0.1", port = 0 })
   end)
 
   after_each(function()
     server:close(0)
-    hv.sleep(1)
+    helper.nothing_left(before)
   end)
 
   --- The reply as it came, without decoding.

@@ -6,21 +6,12 @@ describe("app:error_page", function()
 
   before_each(function()
     app = hv.http.app()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
-  local function get(host, target)
-    local client = raw.connect(server)
-    client:send(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"):format(target or "/", host))
-    local answer = client:receive()
-    client.conn:close()
-    return answer
-  end
+  local function get(host, target) return raw.get(server, target or "/", host) end
 
   it("answers for errors", function()
     local seen = {}

@@ -10,15 +10,12 @@ describe("hv.http.middleware", function()
 
   before_each(function()
     app = hv.http.app()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
     app:get("/", function() return "hello" end)
     app:post("/", function(req) return (req:body()) or 400 end)
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
   local function ask(method, target, headers, body)
     return raw.exchange(server, method, target, headers, body)

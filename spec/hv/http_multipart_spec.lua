@@ -13,14 +13,13 @@ describe("hv.http multipart", function()
 
   before_each(function()
     app = hv.http.app { max_body = "64M" }
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
     dir = assert(hv.fs.tmpdir())
   end)
 
   after_each(function()
-    server:close(0)
+    raw.stop(server)
     hv.fs.remove(dir, { recursive = true })
-    hv.sleep(1)
   end)
 
   --- Runs fn(req) as the handler of one request; returns what it returned, and the answer.
@@ -162,13 +161,10 @@ describe("hv.http req:read", function()
 
   before_each(function()
     app = hv.http.app()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
   it("gives pieces as they arrive and then the end", function()
     local client, pieces, code = raw.connect(server), {}, nil

@@ -8,14 +8,11 @@ describe("app:on_response", function()
 
   before_each(function()
     app = hv.http.app { max_body = 100 }
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
     seen = {}
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
   local function note(req, res)
     seen[#seen + 1] = {

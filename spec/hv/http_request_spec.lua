@@ -6,13 +6,10 @@ describe("hv.http request", function()
 
   before_each(function()
     app = hv.http.app()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
   --- Runs fn as the handler of one request and returns what it returned.
   local function inside(fn, method, target, lines, body)

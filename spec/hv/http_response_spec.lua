@@ -6,13 +6,10 @@ describe("hv.http response", function()
 
   before_each(function()
     app = hv.http.app()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
   end)
 
-  after_each(function()
-    server:close(0)
-    hv.sleep(1)
-  end)
+  after_each(function() raw.stop(server) end)
 
   --- The answer of a handler.
   local function answer_of(fn)

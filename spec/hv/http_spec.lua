@@ -10,13 +10,12 @@ describe("hv.http", function()
   end)
 
   after_each(function()
-    if server then server:close(0) end
+    if server then raw.stop(server) end
     server = nil
-    hv.sleep(1)
   end)
 
   local function serve()
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    server = raw.listen(app)
     return server
   end
 

@@ -32,15 +32,23 @@ function M.recorder()
   return function(...) calls[#calls + 1] = { n = select("#", ...), ... } end, calls
 end
 
---- Waits in short steps until `is_so()` holds; throws after two seconds, or as many as are given.
+--- Waits in short steps until `is_so()` holds; throws after ten seconds, or as many as are given.
+--- Returns what it gave.
 function M.eventually(is_so, seconds)
   local hv = require "hv"
-  for _ = 1, (seconds or 2) * 500 do
+  for _ = 1, (seconds or 10) * 500 do
     local value = is_so()
     if value then return value end
     hv.sleep(2)
   end
-  error(("it did not become so within %d seconds"):format(seconds or 2), 2)
+  error(("it did not become so within %d seconds"):format(seconds or 10), 2)
+end
+
+--- Waits until every one of some tasks waits for something.
+function M.until_waiting(...)
+  for _, task in ipairs { ... } do
+    M.eventually(function() return task:status() == "waiting" end)
+  end
 end
 
 --- Waits until no more handles keep the loop running than `before` did (a result of M.active), and

@@ -1,9 +1,26 @@
 -- raw_http.lua - an HTTP client for specs that shows exactly what is on the wire: it sends text as
--- it is given and reads one answer at a time.
+-- it is given and reads one answer at a time. And the server of a spec: M.listen and M.stop.
+local helper = require "helper"
 local hv = require "hv"
 local headers = require "hv.http_headers"
 
 local M = {}
+
+local handles_before = setmetatable({}, { __mode = "k" })
+
+--- Lets an app listen, on a port of its own.
+function M.listen(app)
+  local before = helper.active()
+  local server = assert(app:listen { host = "127.0.0.1", port = 0 })
+  handles_before[server] = before
+  return server
+end
+
+--- Closes a server of M.listen at once, and waits until nothing that began since then is left.
+function M.stop(server)
+  server:close(0)
+  helper.nothing_left(handles_before[server])
+end
 
 local Client = {}
 Client.__index = Client
@@ -83,6 +100,15 @@ function M.exchange(server, method, target, lines, body)
   local client = M.connect(server)
   client:send(M.request(method, target, lines, body))
   local answer = client:receive(method == "HEAD")
+  client:close()
+  return answer
+end
+
+--- One GET for a host, with no other header.
+function M.get(server, target, host)
+  local client = M.connect(server)
+  client:send(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"):format(target, host))
+  local answer = client:receive()
   client:close()
   return answer
 end
