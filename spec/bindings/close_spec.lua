@@ -348,8 +348,9 @@ describe("a handle", function()
       assert.equal("x", (client:read()))
       client:close()
       helper.eventually(function() return server:count() == 0 end)
-      hv.sleep(1)
-      assert.matches("closed, 0 connections", tostring(server))
+      helper.eventually(function()
+        return tostring(server):find("closed, 0 connections", 1, true)
+      end)
     end
   end)
 

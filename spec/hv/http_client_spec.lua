@@ -306,11 +306,7 @@ describe("a body that comes", function()
     assert.is_nil(reply.body)
     assert.are.equal("x", assert(reply:read()):sub(1, 1))
     -- Far less than the 125 MiB that would have come: socket buffers and queues are full.
-    local before
-    repeat
-      before = written
-      hv.sleep(20)
-    until before == written
+    helper.stands_still(function() return written end)
     assert.is_true(written < 64 * 1048576)
     reply:close()
     reply:close()
@@ -375,7 +371,7 @@ describe("a body that comes", function()
     assert.are.equal("abc", reply:read())
     local code
     local reader = hv.go(function() code = select(3, reply:read()) end)
-    hv.sleep(1)
+    helper.until_waiting(reader)
     assert.are.equal("EBUSY", select(3, reply.call:read()))
     reply:close()
     reader:join()
@@ -576,19 +572,19 @@ describe("timeouts", function()
   end)
 
   it("and a task that is cancelled gives its request up", function()
-    local closed
+    local asked, closed
     local base = script(function(conn)
+      asked = true
       conn:read()
       closed = true
     end)
     local t = hv.go(function() hv.http.get(base) end)
-    hv.sleep(5)
+    helper.eventually(function() return asked end)
     t:cancel()
     helper.eventually(function() return closed end)
     local client = keep(hv.http.client {})
     local code
-    hv.go(function() code = select(3, client:get(silent())) end)
-    hv.sleep(5)
+    helper.until_waiting(hv.go(function() code = select(3, client:get(silent())) end))
     client:close()
     helper.eventually(function() return code end)
     assert.are.equal("ECLOSED", code)

@@ -21,6 +21,7 @@ end
 local function all_of(conn)
   local pieces = {}
   for piece in conn:chunks() do pieces[#pieces + 1] = piece end
+  conn:close()
   return table.concat(pieces)
 end
 

@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -120,12 +121,7 @@ describe("app:host", function()
       servers[2]:close(0)
     end
     close_one_by_one()
-    for _ = 1, 100 do
-      hv.sleep(1)
-      collectgarbage()
-      if not next(kept) then break end
-    end
-    assert.is_nil(next(kept))
+    helper.collected(kept)
   end)
 
   it("refuses what is no name, and hosts within hosts", function()

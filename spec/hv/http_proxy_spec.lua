@@ -289,11 +289,7 @@ describe("hv.http proxies", function()
     local conn = assert(hv.tcp.connect { host = "127.0.0.1", port = server:port() })
     conn:write "GET / HTTP/1.0\r\n\r\n"
     conn:read_until "\r\n\r\n"
-    local last = -1
-    while sent ~= last do -- until nothing moves any more
-      last = sent
-      hv.sleep(50)
-    end
+    helper.stands_still(function() return sent end)
     assert.is_true(sent < 64 * 1024 * 1024, sent .. " bytes are somewhere on the way")
     local count = 0
     for chunk in conn:chunks() do count = count + #chunk end

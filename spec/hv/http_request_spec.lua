@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -71,19 +72,20 @@ describe("hv.http request", function()
   end)
 
   it("waits for its body", function()
-    local lengths = {}
+    local lengths, begun = {}, 0
     app:post("/", function(req)
+      begun = begun + 1
       lengths[#lengths + 1] = #assert(req:body())
       assert.are.equal(#req:body(), lengths[#lengths])
       return "ok"
     end)
     local client = raw.connect(server)
     client:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
-    hv.sleep(5)
+    helper.eventually(function() return begun == 1 end)
     client:send("def")
     client:receive()
     client:send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
-    hv.sleep(5)
+    helper.eventually(function() return begun == 2 end)
     client:send("3\r\ncde\r\n0\r\n\r\n")
     client:receive()
     client:send(raw.request("POST", "/"))
@@ -116,19 +118,17 @@ describe("hv.http request", function()
   end)
 
   it("tells a body that is cut short", function()
-    local code
+    local begun, code
     app:post("/", function(req)
+      begun = true
       code = select(3, req:body())
       return "unheard"
     end)
     local client = raw.connect(server)
     client:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
-    hv.sleep(2)
+    helper.eventually(function() return begun end)
     client:close()
-    for _ = 1, 100 do
-      if code then break end
-      hv.sleep(1)
-    end
+    helper.eventually(function() return code end)
     assert.are.equal("EOF", code)
   end)
 

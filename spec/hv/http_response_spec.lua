@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -144,7 +145,7 @@ describe("hv.http response", function()
     end)
     local client = raw.connect(server)
     client:send(raw.request("GET", "/"))
-    hv.sleep(20)
+    helper.stands_still(function() return written end)
     assert.is_true(written < 64)
     assert.are.equal(64 * 262144, #client:receive().body)
     assert.are.equal(64, written)
@@ -152,8 +153,9 @@ describe("hv.http response", function()
   end)
 
   it("wakes a writer whose peer goes away", function()
-    local code
+    local begun, code
     app:get("/", function(_, res)
+      begun = true
       for _ = 1, 1000 do
         local ok, _, why = res:write(("x"):rep(262144))
         if not ok then
@@ -164,12 +166,9 @@ describe("hv.http response", function()
     end)
     local client = raw.connect(server)
     client:send(raw.request("GET", "/"))
-    hv.sleep(5)
+    helper.eventually(function() return begun end)
     client:close()
-    for _ = 1, 200 do
-      if code then break end
-      hv.sleep(1)
-    end
+    helper.eventually(function() return code end)
     assert.are.equal("ECLOSED", code)
   end)
 

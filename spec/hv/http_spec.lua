@@ -185,14 +185,16 @@ describe("hv.http", function()
   end)
 
   it("finishes the answer in flight when it closes", function()
+    local begun
     app:get("/", function()
+      begun = true
       hv.sleep(20)
       return "done"
     end)
     local client = raw.connect(serve())
     local idle = raw.connect(server)
     client:send(raw.request("GET", "/"))
-    hv.sleep(5)
+    helper.eventually(function() return begun end)
     server:close(5000)
     assert.are.equal("hv.http_server{closed}", tostring(server))
     assert.is_true(idle:is_at_end())
@@ -224,9 +226,9 @@ describe("hv.http", function()
   it("listens on a port alone, or an address", function()
     app:get("/", function() return "hi" end)
     for _, short in ipairs { 0, "127.0.0.1:0" } do
-      server = assert(app:listen(short))
-      assert.are.equal("hi", hv.http.get("http://127.0.0.1:" .. server:port()).body)
-      server:close(0)
+      local other = assert(app:listen(short))
+      assert.are.equal("hi", hv.http.get("http://127.0.0.1:" .. other:port()).body)
+      other:close(0)
     end
     assert.has_error(function() app:listen("8080") end,
       'app:listen: "host:port" expected, got "8080"')
@@ -287,9 +289,6 @@ describe("hv.http", function()
       local listening = assert(other:listen { host = "127.0.0.1", port = 0 })
       listening:close(0)
     end
-    hv.sleep(1)
-    collectgarbage()
-    collectgarbage()
-    assert.is_nil(next(kept))
+    helper.collected(kept)
   end)
 end)

@@ -182,7 +182,7 @@ for _, version in ipairs { 4, 5 } do
       own.process:kill("stop")
       local waiting = hv.go(function() return client:publish("a", "b", { qos = 1 }) end)
       local asking = hv.go(function() return client:subscribe("a") end)
-      hv.sleep(1)
+      helper.until_waiting(waiting, asking)
       client._raw:drop()
       assert.equal("ECANCELED", (select(3, waiting:join())))
       assert.equal("ECANCELED", (select(3, asking:join())))

@@ -304,7 +304,7 @@ describe("hv.redis", function()
       local first = hv.go(function() return r:echo("first") end)
       local second = hv.go(function() return r:echo("second") end)
       local third = hv.go(function() return r:pipeline():echo("3a"):echo("3b"):exec() end)
-      hv.sleep(1)
+      helper.until_waiting(first, second, third)
       first:cancel()
       third:cancel()
       gate:send(true)
@@ -326,7 +326,7 @@ describe("hv.redis", function()
       local calls = {}
       for i = 1, 10 do calls[i] = hv.go(function() return r:incr("n") end) end
       calls[11] = hv.go(function() return r:pipeline():incr("n"):exec() end)
-      hv.sleep(1)
+      helper.until_waiting(unpack(calls))
       server:kill()
       for i = 1, 11 do
         local reply, message, code = calls[i]:join()

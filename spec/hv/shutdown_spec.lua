@@ -5,8 +5,10 @@ local prelude = [[
 local hv = require "hv"
 local app = hv.http.app()
 app:get("/", function() return "hello" end)
-app:get("/slow", function() hv.sleep(100) return "late" end)
-app:get("/endless", function() hv.sleep(600000) return "never" end)
+local begun = 0
+local function until_begun() while begun == 0 do hv.sleep(1) end end
+app:get("/slow", function() begun = begun + 1 hv.sleep(100) return "late" end)
+app:get("/endless", function() begun = begun + 1 hv.sleep(600000) return "never" end)
 local server = assert(app:listen { host = "127.0.0.1", port = 0 })
 local port = server:port()
 local function ask(path)
@@ -37,7 +39,7 @@ describe("hv.shutdown", function()
   it("answers what is in flight, with Connection: close", function()
     local text, status = run [[
       local conn = ask "/slow"
-      hv.sleep(20)
+      until_begun()
       hv.shutdown()
       local answer = read_all(conn)
       print(answer:match "^HTTP/1.1 (%d+)", answer:match "Connection: (%a+)", answer:match "late$")
@@ -76,7 +78,7 @@ describe("hv.shutdown", function()
         hv.defer(function() print "deferred" end)
       end)
       ask "/endless"
-      hv.sleep(20)
+      until_begun()
       hv.shutdown { grace = 50 }
     ]]
     assert.matches("^false\ttask canceled\n", text)
@@ -88,12 +90,13 @@ describe("hv.shutdown", function()
     local text = run [[
       local tcp = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
         local line = conn:read_line()
+        begun = begun + 1
         hv.sleep(60)
         conn:write(line .. "!")
       end))
       local conn = assert(hv.tcp.connect { host = "127.0.0.1", port = tcp:port() })
       conn:write "one\n"
-      hv.sleep(20)
+      until_begun()
       hv.shutdown()
       print(read_all(conn))
     ]]
@@ -104,12 +107,13 @@ describe("hv.shutdown", function()
     local text = run [[
       local sock
       sock = assert(hv.udp.bind { host = "127.0.0.1", port = 0, on_message = function(s, data, from)
+        begun = begun + 1
         hv.sleep(60)
         assert(s:send(data .. "!", from.ip, from.port))
       end })
       local client = assert(hv.udp.connect { host = "127.0.0.1", port = sock:port() })
       client:send "one"
-      hv.sleep(20)
+      until_begun()
       hv.shutdown()
       client:send "two"
       print(client:recv(1000))
@@ -128,7 +132,7 @@ describe("hv.shutdown", function()
   it("can be called again to shorten the grace", function()
     local text, status = run [[
       ask "/endless"
-      hv.sleep(20)
+      until_begun()
       hv.shutdown { grace = 600000 }
       hv.shutdown { grace = 20 }
     ]]

@@ -87,7 +87,7 @@ describe("a task", function()
     local got = {}
     for i = 1, 2 do hv.go(function() got[i] = { task:join() } end) end
     assert.same({ "a", "b" }, { task:join() })
-    hv.sleep(1)
+    helper.eventually(function() return got[1] and got[2] end)
     assert.same({ { "a", "b" }, { "a", "b" } }, got)
     assert.same({ "a", "b" }, { task:join() })
   end)
@@ -281,12 +281,13 @@ end)
 
 describe("hv.timeout", function()
   it("cancels its function when its caller is cancelled", function()
-    local why
+    local begun, why
     local task = hv.go(hv.timeout, 10000, function()
+      begun = true
       local _, message = pcall(hv.sleep, 10000)
       why = message
     end)
-    hv.sleep(1)
+    helper.eventually(function() return begun end)
     task:cancel()
     helper.eventually(function() return why == "task canceled" end)
   end)
@@ -317,7 +318,8 @@ describe("a traceback", function()
       hv.sleep(10000)
     end)
     outer_line = line() - 4
-    hv.sleep(1)
+    helper.eventually(function() return inner end)
+    helper.until_waiting(outer, inner)
     local text = inner:traceback()
     assert.matches(here .. wait_line .. ": in function", text, 1, true)
     assert.same({ inner_line, outer_line }, started_at(text))

@@ -204,11 +204,7 @@ describe("conn:pipe", function()
       conn:shutdown()
     end)
     -- Buffers of the kernel and three queues are finite: it stands still far before the end.
-    helper.eventually(function()
-      local before = sent
-      hv.sleep(50)
-      return sent > 0 and sent == before
-    end)
+    helper.stands_still(function() return sent end)
     assert.is_true(sent < 700)
     local total = 0
     for chunk in sink:chunks() do total = total + #chunk end
@@ -295,7 +291,7 @@ describe("conn:pipe", function()
 
     local one, two = connect(target), connect(target)
     local task = hv.go(function() one:pipe(two) end)
-    hv.sleep(1)
+    helper.until_waiting(task)
     task:cancel()
     task:join()
     helper.eventually(function()

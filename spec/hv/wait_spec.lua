@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local wait = require "hv.wait"
 
@@ -20,7 +21,7 @@ describe("hv.wait", function()
       count, sum, last = select("#", ...), ..., (select(3, ...))
     end)
     assert.is_nil(count)
-    while not count do hv.sleep(1) end
+    helper.eventually(function() return count end)
     assert.are.same({ 3, 7, "last" }, { count, sum, last })
   end)
 
@@ -31,7 +32,7 @@ describe("hv.wait", function()
       local _, message = pcall(op, 60000)
       caught = message
     end)
-    hv.sleep(1)
+    helper.until_waiting(task)
     task:cancel()
     task:join()
     assert.is_truthy(tostring(caught):find("canceled", 1, true))

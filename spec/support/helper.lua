@@ -51,6 +51,26 @@ function M.until_waiting(...)
   end
 end
 
+--- Waits until what `amount()` gives is above 0 and grows no more: a stream whose buffers are full.
+--- Returns it.
+function M.stands_still(amount)
+  local hv = require "hv"
+  local before
+  repeat
+    before = amount()
+    hv.sleep(30)
+  until before > 0 and amount() == before
+  return before
+end
+
+--- Collects garbage until a weak table is empty; throws where something is kept.
+function M.collected(weak)
+  M.eventually(function()
+    collectgarbage()
+    return next(weak) == nil
+  end)
+end
+
 --- Waits until no more handles keep the loop running than `before` did (a result of M.active), and
 --- throws where some never go: a spec closes what it opens.
 function M.nothing_left(before)
