@@ -10,9 +10,16 @@
 
 /* ---- Whole ---- */
 
-static void push_body(lua_State *L, const hhttp_request_t *req) {
-    hhttp_slice_t body = hhttp_request_body(req);
+/* The body, or the rest of it, with a piece in front that a req:read has given up waiting for. */
+static void push_body(lua_State *L, http_exchange_t *exchange) {
+    hhttp_slice_t body = hhttp_request_body(exchange->req);
+    int has_piece = exchange->piece_ref != LUA_NOREF;
+    if (has_piece) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->piece_ref);
+        hvl_unref(exchange->server->object.rt, &exchange->piece_ref);
+    }
     lua_pushlstring(L, body.len > 0 ? body.data : "", body.len);
+    if (has_piece) lua_concat(L, 2);
 }
 
 static void on_body(hhttp_request_t *req, int error) {
@@ -23,7 +30,7 @@ static void on_body(hhttp_request_t *req, int error) {
         hvl_resume_now(task, hvl_push_error(task->co, "req:body", error));
         return;
     }
-    push_body(task->co, req);
+    push_body(task->co, exchange);
     hvl_resume_now(task, 1);
 }
 
@@ -36,7 +43,7 @@ static int request_body(lua_State *L) {
     if (hvl_is_waited(&exchange->reader)) return hvl_push_error(L, "req:body", HV_EBUSY);
     int code = hhttp_request_collect_body(exchange->req, on_body);
     if (code == 1) {
-        push_body(L, exchange->req);
+        push_body(L, exchange);
         return 1;
     }
     if (code == HV_EBUSY && exchange->awaits_piece) return hvl_push_error(L, "req:body", HV_EBUSY);
@@ -145,7 +152,11 @@ static int parser_new(lua_State *L) {
     return parser->form != NULL ? 1 : hvl_push_error(L, "multipart", HV_ENOMEM);
 }
 
-static parser_t *check_parser(lua_State *L) { return hvl_check(L, 1, &parser_class); }
+static parser_t *check_parser(lua_State *L) {
+    parser_t *parser = hvl_check(L, 1, &parser_class);
+    if (parser->form == NULL) hvl_misuse(L, "the parser has been collected"); /* by a finalizer */
+    return parser;
+}
 
 static int parser_gc(lua_State *L) {
     parser_t *parser = lua_touserdata(L, 1);

@@ -143,6 +143,9 @@ local function remove_if(list, is_out)
   end
 end
 
+--- Whether one takes the place of the other. A cookie of this very host and one of the same name
+--- that is also for the hosts below are two (RFC 6265bis section 5.7; RFC 6265 did not tell them
+--- apart).
 local function is_same(a, b)
   return a.name == b.name and a.domain == b.domain and a.path == b.path
     and a.host_only == b.host_only

@@ -103,13 +103,25 @@ end
 
 local PUBLISH_MS = 1000
 local board, publisher
+local has_warned = false
+
+--- What is missing in the sum is said once: the others' numbers go on.
+local function warn(message)
+  if has_warned then return end
+  has_warned = true
+  require("hv.log").warn("hv.metrics: the numbers of this worker are not in the sum: %s", message)
+end
 
 --- Lets the other workers know this one's numbers, now and every second.
 local function publish(snapshot)
   if not publisher then
-    board = require("hv.shared").dict("hv.metrics", "4M")
+    local message
+    board, message = require("hv.shared").dict("hv.metrics", "4M")
+    if not board then warn(message) end
     publisher = timer.every(PUBLISH_MS, function()
-      if board then board:set("w" .. shutdown.facts.worker_id, snapshot(), 5 * PUBLISH_MS) end
+      if not board then return end
+      local ok, why = board:set("w" .. shutdown.facts.worker_id, snapshot(), 5 * PUBLISH_MS)
+      if not ok then warn(why) end
     end):unref() or true
   end
   return board

@@ -291,15 +291,18 @@ static int check_writing(const hhttp_call_t *call) {
 /* Returns 0; HV_EAGAIN where the queue is above its high-water mark; or an error. */
 static int write_piece(hhttp_call_t *call, const void *data, size_t len) {
     hio_t *io = call->link->io;
-    int code = 0;
+    int code = 0, is_begun = 0;
     if (call->flags & CALL_CHUNKED) {
         char line[18];
         code = hio_write(io, line, h1_write_chunk_head(len, line));
+        is_begun = code >= 0;
     }
     if (code >= 0) code = hio_write(io, data, len);
     if (code >= 0 && call->flags & CALL_CHUNKED) code = hio_write(io, "\r\n", 2);
-    if (code < 0) return code;
-    return hio_write_is_high(io) ? HV_EAGAIN : 0;
+    if (code >= 0) return hio_write_is_high(io) ? HV_EAGAIN : 0;
+    /* Behind half a chunk the server would take anything for the rest of it. */
+    if (is_begun) hv__http_call_end(call, code, NULL);
+    return code;
 }
 
 int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {

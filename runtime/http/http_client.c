@@ -10,6 +10,7 @@
 #include "http_client_int.h"
 
 #include "hloop_int.h"
+#include "hsock.h"
 
 /* ---- The clients of a loop ---- */
 
@@ -360,13 +361,19 @@ static int may_open(const http_group_t *group, int is_fresh) {
     return is_fresh || group->opening_count == 0 || group->has_failed;
 }
 
+/* Whether a link that rests is still good. Its end may not have been reported yet, or not even been
+ * seen: a program that was busy for long starts a request before the loop has looked again. Bytes
+ * that nobody has asked for spoil it as they do where they are read; only HTTP/2 has some to say. */
+static int is_good(const http_link_t *link) {
+    if (!hio_is_opened(link->io)) return 0;
+    int code = hsock_peek(hio_fd(link->io));
+    return code == HV_EAGAIN || (code == 1 && link->h2 != NULL);
+}
+
 int hv__http_assign(hhttp_call_t *call) {
     http_group_t *group = call->group;
     hhttp_client_t *client = call->client;
-    /* One whose end has not been reported yet is of no use. */
-    while (group->idle != NULL && !hio_is_opened(group->idle->io)) {
-        hv__http_link_drop(group->idle);
-    }
+    while (group->idle != NULL && !is_good(group->idle)) hv__http_link_drop(group->idle);
     http_link_t *link = call->options.is_fresh ? NULL : take_kept(group);
     if (link != NULL) {
         client->counts.reused++;

@@ -36,6 +36,7 @@ struct hmultipart_s {
     uint64_t part_bytes;
     uint64_t form_bytes; /* of parts that are no files */
     hbuf_t head;         /* header lines of the part */
+    hbuf_t names;        /* name and file name without their backslashes, a NUL behind each */
     hhttp_slice_t headers;
     hhttp_slice_t name;
     hhttp_slice_t filename;
@@ -153,6 +154,7 @@ hmultipart_t *hmultipart_new(hhttp_slice_t boundary, const hmultipart_limits_t *
 void hmultipart_free(hmultipart_t *form) {
     if (form == NULL) return;
     hbuf_deinit(&form->head);
+    hbuf_deinit(&form->names);
     hv__free(form);
 }
 
@@ -160,10 +162,10 @@ int hmultipart_has_ended(const hmultipart_t *form) { return form->state == EPILO
 
 /* ---- Headers of a part ---- */
 
-/* Takes backslashes out that stand before a quote or another backslash; elsewhere they are part of
- * the value, as in "C:\file". In place: the head is ours. */
-static void unescape(hhttp_slice_t *value) {
-    char *out = (char *)(uintptr_t)value->data;
+/* Copies a value without the backslashes that stand before a quote or another backslash; elsewhere
+ * they are part of the value, as in "C:\\file". There must be room. */
+static void keep_unescaped(hbuf_t *names, hhttp_slice_t *value) {
+    char *out = hbuf_tail(names);
     size_t kept = 0;
     for (size_t i = 0; i < value->len; i++) {
         int escapes = value->data[i] == '\\' && i + 1 < value->len &&
@@ -171,7 +173,20 @@ static void unescape(hhttp_slice_t *value) {
         if (escapes) i++;
         out[kept++] = value->data[i];
     }
-    value->len = kept;
+    out[kept] = '\0';
+    hbuf_commit(names, kept + 1);
+    *value = (hhttp_slice_t){out, kept};
+}
+
+/* The header itself stays as it came. Returns 0 or HV_ENOMEM. */
+static int keep_names(hmultipart_t *form) {
+    size_t bytes = form->name.len + form->filename.len + 2;
+    hbuf_deinit(&form->names);
+    int code = hbuf_reserve(&form->names, bytes, bytes);
+    if (code != 0) return code;
+    keep_unescaped(&form->names, &form->name);
+    if (form->filename.data != NULL) keep_unescaped(&form->names, &form->filename);
+    return 0;
 }
 
 static int parse_disposition(hmultipart_t *form) {
@@ -189,9 +204,7 @@ static int parse_disposition(hmultipart_t *form) {
         }
     }
     if (found != 0 || form->name.data == NULL) return HV_EPROTO;
-    unescape(&form->name);
-    if (form->filename.data != NULL) unescape(&form->filename);
-    return 0;
+    return keep_names(form);
 }
 
 /* Checks one header line without its line end. */
@@ -345,6 +358,7 @@ static int step_tail(hmultipart_t *form, char byte) {
         if (byte != '\n') return HV_EPROTO;
         form->state = HEADERS;
         hbuf_deinit(&form->head);
+        form->headers = form->name = form->filename = (hhttp_slice_t){NULL, 0};
         return HMULTIPART_MORE;
     }
 }

@@ -184,6 +184,14 @@ int hsock_refuse_self(int fd, const struct sockaddr *peer) {
         return moved < 0 ? -errno : (long)moved; \
     } while (0)
 
+int hsock_peek(int fd) {
+    char byte;
+    ssize_t count;
+    RESTART(count, recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+    if (count >= 0) return (int)count;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? HV_EAGAIN : -errno;
+}
+
 long hsock_recv(int fd, void *buf, size_t len) { MOVE(recv(fd, buf, len, 0)); }
 
 long hsock_read(int fd, void *buf, size_t len) { MOVE(read(fd, buf, len)); }

@@ -39,6 +39,9 @@ int hsock_bind(int fd, const hsock_addr_t *addr, socklen_t addr_len);
 int hsock_connect(int fd, const struct sockaddr *addr, socklen_t addr_len);
 /* The pending error of a socket as a code, 0 where there is none. */
 int hsock_take_error(int fd);
+/* What could be read now, without reading it. Returns 1 where there are bytes, 0 at the end of the
+ * stream, HV_EAGAIN where there is nothing, another code where it has failed. */
+int hsock_peek(int fd);
 /* A port that nobody listens on may be the one that the kernel has just given to our own end: then
  * the connection leads from the socket to itself (RFC 9293 section 3.5, simultaneous open). Nobody
  * wants that: it counts as refused, and is set to leave no trace of itself when it is closed.

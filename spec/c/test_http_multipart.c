@@ -226,6 +226,31 @@ static void test_headers_of_a_part_are_there(void **state) {
     hmultipart_free(form);
 }
 
+/* Names are told without their backslashes; the header is what was sent. Between two parts there are
+ * none. */
+static void test_names_leave_their_header_alone(void **state) {
+    (void)state;
+    static const char body[] = "--AaB-x\r\n" D "\"a\\\"b\"; filename=\"\\\\c\"\r\n\r\n1\r\n--AaB-x\r\n";
+    static const char sent[] = "form-data; name=\"a\\\"b\"; filename=\"\\\\c\"";
+    hmultipart_t *form = hmultipart_new(slice("AaB-x"), NULL);
+    size_t at = 0, used;
+    hhttp_slice_t piece;
+    assert_int_equal(hmultipart_next(form, body, sizeof body - 1, &used, &piece), HMULTIPART_PART);
+    hhttp_slice_t header = hmultipart_header(form, "Content-Disposition", 19);
+    assert_int_equal(header.len, sizeof sent - 1);
+    assert_memory_equal(header.data, sent, header.len);
+    assert_int_equal(hmultipart_name(form).len, 3);
+    assert_memory_equal(hmultipart_name(form).data, "a\"b", 4);
+    assert_memory_equal(hmultipart_filename(form).data, "\\c", 3);
+    for (at = used; at < sizeof body - 1; at += used) {
+        hmultipart_next(form, body + at, sizeof body - 1 - at, &used, &piece);
+    }
+    assert_null(hmultipart_name(form).data);
+    assert_null(hmultipart_filename(form).data);
+    assert_null(hmultipart_header(form, "Content-Disposition", 19).data);
+    hmultipart_free(form);
+}
+
 static void test_boundary_of_a_content_type(void **state) {
     (void)state;
     hhttp_slice_t boundary;
@@ -287,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_malformed_forms_are_refused),
         cmocka_unit_test(test_limits_are_kept),
         cmocka_unit_test(test_headers_of_a_part_are_there),
+        cmocka_unit_test(test_names_leave_their_header_alone),
         cmocka_unit_test(test_boundary_of_a_content_type),
         cmocka_unit_test(test_file_names_are_made_safe),
     };

@@ -29,6 +29,15 @@ describe("hv.http.cookies", function()
     assert.are.equal("n=v", jar:get("http://127.0.0.1/"))
   end)
 
+  it("tells a cookie of one host from that of its domain (RFC 6265bis section 5.7)", function()
+    local jar = jar_with({ "http://example.com/", "n=host" },
+      { "http://example.com/", "n=domain; Domain=example.com" })
+    assert.are.equal("n=host; n=domain", jar:get("http://example.com/"))
+    assert.are.equal("n=domain", jar:get("http://a.example.com/"))
+    jar:set("http://example.com/", "n=; Max-Age=0")
+    assert.are.equal("n=domain", jar:get("http://example.com/"))
+  end)
+
   it("takes none for a public suffix", function()
     local jar = hv.http.cookies()
     for _, domain in ipairs { "com", "co.uk", "github.io" } do

@@ -203,6 +203,25 @@ describe("hv.http req:read", function()
     client.conn:close()
   end)
 
+  it("has such a piece in front of the rest", function()
+    local client, body = raw.connect(server), nil
+    app:post("/", function(req)
+      hv.timeout(10, function() return req:read() end)
+      client:send("late ")
+      hv.after(30, function() client:send("and more") end) -- in any order
+      local code, _
+      repeat -- EBUSY while that piece is still awaited
+        hv.sleep(1)
+        body, _, code = req:body()
+      until code ~= "EBUSY"
+      return "ok"
+    end)
+    client:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n")
+    client:receive()
+    assert.are.equal("late and more", body)
+    client.conn:close()
+  end)
+
   it("has the limit that the handler sets", function()
     app = hv.http.app { max_body = 4 }
     local small = assert(app:listen { host = "127.0.0.1", port = 0 })
