@@ -1,6 +1,7 @@
 -- A kept connection that the server had closed while the program was busy was used for the next
--- request all the same, because the loop had not looked at it again: a POST, which is not sent twice,
--- failed. The server is a worker, so that it can close while this thread does nothing but compute.
+-- request all the same, because the loop had not looked at it again: a POST, which is not sent
+-- twice, failed. The server is a worker, so that it can close while this thread does nothing but
+-- compute.
 local hv = require "hv"
 
 --- Answers one request a connection as if more might follow, then does as it is told: closes it, or
