@@ -206,6 +206,8 @@ hio_t *hio_get(hloop_t *loop, int fd) {
         hsock_addr_t peer;
         socklen_t len = hsock_peer_address(fd, &peer);
         if (len > 0) hv__io_set_peer(io, &peer.sa, len);
+        /* Datagrams of a socket that is connected go without an address. */
+        if (len > 0 && kind == HSOCK_KIND_DATAGRAM) io->flags |= HIO_FLAG_CLIENT;
     }
     return io;
 }

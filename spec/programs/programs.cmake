@@ -1,5 +1,5 @@
 # Programs as users write them, one ctest entry each: compiled as C99 against an installed
-# prefix, run, and watched. The prefix is made once.
+# prefix, run, and watched. The prefix is made once. `readme` are those of README.md.
 
 set(programs_prefix ${PROJECT_BINARY_DIR}/programs)
 add_test(NAME ${prefix}programs.install COMMAND bash -c
@@ -11,7 +11,7 @@ set_tests_properties(${prefix}programs.install PROPERTIES LABELS programs TIMEOU
 
 string(REPLACE ";" " " programs_flags "${sanitizers}")
 file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/spec/programs/*.c)
-foreach(program IN LISTS programs)
+foreach(program IN LISTS programs ITEMS readme)
     get_filename_component(name ${program} NAME_WE)
     add_test(NAME ${prefix}programs.${name} COMMAND bash ${PROJECT_SOURCE_DIR}/spec/programs/run.sh
         ${programs_prefix} ${CMAKE_INSTALL_LIBDIR} ${name} ${CMAKE_C_COMPILER}

@@ -8,14 +8,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../tools/lib.sh" "$prefix"
 
 export LD_LIBRARY_PATH=$prefix/$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
 # shellcheck disable=SC2086,SC2046 # lists of words
-if [ "$program" = embed ]; then # what pkg-config says is all that is needed
-  export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
+case $program in
+readme) ;; # by its own command lines, below
+embed) # what pkg-config says is all that is needed
   "$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" $(pkg-config --cflags --libs hvlua)
-else
+  ;;
+*)
   "$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" -I "$prefix/include" \
     -I "$prefix/include/hv" -L "$prefix/$libdir" -lhv
-fi
+  ;;
+esac
 cd "$work"
 
 # The programs take a port and do not tell one: a free one is looked for, and where somebody else was
@@ -79,7 +83,56 @@ PY
 kinds() { grep -oE "^$1=[0-9]+" server.log | sort -u | wc -l; }
 lines() { [ "$(grep -cE -- "$2" "$1")" -ge "$3" ]; }
 
+# readme_block NUMBER KIND: the n-th block of that kind in README.md.
+readme_block() {
+  awk -v wanted="$1" -v opening="\`\`\`$2" '
+    $0 == opening { count++; inside = count == wanted; next }
+    /^```/ { inside = 0 }
+    inside' "$here/../../README.md"
+}
+
 case $program in
+readme)
+  # The C programs of README.md and the command lines below them, with this compiler and its flags.
+  readme_block 1 c >tick.c
+  readme_block 2 c >app.c
+  printf '%s\n' 'app.log("hello")' 'function on_frame(ms) return ms > 16 end' >app.lua
+  for command in "cc tick.c" "cc app.c"; do
+    line=$(grep -F "$command " "$here/../../README.md")
+    eval "$cc $flags ${line#cc }"
+  done
+  start tick ./tick
+  until_true lines tick.log '^tick$' 2
+  ./app >out
+  has_line out '^hello$'
+  has_line out '^slow: 1$'
+  ;;
+tls_names)
+  make_cert
+  SSL_CERT_FILE=$work/cert.pem ./tls_names >out
+  has_line out '^server alpn=h2,http/1.1$'
+  has_line out '^connected ssl=1 alpn=http/1.1 callbacks=1$'
+  has_line out '^connected ssl=1 alpn= callbacks=1$'
+  equal "texts" 2 "$(grep -c '^hello$' out)"
+  equal "ends" 2 "$(grep -c '^closed error=0$' out)"
+  SSL_CERT_FILE=/dev/null ./tls_names >out # nobody is trusted: clients see no server
+  equal "refusals" 2 "$(grep -cE '^closed error=10004$' out)"
+  ! grep -q '^connected' out || fail "connected without trust"
+  ;;
+short_names)
+  ./short_names >out
+  has_line out '^busy=1$'
+  has_line out '^sums=20000,20000,20000,20000 once=1$'
+  set -- names.*.log
+  has_line out "^log=$1\$"
+  equal "lines of the log" 'VERB1DEBUG2INFO3WARN4ERROR5FATAL6INFO7' \
+    "$(sed -E 's/ +//g; s/\[.*//' "$1" | tr -d '\n')"
+  has_line out '^priority=3$'
+  has_line out '^stream=by the pair$'
+  has_line out '^datagram=by datagram$'
+  has_line out '^sent=11$'
+  has_line out '^errno=0$'
+  ;;
 version_log)
   ./version_log >out
   has_line out "^path=$work/version_log\$"
