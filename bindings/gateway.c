@@ -38,6 +38,10 @@ static size_t read_upstreams(lua_State *L, int index, hhttp_upstream_t *upstream
             .url = hvl_field_text(L, top, "url"),
             .unix_path = hvl_field_text(L, top, "path"),
             .weight = (uint32_t)hvl_field_number(L, top, "weight"),
+            .is_backup = hvl_field_flag(L, top, "backup"),
+            .is_down = hvl_field_flag(L, top, "down"),
+            .connect_timeout_ms = (uint32_t)hvl_field_number(L, top, "connect_timeout"),
+            .head_timeout_ms = (uint32_t)hvl_field_number(L, top, "timeout"),
         };
         lua_pop(L, 1);
     }
@@ -57,6 +61,7 @@ static int gateway_new(lua_State *L) {
         .upstreams = upstreams,
         .upstream_count = count,
         .balance = (hhttp_balance_e)hvl_field_number(L, 2, "balance"),
+        .hash_by = hvl_field_text(L, 2, "hash"),
         .strip_prefix = hvl_field_text(L, 2, "strip_prefix"),
         .keeps_prefix = hvl_field_flag(L, 2, "keeps_prefix"),
         .keeps_host = hvl_field_flag(L, 2, "keep_host"),
@@ -140,19 +145,27 @@ static void on_canceled(hvl_task_t *task, void *data) {
     if (passing->rt->loop != NULL) hhttp_gateway_cancel(passing->req);
 }
 
-typedef int (*pass_fn)(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb on_done_cb,
-                       void *userdata);
+/* Reads { name, value or false, ... } at `index` to the array. The strings stay the table's. Returns how
+ * many there are then, or a code. */
+static int read_changes(lua_State *L, int index, hhttp_header_t *headers, int count) {
+    if (!lua_istable(L, index)) return count;
+    int len = (int)lua_objlen(L, index);
+    if (count + len / 2 > HTTP_HEADERS_MAX) return HV_ELIMIT;
+    for (int i = 1; i < len; i += 2) {
+        hhttp_header_t *header = &headers[count++];
+        lua_rawgeti(L, index, i);
+        lua_rawgeti(L, index, i + 1);
+        header->name.data = lua_tolstring(L, -2, &header->name.len);
+        header->value = (hhttp_slice_t){NULL, 0};
+        if (lua_isstring(L, -1)) header->value.data = lua_tolstring(L, -1, &header->value.len);
+        lua_pop(L, 2);
+        if (header->name.data == NULL) return HV_EINVAL;
+    }
+    return count;
+}
 
-static int pass_on(lua_State *L, pass_fn pass) {
-    gateway_t *self = check_gateway(L);
-    http_exchange_t *exchange = hvl_http_check_response(L, 2);
-    if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
-    if (exchange == NULL || self->gateway == NULL) return hvl_push_error(L, "proxy", HV_ECLOSED);
-    passing_t *passing = hv_zalloc(sizeof *passing);
-    if (passing == NULL) return hvl_push_error(L, "proxy", HV_ENOMEM);
-    passing->rt = self->object.rt;
-    passing->req = exchange->req;
-    int code = pass(self->gateway, exchange->req, on_done, passing);
+/* Waits until a request that is being passed on is done, or returns why it is not. */
+static int await_pass(lua_State *L, passing_t *passing, int code) {
     if (code != 0) {
         hv_free(passing);
         return hvl_push_error(L, "proxy", code);
@@ -161,12 +174,66 @@ static int pass_on(lua_State *L, pass_fn pass) {
     return hvl_wait(L);
 }
 
-/* gateway:pass(res) -> number of the upstream that has answered; or nil, message, code: it has been
- * answered all the same */
-static int gateway_pass(lua_State *L) { return pass_on(L, hhttp_gateway_pass); }
+/* Begins for gateway and response at 1 and 2. Returns NULL, with *results values of an error pushed. */
+static passing_t *passing_new(lua_State *L, http_exchange_t **exchange, int *results) {
+    gateway_t *self = check_gateway(L);
+    *exchange = hvl_http_check_response(L, 2);
+    if (!hvl_may_wait(L)) {
+        *results = hvl_refuse(L, NULL);
+        return NULL;
+    }
+    passing_t *passing = NULL;
+    int code = *exchange == NULL || self->gateway == NULL ? HV_ECLOSED : 0;
+    if (code == 0) {
+        passing = hv_zalloc(sizeof *passing);
+        if (passing == NULL) code = HV_ENOMEM;
+    }
+    if (code != 0) {
+        *results = hvl_push_error(L, "proxy", code);
+        return NULL;
+    }
+    passing->rt = self->object.rt;
+    passing->req = (*exchange)->req;
+    return passing;
+}
+
+/* gateway:pass(res[, request headers[, response headers]]) -> number of the upstream that has answered;
+ * or nil, message, code: it has been answered all the same. Headers that middleware has set for the
+ * answer count, too. */
+static int gateway_pass(lua_State *L) {
+    http_exchange_t *exchange;
+    int results;
+    lua_settop(L, 4);
+    passing_t *passing = passing_new(L, &exchange, &results);
+    if (passing == NULL) return results;
+    hhttp_header_t request[HTTP_HEADERS_MAX], response[HTTP_HEADERS_MAX];
+    int request_count = read_changes(L, 3, request, 0);
+    int response_count = hvl_http_collect_headers(L, exchange, response);
+    if (response_count >= 0) response_count = read_changes(L, 4, response, response_count);
+    int code = request_count < 0 ? request_count : response_count < 0 ? response_count : 0;
+    if (code == 0) {
+        hhttp_gateway_changes_t changes = {request, (size_t)request_count, response,
+                                           (size_t)response_count};
+        code = hhttp_gateway_pass_with(check_gateway(L)->gateway, exchange->req, &changes, on_done,
+                                       passing);
+    }
+    lua_settop(L, 4);
+    if (code == HV_EINVAL) {
+        hv_free(passing);
+        return hvl_misuse(L, "proxy: a header cannot be sent");
+    }
+    return await_pass(L, passing, code);
+}
 
 /* gateway:forward(res): the same for a forward proxy, where the number is 0 */
-static int gateway_forward(lua_State *L) { return pass_on(L, hhttp_gateway_forward); }
+static int gateway_forward(lua_State *L) {
+    http_exchange_t *exchange;
+    int results;
+    passing_t *passing = passing_new(L, &exchange, &results);
+    if (passing == NULL) return results;
+    int code = hhttp_gateway_forward(check_gateway(L)->gateway, exchange->req, on_done, passing);
+    return await_pass(L, passing, code);
+}
 
 int hvl_open_gateway(lua_State *L) {
     static const luaL_Reg methods[] = {

@@ -3,24 +3,44 @@
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.gateway"
+local check_header = require("_hv.http").check_header
 local url = require "hv.url"
 local wait = require "hv.wait"
 
 local M = {}
 
-local balances = { round_robin = 0, least_busy = 1, client = 2 }
+local balances = { round_robin = 0, least_busy = 1, client = 2, hash = 3 }
 
 local function balance(value, where)
   local number = type(value) == "string" and balances[value]
   if number then return number end
-  return misuse(('%s: balance must be "round_robin", "least_busy" or "client", got %s'):format(
-    where, tostring(value)))
+  return misuse(('%s: balance must be "round_robin", "least_busy", "client" or "hash", got %s')
+    :format(where, tostring(value)))
+end
+
+--- A table of headers: { name = text, false to take it off, or a function of the request }.
+local function headers_of(value, where)
+  if type(value) ~= "table" then
+    return misuse(("%s: a table of headers expected, got %s"):format(where, type(value)))
+  end
+  for name, what in pairs(value) do
+    local is_right = type(what) == "string" or what == false or type(what) == "function"
+    if type(name) ~= "string" or not is_right then
+      return misuse(("%s: header %s must be a string, false or a function"):format(where,
+        tostring(name)))
+    end
+    local problem = check_header(name, type(what) == "string" and what or "")
+    if problem then return misuse(("%s: header %s: %s"):format(where, name, problem)) end
+  end
+  return value
 end
 
 local function known(where)
   return options.reader(where, {
-    balance = { balance, 0 }, strip_prefix = { "string" }, keep_host = { "boolean", false },
-    trust_forwarded = { "boolean", false }, forwarded = { "boolean", true },
+    balance = { balance, 0 }, hash = { "string" }, request_headers = { headers_of },
+    response_headers = { headers_of }, strip_prefix = { "string" },
+    keep_host = { "boolean", false }, trust_forwarded = { "boolean", false },
+    forwarded = { "boolean", true },
     verify = { "boolean", true }, via = { "string", "hvlua" }, max_body = { "size", 0 },
     connect_timeout = { "ms", 5000 }, timeout = { "ms", 60000 }, idle_timeout = { "ms", 60000 },
     tunnel_timeout = { "ms", 3600000 }, retries = { "integer", 2 }, max_fails = { "integer", 3 },
@@ -37,6 +57,8 @@ local function upstream_of(value, where)
   end
   local t = options.reader(where .. ": upstream", {
     url = { "string" }, weight = { "integer", 1 }, path = { "string" },
+    backup = { "boolean", false }, down = { "boolean", false }, connect_timeout = { "ms", 0 },
+    timeout = { "ms", 0 },
   })(value)
   local parts = t.url and url.parse(t.url)
   if not parts or parts.scheme ~= "http" and parts.scheme ~= "https" then
@@ -48,8 +70,37 @@ local function upstream_of(value, where)
   return t
 end
 
+--- What `request_headers` or `response_headers` come to for a request: a function of it that gives
+--- a list for C. Without functions among them the list is always the same.
+local function lister(headers)
+  if not headers or next(headers) == nil then return function() end end
+  local fixed, functions = {}, {}
+  for name, value in pairs(headers) do
+    if type(value) == "function" then
+      functions[#functions + 1] = { name, value }
+    else
+      fixed[#fixed + 1] = name
+      fixed[#fixed + 1] = value
+    end
+  end
+  if #functions == 0 then return function() return fixed end end
+  return function(req)
+    local list = { unpack(fixed) }
+    for _, entry in ipairs(functions) do
+      local value = entry[2](req)
+      list[#list + 1] = entry[1]
+      list[#list + 1] = value ~= nil and value or false
+    end
+    return list
+  end
+end
+
 local function make(where, upstreams, opts, keeps_prefix)
   local t = known(where)(opts or {})
+  if t.hash and t.balance == 0 then t.balance = balances.hash end
+  if t.balance == balances.hash and not t.hash then
+    misuse(where .. ': hash is missing: "header:NAME", "cookie:NAME" or "path"')
+  end
   t.keeps_prefix = keeps_prefix
   if type(upstreams) == "string" or type(upstreams) == "table" and upstreams.url then
     upstreams = { upstreams }
@@ -64,7 +115,7 @@ local function make(where, upstreams, opts, keeps_prefix)
     if code == "EINVAL" then misuse(("%s: %s"):format(where, message)) end
     error(("%s: %s"):format(where, message), 0)
   end
-  return made, list
+  return made, list, lister(t.request_headers), lister(t.response_headers)
 end
 
 -- ---- Reverse proxies ----
@@ -84,10 +135,13 @@ local pass = wait.waits(raw.methods.pass)
 --- answers, the client gets 502, 503 or 504.
 ---@async
 ---@param res hv.HttpResponse
+---@param req? hv.HttpRequest for functions among `request_headers` and `response_headers`
 ---@return integer? upstream number of the one that has answered
 ---@return string? message the request has been answered all the same
 ---@return hv.ErrCode? code ECLOSED (the client went away), ECONNREFUSED, ETIMEDOUT ...
-function Gateway:pass(res) return pass(self._raw, res) end
+function Gateway:pass(res, req)
+  return pass(self._raw, res, self._request(req), self._response(req))
+end
 
 --- What is known of the upstreams, in their order.
 ---@return hv.UpstreamState[] states
@@ -109,9 +163,10 @@ function Gateway:close() return raw.methods.close(self._raw) end
 ---@param opts? hv.GatewayOptions
 ---@return hv.Gateway gateway
 function M.gateway(upstreams, opts)
-  local made, list = make("hv.http.gateway", upstreams, opts)
+  local made, list, request, response = make("hv.http.gateway", upstreams, opts)
   if #list == 0 then return misuse("hv.http.gateway: there is no upstream") end
-  return setmetatable({ _raw = made, _list = list }, gateway_meta)
+  return setmetatable({ _raw = made, _list = list, _request = request,
+    _response = response }, gateway_meta)
 end
 
 --- Passes everything below a prefix on. The prefix is replaced by the path of the upstream's URL:
@@ -132,8 +187,8 @@ function M.proxy(app, prefix, upstreams, opts)
   if copy.strip ~= false or keeps_prefix then copy.strip_prefix = app._prefix .. base end
   copy.strip = nil
   if copy.strip_prefix == "" then copy.strip_prefix = nil end
-  local gateway = make("app:proxy", upstreams, copy, keeps_prefix)
-  local function handler(_, res) pass(gateway, res) end
+  local gateway, _, request, response = make("app:proxy", upstreams, copy, keeps_prefix)
+  local function handler(req, res) pass(gateway, res, request(req), response(req)) end
   if base ~= "" then app:any(base, handler) end
   return app:any(base .. "/*rest", handler)
 end

@@ -4,17 +4,27 @@
 ---@class hv.Upstream
 ---@field url string     "http://host:port/prefix", or https
 ---@field weight? integer 1..1000; 1
+---@field backup? boolean asked only where no other is up
+---@field down? boolean  never asked: for one that is being repaired
+---@field connect_timeout? integer as of the gateway, for this one
+---@field timeout? integer
 ---@field path? string   a unix socket to connect to; the URL still gives Host and prefix
 
 ---@class hv.UpstreamState
 ---@field url string
 ---@field is_up boolean     neither resting after failures nor found ill by the health check
----@field busy integer      requests under way
+---@field busy integer      requests under way, and tunnels (WebSockets)
 ---@field passed integer    requests it was asked, retries included
 ---@field failures integer
 
 ---@class hv.GatewayOptions
----@field balance? "round_robin"|"least_busy"|"client" "client": the same for an address
+---@field balance? "round_robin"|"least_busy"|"client"|"hash" "client": the same for an address
+---@field hash? string          "header:NAME", "cookie:NAME" or "path": the same upstream for the same
+---                             value; who has none goes by his address
+---@field request_headers? table<string, string|false|fun(req: hv.HttpRequest): string?> what the
+---                             upstream gets in the place of headers of that name; false: none
+---@field response_headers? table<string, string|false|fun(req: hv.HttpRequest): string?> the same of
+---                             answers; middleware's res.headers count as well
 ---@field strip_prefix? string  cut off the path, and put before the path of a Location of theirs
 ---@field keep_host? boolean    the client's Host goes on; false
 ---@field forwarded? boolean    X-Forwarded-For, -Proto and -Host are sent; true
@@ -28,7 +38,7 @@
 ---@field tunnel_timeout? integer without a byte in a tunnel; 3600000
 ---@field retries? integer      other upstreams that are tried where that is safe; 2
 ---@field max_fails? integer    failures in a row until an upstream rests; 3; 0: never
----@field rest? integer         ms; 10000
+---@field rest? integer         ms; 10000; then one request may try it, and others when it has answered
 ---@field health_path? string   asked for every health_interval; nil: nobody is asked
 ---@field health_interval? integer 5000
 ---@field max_connections? integer to each upstream; 0: 64

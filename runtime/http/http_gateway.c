@@ -1,10 +1,7 @@
-/* http_gateway.c - the upstreams of a gateway: which one is next, and which ones are up.
+/* http_gateway.c - a gateway and its upstreams: which ones are up, and their lives.
  *
- * Turns by weight are "smooth": each choice adds every upstream's weight to its credit, takes the
- * one with the most and charges it the sum of all, so that a heavy one's turns are spread and not
- * in a row. An upstream that has failed fail_max times in a row rests for rest_ms; then one request
- * may try it, and a success makes it whole. Where all rest, the one that rests shortest is asked:
- * an answer that is unlikely is better than none. */
+ * An upstream that has failed fail_max times in a row rests for rest_ms; then one request may try it
+ * while others go on to leave it alone, and a success makes it whole. */
 #include "http_gateway_int.h"
 
 #include "hloop_int.h"
@@ -18,109 +15,8 @@
 #define FAIL_MAX           3
 #define REST_MS            10000
 #define HEALTH_INTERVAL_MS 5000
-#define WEIGHT_MAX         1000
 
-/* ---- Choosing ---- */
-
-static int is_up(const hhttp_gateway_t *gateway, const http_upstream_t *upstream) {
-    return !upstream->is_ill && upstream->rests_until_ms <= hv__gateway_now_ms(gateway);
-}
-
-static int may_try(const hhttp_gateway_t *gateway, const http_pass_t *pass, size_t i) {
-    return !(pass->tried >> i & 1) && is_up(gateway, &gateway->upstreams[i]);
-}
-
-static http_upstream_t *choose_in_turn(hhttp_gateway_t *gateway, const http_pass_t *pass) {
-    http_upstream_t *best = NULL;
-    int32_t sum = 0;
-    for (size_t i = 0; i < gateway->count; i++) {
-        http_upstream_t *upstream = &gateway->upstreams[i];
-        if (!may_try(gateway, pass, i)) continue;
-        upstream->credit += (int32_t)upstream->weight;
-        sum += (int32_t)upstream->weight;
-        if (best == NULL || upstream->credit > best->credit) best = upstream;
-    }
-    if (best != NULL) best->credit -= sum;
-    return best;
-}
-
-static http_upstream_t *choose_least_busy(hhttp_gateway_t *gateway, const http_pass_t *pass) {
-    uint64_t least = UINT64_MAX;
-    uint64_t tried_too = pass->tried;
-    for (size_t i = 0; i < gateway->count; i++) {
-        const http_upstream_t *upstream = &gateway->upstreams[i];
-        uint64_t load = (uint64_t)upstream->busy * WEIGHT_MAX / upstream->weight;
-        if (may_try(gateway, pass, i) && load < least) least = load;
-    }
-    for (size_t i = 0; i < gateway->count; i++) {
-        const http_upstream_t *upstream = &gateway->upstreams[i];
-        uint64_t load = (uint64_t)upstream->busy * WEIGHT_MAX / upstream->weight;
-        if (load > least) tried_too |= UINT64_C(1) << i;
-    }
-    /* Equally busy ones take turns. */
-    http_pass_t equals = {.tried = tried_too};
-    return choose_in_turn(gateway, &equals);
-}
-
-static uint32_t hash_of_client(const http_pass_t *pass) {
-    hio_t *io = hhttp_request_io(pass->req);
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    if (io == NULL) return hash;
-    const struct sockaddr *addr = hio_peeraddr(io);
-    const unsigned char *bytes = NULL;
-    size_t len = 0;
-    if (addr != NULL && addr->sa_family == AF_INET) {
-        bytes = (const unsigned char *)&((const struct sockaddr_in *)(const void *)addr)->sin_addr;
-        len = 4;
-    } else if (addr != NULL && addr->sa_family == AF_INET6) {
-        bytes = (const unsigned char *)&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
-        len = 16;
-    }
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * 16777619u;
-    return hash;
-}
-
-/* Rendezvous hashing: when one upstream goes, only its clients move. */
-static http_upstream_t *choose_by_client(hhttp_gateway_t *gateway, const http_pass_t *pass) {
-    uint32_t client = hash_of_client(pass);
-    http_upstream_t *best = NULL;
-    uint64_t best_score = 0;
-    for (size_t i = 0; i < gateway->count; i++) {
-        if (!may_try(gateway, pass, i)) continue;
-        uint32_t mixed = (client ^ (uint32_t)(i * 0x9e3779b9u)) * 0x85ebca6bu;
-        mixed = (mixed ^ mixed >> 13) * 0xc2b2ae35u;
-        uint64_t score = (uint64_t)(mixed ^ mixed >> 16) * gateway->upstreams[i].weight + 1;
-        if (score > best_score) {
-            best_score = score;
-            best = &gateway->upstreams[i];
-        }
-    }
-    return best;
-}
-
-static http_upstream_t *choose_soonest(hhttp_gateway_t *gateway, const http_pass_t *pass) {
-    http_upstream_t *best = NULL;
-    for (size_t i = 0; i < gateway->count; i++) {
-        http_upstream_t *upstream = &gateway->upstreams[i];
-        if (pass->tried >> i & 1) continue;
-        int is_better = best == NULL || upstream->is_ill < best->is_ill ||
-                        (upstream->is_ill == best->is_ill &&
-                         upstream->rests_until_ms < best->rests_until_ms);
-        if (is_better) best = upstream;
-    }
-    return best;
-}
-
-http_upstream_t *hv__gateway_choose(hhttp_gateway_t *gateway, const http_pass_t *pass) {
-    http_upstream_t *upstream;
-    switch (gateway->options.balance) {
-    case HHTTP_BALANCE_LEAST_BUSY: upstream = choose_least_busy(gateway, pass); break;
-    case HHTTP_BALANCE_CLIENT: upstream = choose_by_client(gateway, pass); break;
-    default: upstream = choose_in_turn(gateway, pass); break;
-    }
-    return upstream != NULL ? upstream : choose_soonest(gateway, pass);
-}
+/* ---- Who is up ---- */
 
 void hv__gateway_note(hhttp_gateway_t *gateway, http_upstream_t *upstream, int is_failure) {
     if (!is_failure) {
@@ -140,7 +36,8 @@ int hhttp_gateway_upstream(const hhttp_gateway_t *gateway, size_t index,
     if (index >= gateway->count) return HV_EINVAL;
     const http_upstream_t *upstream = &gateway->upstreams[index];
     *state = (hhttp_upstream_state_t){
-        .is_up = is_up(gateway, upstream),
+        .is_up = !upstream->is_ill && !upstream->is_down &&
+                 upstream->rests_until_ms <= hv__gateway_now_ms(gateway),
         .busy = upstream->busy,
         .passed = upstream->passed,
         .failures = upstream->failures,
@@ -157,6 +54,12 @@ void hv__gateway_call_options(const hhttp_gateway_t *gateway, const http_upstrea
     options->tls = gateway->tls;
     options->connect_timeout_ms = own->connect_timeout_ms;
     options->head_timeout_ms = own->head_timeout_ms;
+    if (upstream != NULL && upstream->connect_timeout_ms != 0) {
+        options->connect_timeout_ms = upstream->connect_timeout_ms;
+    }
+    if (upstream != NULL && upstream->head_timeout_ms != 0) {
+        options->head_timeout_ms = upstream->head_timeout_ms;
+    }
     options->idle_timeout_ms = own->idle_timeout_ms;
     options->expect_bytes = -1;
 }
@@ -252,8 +155,12 @@ static int copy_optional(char **copy, const char *text) {
 static int add_upstream(hhttp_gateway_t *gateway, const hhttp_upstream_t *given) {
     http_upstream_t *upstream = &gateway->upstreams[gateway->count++];
     upstream->gateway = gateway;
-    if (given->url == NULL || given->weight > WEIGHT_MAX) return HV_EINVAL;
+    if (given->url == NULL || given->weight > HTTP_WEIGHT_MAX) return HV_EINVAL;
     upstream->weight = given->weight > 0 ? given->weight : 1;
+    upstream->is_backup = given->is_backup != 0;
+    upstream->is_down = given->is_down != 0;
+    upstream->connect_timeout_ms = given->connect_timeout_ms;
+    upstream->head_timeout_ms = given->head_timeout_ms;
     upstream->url_text = copy_text(given->url);
     if (upstream->url_text == NULL) return HV_ENOMEM;
     int code = hhttp_url_parse(upstream->url_text, &upstream->url);
@@ -284,9 +191,13 @@ static int fill(hhttp_gateway_t *gateway, const hhttp_gateway_options_t *given) 
     if (given->upstream_count > HHTTP_UPSTREAMS_MAX) return HV_EINVAL;
     if (given->strip_prefix != NULL && given->strip_prefix[0] != '/') return HV_EINVAL;
     if (given->health_path != NULL && given->health_path[0] != '/') return HV_EINVAL;
+    if (given->balance == HHTTP_BALANCE_HASH && !hv__gateway_may_hash(given->hash_by)) {
+        return HV_EINVAL;
+    }
     int code = copy_optional(&gateway->strip_prefix, given->strip_prefix);
     if (code == 0) code = copy_optional(&gateway->via, given->via != NULL ? given->via : "hvlua");
     if (code == 0) code = copy_optional(&gateway->health_path, given->health_path);
+    if (code == 0) code = copy_optional(&gateway->hash_by, given->hash_by);
     if (code != 0) return code;
     gateway->upstreams = hv__calloc(given->upstream_count + 1, sizeof *gateway->upstreams);
     if (gateway->upstreams == NULL) return HV_ENOMEM;
@@ -319,6 +230,7 @@ static void free_gateway(hhttp_gateway_t *gateway) {
     hv__free(gateway->strip_prefix);
     hv__free(gateway->via);
     hv__free(gateway->health_path);
+    hv__free(gateway->hash_by);
     hv__free(gateway);
 }
 

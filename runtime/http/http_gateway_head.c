@@ -77,6 +77,29 @@ static int add_text(http_passed_head_t *head, const char *name, const char *valu
     return add(head, (hhttp_slice_t){name, strlen(name)}, (hhttp_slice_t){value, len});
 }
 
+int hv__gateway_is_local(hhttp_slice_t name) {
+    return is_among(name, connection_words, ARRAY_SIZE(connection_words)) || name_is(name, "expect");
+}
+
+/* Puts headers in the place of all of the same name. */
+static int change(http_passed_head_t *head, const hhttp_header_t *changes, size_t count) {
+    int code = 0;
+    for (size_t i = 0; i < count && code == 0; i++) {
+        hhttp_slice_t name = changes[i].name;
+        size_t kept = 0;
+        int is_added = name_is(name, "set-cookie") || name_is(name, "vary");
+        for (size_t at = 0; at < head->count; at++) {
+            hhttp_slice_t other = head->headers[at].name;
+            int is_same = other.len == name.len && h1_names_equal(other.data, name.data, name.len);
+            if (is_same && !(is_added && changes[i].value.data != NULL)) continue;
+            head->headers[kept++] = head->headers[at];
+        }
+        head->count = kept;
+        if (changes[i].value.data != NULL) code = add(head, name, changes[i].value);
+    }
+    return code;
+}
+
 /* ---- Requests ---- */
 
 /* The client's address as text; without a port, as X-Forwarded-For has it. */
@@ -338,6 +361,9 @@ int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *opti
         code = add_forwarded(pass, head);
     }
     if (code == 0) code = add_via(pass, head);
+    if (code == 0 && pass->changes != NULL) {
+        code = change(head, pass->changes, pass->request_changes);
+    }
     hhttp_slice_t upgrade = hhttp_request_header(req, "upgrade", 7);
     int is_upgrade = req->parser.head.is_upgrade && upgrade_goes_on(upgrade);
     if (is_upgrade && upgrade.len < sizeof head->upgrade) {
@@ -397,6 +423,9 @@ int hv__gateway_response_head(const http_pass_t *pass, const hhttp_call_t *call,
             header.value = moved_location(pass, header.value, head);
         }
         code = add(head, header.name, header.value);
+    }
+    if (code == 0 && !is_upgrade && pass->changes != NULL) {
+        code = change(head, pass->changes + pass->request_changes, pass->response_changes);
     }
     return code;
 }

@@ -1,5 +1,5 @@
 /* http_gateway_int.h - the inside of gateways. Private to http_gateway.c (upstreams and who is up),
- * http_gateway_head.c (heads on their way), http_pass.c (one request) and http_tunnel.c.
+ * http_gateway_choose.c (who is next), http_gateway_head.c (heads on their way), http_pass.c (one request) and http_tunnel.c.
  *
  *   pass:  START -> CALLING -> [ANSWERING ->] DONE        a retry: CALLING -> START
  *                          \-> TUNNELLING -> DONE
@@ -13,6 +13,7 @@
 #include "http_int.h"
 
 #define HTTP_PASS_HEADERS_MAX 256
+#define HTTP_WEIGHT_MAX       1000
 
 typedef struct http_pass_s http_pass_t;
 
@@ -28,6 +29,11 @@ typedef struct http_upstream_s {
     uint64_t rests_until_ms;
     uint64_t passed;
     uint64_t failures;
+    uint32_t connect_timeout_ms; /* 0: the gateway's */
+    uint32_t head_timeout_ms;
+    uint8_t is_backup;
+    uint8_t is_down;
+    uint8_t is_probed;    /* a pass tries it after its rest */
     int is_ill;           /* the health check said so */
     hhttp_call_t *health; /* the check that runs, or NULL */
 } http_upstream_t;
@@ -41,12 +47,13 @@ struct hhttp_gateway_s {
     char *strip_prefix;
     char *via;
     char *health_path;
+    char *hash_by;
     http_upstream_t *upstreams;
     size_t count;
     hssl_ctx_t tls; /* without verification, or NULL */
     htimer_t *health_timer;
     http_pass_t *passes;
-    uint32_t use_count; /* passes and health checks */
+    uint32_t use_count; /* passes, tunnels and health checks */
     int is_closing;
 };
 
@@ -77,17 +84,26 @@ struct http_pass_s {
     uint8_t body_over;
     uint8_t is_paused;  /* the client takes no more of the answer for now */
     uint8_t is_forward;
+    uint8_t is_probe;   /* the one that may try the upstream after its rest */
+    hhttp_header_t *changes; /* of both heads, the request's first; one block, or NULL */
+    size_t request_changes;
+    size_t response_changes;
     hv__defer_t work;
     char text[160];
 };
+
+/* ---- http_gateway_choose.c ---- */
+
+/* The upstream for a pass, not one that it has tried; NULL where there is none left. */
+http_upstream_t *hv__gateway_choose(hhttp_gateway_t *gateway, const http_pass_t *pass);
+/* Whether hash_by of hhttp_gateway_options_t says what it may. */
+int hv__gateway_may_hash(const char *by);
 
 /* ---- http_gateway.c ---- */
 
 static inline uint64_t hv__gateway_now_ms(const hhttp_gateway_t *gateway) {
     return hloop_now_hrtime(gateway->loop) / 1000;
 }
-/* The upstream for a pass, not one that it has tried; NULL where there is none left. */
-http_upstream_t *hv__gateway_choose(hhttp_gateway_t *gateway, const http_pass_t *pass);
 /* An upstream has answered, or not. */
 void hv__gateway_note(hhttp_gateway_t *gateway, http_upstream_t *upstream, int is_failure);
 /* A pass or a check holds the gateway, and lets go of it. */
@@ -113,6 +129,8 @@ typedef struct http_passed_head_s {
 /* Makes the request's head for the upstream. Returns 0; HV_ELIMIT for too many headers, HV_ENOMEM. */
 int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *options,
                              http_passed_head_t *head);
+/* Whether a header belongs to one connection, or is written by our own client and server. */
+int hv__gateway_is_local(hhttp_slice_t name);
 /* Makes the answer's head for the client. Returns 0 or HV_ELIMIT. */
 int hv__gateway_response_head(const http_pass_t *pass, const hhttp_call_t *call,
                               http_passed_head_t *head);

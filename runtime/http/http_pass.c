@@ -6,6 +6,7 @@
  * passed on; where a first upstream may have acted on it, only if it is idempotent (RFC 9110
  * section 9.2.2). */
 #include "h1_fields.h"
+#include "h1_write.h"
 #include "http_gateway_int.h"
 
 /* ---- Ends ---- */
@@ -22,6 +23,8 @@ static void leave_upstream(http_pass_t *pass) {
     if (pass->upstream == NULL) return;
     HV_ASSERT(pass->upstream->busy > 0);
     pass->upstream->busy--;
+    if (pass->is_probe) pass->upstream->is_probed = 0;
+    pass->is_probe = 0;
 }
 
 void hv__pass_report(http_pass_t *pass) {
@@ -43,6 +46,7 @@ void hv__pass_report(http_pass_t *pass) {
         HV_DISPATCH(gateway->loop, pass->on_done(pass->req, &result, pass->userdata));
     }
     hhttp_request_release(pass->req);
+    hv__free(pass->changes);
     hv__free(pass);
     hv__gateway_leave(gateway);
 }
@@ -313,18 +317,71 @@ static int attempt(http_pass_t *pass) {
     if (upstream != NULL) {
         upstream->busy++;
         upstream->passed++;
+        pass->is_probe = upstream->rests_until_ms != 0 && !upstream->is_probed;
+        if (pass->is_probe) upstream->is_probed = 1;
     }
     return 0;
 }
 
 /* ---- The API ---- */
 
-static int begin(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb done,
-                 void *userdata, int is_forward) {
+/* Copies headers behind each other into one block. Returns the end of the text. */
+static char *copy_changes(hhttp_header_t *to, const hhttp_header_t *from, size_t count, char *text) {
+    for (size_t i = 0; i < count; i++) {
+        const hhttp_slice_t *parts[2] = {&from[i].name, &from[i].value};
+        hhttp_slice_t *copies[2] = {&to[i].name, &to[i].value};
+        for (int part = 0; part < 2; part++) {
+            *copies[part] = (hhttp_slice_t){NULL, 0};
+            if (parts[part]->data == NULL) continue;
+            if (parts[part]->len > 0) memcpy(text, parts[part]->data, parts[part]->len);
+            *copies[part] = (hhttp_slice_t){text, parts[part]->len};
+            text += parts[part]->len;
+        }
+    }
+    return text;
+}
+
+/* Returns the bytes of text, or a code. */
+static int64_t check_changes(const hhttp_header_t *headers, size_t count) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        hhttp_header_t header = headers[i];
+        if (header.value.data == NULL) header.value = (hhttp_slice_t){"", 0};
+        if (h1_check_headers(&header, 1) != 0 || hv__gateway_is_local(header.name)) return HV_EINVAL;
+        bytes += (int64_t)(header.name.len + header.value.len);
+    }
+    return bytes;
+}
+
+static int take_changes(http_pass_t *pass, const hhttp_gateway_changes_t *changes) {
+    if (changes == NULL || changes->request_count + changes->response_count == 0) return 0;
+    size_t count = changes->request_count + changes->response_count;
+    int64_t request = check_changes(changes->request, changes->request_count);
+    int64_t response = check_changes(changes->response, changes->response_count);
+    if (request < 0 || response < 0) return HV_EINVAL;
+    pass->changes = hv__malloc(count * sizeof *pass->changes + (size_t)(request + response));
+    if (pass->changes == NULL) return HV_ENOMEM;
+    pass->request_changes = changes->request_count;
+    pass->response_changes = changes->response_count;
+    char *text = (char *)(pass->changes + count);
+    text = copy_changes(pass->changes, changes->request, changes->request_count, text);
+    copy_changes(pass->changes + changes->request_count, changes->response, changes->response_count,
+                 text);
+    return 0;
+}
+
+static int begin(hhttp_gateway_t *gateway, hhttp_request_t *req,
+                 const hhttp_gateway_changes_t *changes, hhttp_gateway_cb done, void *userdata,
+                 int is_forward) {
     if (gateway->is_closing || hhttp_request_is_over(req)) return HV_ECLOSED;
     if (hhttp_response_has_begun(req) || req->pass != NULL) return HV_EBUSY;
     http_pass_t *pass = hv__calloc(1, sizeof *pass);
     if (pass == NULL) return HV_ENOMEM;
+    int taken = take_changes(pass, changes);
+    if (taken != 0) {
+        hv__free(pass);
+        return taken;
+    }
     pass->gateway = gateway;
     pass->req = req;
     pass->on_done = done;
@@ -350,8 +407,14 @@ static int begin(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_c
 
 int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req, hhttp_gateway_cb on_done_cb,
                        void *userdata) {
+    return hhttp_gateway_pass_with(gateway, req, NULL, on_done_cb, userdata);
+}
+
+int hhttp_gateway_pass_with(hhttp_gateway_t *gateway, hhttp_request_t *req,
+                            const hhttp_gateway_changes_t *changes, hhttp_gateway_cb on_done_cb,
+                            void *userdata) {
     if (gateway->count == 0) return HV_EINVAL;
-    return begin(gateway, req, on_done_cb, userdata, 0);
+    return begin(gateway, req, changes, on_done_cb, userdata, 0);
 }
 
 void hhttp_gateway_cancel(hhttp_request_t *req) {
@@ -367,5 +430,5 @@ int hhttp_gateway_forward(hhttp_gateway_t *gateway, hhttp_request_t *req,
     if (!is_connect && (target.len == 0 || target.data[0] == '/' || target.data[0] == '*')) {
         return HV_EINVAL;
     }
-    return begin(gateway, req, on_done_cb, userdata, 1);
+    return begin(gateway, req, NULL, on_done_cb, userdata, 1);
 }

@@ -2,6 +2,22 @@
  * upgrades that an upstream has agreed to. From there on the net room forwards the bytes. */
 #include "http_gateway_int.h"
 
+/* A tunnel to an upstream has ended, so it is less busy. */
+static void on_tunnel_close(hio_t *io) {
+    http_upstream_t *upstream = hevent_userdata(io);
+    HV_ASSERT(upstream->busy > 0);
+    upstream->busy--;
+    hv__gateway_leave(upstream->gateway);
+}
+
+/* A tunnel outlives its pass, and keeps its upstream busy as long. */
+static void count_tunnel(http_upstream_t *upstream, hio_t *far) {
+    upstream->busy++;
+    hv__gateway_hold(upstream->gateway);
+    hevent_set_userdata(far, upstream);
+    hio_setcb_close(far, on_tunnel_close);
+}
+
 /* Joins the client's connection and `far`. Returns 0, or a code where `far` is still the caller's. */
 static int join(http_pass_t *pass, hio_t *far, int status, const http_passed_head_t *head) {
     hio_t *near;
@@ -12,6 +28,7 @@ static int join(http_pass_t *pass, hio_t *far, int status, const http_passed_hea
     hio_set_keepalive_timeout(near, timeout_ms);
     hio_set_keepalive_timeout(far, timeout_ms);
     hio_setcb_close(far, NULL);
+    if (pass->upstream != NULL) count_tunnel(pass->upstream, far);
     code = hio_forward(near, far);
     if (code != 0) {
         hio_close(near);

@@ -29,12 +29,18 @@ typedef struct hhttp_upstream_s {
     const char *url;       /* "http://host:port/prefix"; https, too */
     const char *unix_path; /* connects there instead; the URL still gives Host and prefix. NULL: no */
     uint32_t weight;       /* of the requests; 0: 1; up to 1000 */
+    int is_backup;         /* asked only where no other is up */
+    int is_down;           /* never asked: for one that is being repaired */
+    uint32_t connect_timeout_ms; /* 0: the gateway's */
+    uint32_t head_timeout_ms;
 } hhttp_upstream_t;
 
 typedef enum {
     HHTTP_BALANCE_ROUND_ROBIN, /* in turn, by weight */
     HHTTP_BALANCE_LEAST_BUSY,  /* the fewest requests under way, by weight */
     HHTTP_BALANCE_CLIENT,      /* the same client's address, the same upstream, as long as it is up */
+    HHTTP_BALANCE_HASH,        /* the same value of hash_by, the same upstream; who has none goes by
+                                  his address */
 } hhttp_balance_e;
 
 /* Everything is copied. Zero is a good default. */
@@ -42,6 +48,7 @@ typedef struct hhttp_gateway_options_s {
     const hhttp_upstream_t *upstreams; /* none: hhttp_gateway_forward only */
     size_t upstream_count;
     hhttp_balance_e balance;
+    const char *hash_by;      /* of HHTTP_BALANCE_HASH: "header:NAME", "cookie:NAME" or "path" */
 
     const char *strip_prefix; /* cut off the path before it goes on, "/api"; and put before the path
                                  of a Location that names the upstream. NULL: none. Paths whose ".."
@@ -63,7 +70,7 @@ typedef struct hhttp_gateway_options_s {
     int32_t retries;      /* other upstreams that are tried; 0: 2, -1: none. Only where nothing of
                              the request was sent, or where it may be sent twice (RFC 9110 9.2.2) */
     uint32_t fail_max;    /* 3 failures in a row, and an upstream rests; INFINITE: never */
-    uint32_t rest_ms;     /* 10000 */
+    uint32_t rest_ms;     /* 10000; then one request may try it while others still do not */
     const char *health_path; /* asked for by GET every health_interval_ms: whoever does not answer
                                 200..399 in time is down until it does. NULL: nobody is asked */
     uint32_t health_interval_ms; /* 5000, which is also the time to answer */
@@ -101,6 +108,21 @@ typedef void (*hhttp_gateway_cb)(hhttp_request_t *req, const hhttp_gateway_resul
 HV_EXPORT int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req,
                                  hhttp_gateway_cb on_done, void *userdata);
 
+/* What to change of both heads. A header replaces all of its name, one whose value.data is NULL takes
+ * them off; of an answer Set-Cookie and Vary are added instead. Copied. */
+typedef struct hhttp_gateway_changes_s {
+    const hhttp_header_t *request;
+    size_t request_count;
+    const hhttp_header_t *response; /* not of a 101 */
+    size_t response_count;
+} hhttp_gateway_changes_t;
+
+/* As hhttp_gateway_pass. Returns also HV_EINVAL for a header that cannot be sent, or that belongs to one
+ * connection (Connection, Content-Length, Transfer-Encoding ...). */
+HV_EXPORT int hhttp_gateway_pass_with(hhttp_gateway_t *gateway, hhttp_request_t *req,
+                                      const hhttp_gateway_changes_t *changes,
+                                      hhttp_gateway_cb on_done, void *userdata);
+
 /* Serves as a forward proxy: a request whose target is absolute goes to where it says, CONNECT makes
  * a tunnel. Who may do so is for the caller to check before.
  * Returns as above; HV_EINVAL for another form of target. */
@@ -114,7 +136,7 @@ HV_EXPORT void hhttp_gateway_cancel(hhttp_request_t *req);
 
 typedef struct hhttp_upstream_state_s {
     int is_up;         /* neither resting nor found ill */
-    uint32_t busy;     /* requests under way */
+    uint32_t busy;     /* requests under way, and tunnels */
     uint64_t passed;   /* since the start, retries included */
     uint64_t failures;
 } hhttp_upstream_state_t;
