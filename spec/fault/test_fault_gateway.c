@@ -2,17 +2,8 @@
  * pass that was begun ends once, however far it had come. Answers with and without a body, bodies in
  * pieces, retries, redirects, health checks, upgrades, CONNECT; clients, server and upstream are of
  * the same loop. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+#include "fault_test.h"
 #include "hhttp_gateway.h"
-#include "hmem.h"
 
 static hhttp_gateway_t *gateway;
 static int begun, ended, failed, closed, opened;
@@ -91,10 +82,7 @@ static void send_all(hloop_t *loop, int port, int upstream_port) {
 }
 
 static int listen_on(hhttp_server_t *server) {
-    hio_t *listener = server != NULL ? hhttp_server_listen(server, "127.0.0.1", 0, 0) : NULL;
-    if (listener == NULL) return 0;
-    struct sockaddr_in *addr = (struct sockaddr_in *)(void *)hio_localaddr(listener);
-    return addr->sin_family == AF_INET ? ntohs(addr->sin_port) : 0;
+    return server != NULL ? fault_port_of(hhttp_server_listen(server, "127.0.0.1", 0, 0)) : 0;
 }
 
 static void run(hloop_t *loop, hhttp_server_t *front, hhttp_server_t *upstream) {
@@ -136,19 +124,8 @@ static void scenario(void) {
 static void test_every_allocation_failure_is_survived(void **state) {
     (void)state;
     scenario(); /* what is made once a process is made */
-    size_t before = hv__mem_live_blocks();
-    uint64_t nth = 1;
-    for (;; nth++) {
-        hv__mem_fail_nth(nth);
-        scenario();
-        int has_failed = hv__mem_has_failed();
-        hv__mem_fail_nth(0);
-        assert_int_equal(hv__mem_live_blocks(), before);
-        if (!has_failed) break;
-        assert_true(nth < 10000);
-    }
-    print_message("%d allocations failed in turn\n", (int)nth - 1);
-    assert_true(nth > 50);
+    int count = fail_each_allocation(scenario, NULL);
+    assert_true(count > 50);
     /* In the last round none fails; what leads out of the prefix does. */
     assert_int_equal(begun, 6);
     assert_int_equal(failed, 1);

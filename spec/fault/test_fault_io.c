@@ -1,6 +1,7 @@
 /* Every allocation of a conversation fails in turn: nothing crashes, nothing leaks, every io that
  * was given out is closed exactly once, and each failure is told: by a return value, by the error
  * of a closed io, or by hloop_last_error. */
+#include "fault_test.h"
 #include "loop_test.h"
 
 static int given, closed, told, heard;
@@ -88,6 +89,7 @@ static void converse(hloop_t *loop) {
 }
 
 static void live(void) {
+    given = closed = told = heard = 0;
     hloop_t *loop = hloop_new(0);
     if (loop == NULL) {
         told++;
@@ -98,24 +100,14 @@ static void live(void) {
     hloop_free(&loop);
 }
 
+static void judge(int has_failed) {
+    if (has_failed) assert_true(told > 0);
+    assert_int_equal(closed, given);
+}
+
 static void test_fault_in_a_conversation(void **state) {
     (void)state;
-    size_t blocks_before = hv__mem_live_blocks();
-    uint64_t nth = 0;
-    do {
-        nth++;
-        assert_true(nth < 5000);
-        given = closed = told = heard = 0;
-        hv__mem_fail_nth(nth);
-        live();
-        int has_failed = hv__mem_has_failed();
-        hv__mem_fail_nth(0);
-        if (has_failed && told == 0) fail_msg("failure %d was not told", (int)nth);
-        assert_int_equal(closed, given);
-        assert_int_equal(hv__mem_live_blocks(), blocks_before);
-        if (!has_failed) break;
-    } while (1);
-    assert_true(nth > 12);
+    assert_true(fail_each_allocation(live, judge) > 11);
     assert_true(heard > 6 + 6); /* without a failure it was a conversation */
 }
 

@@ -1,6 +1,7 @@
 /* Every allocation of ours in TLS conversations fails in turn: contexts, a listener, STARTTLS, a
  * forward between TLS and clear, certificates. Nothing crashes, nothing leaks, and every io that was
  * given out is closed exactly once. */
+#include "fault_test.h"
 #include "loop_test.h"
 
 #include "certs.h"
@@ -100,6 +101,8 @@ static void converse(hloop_t *loop) {
 }
 
 static void live(void) {
+    given = closed = 0;
+    heard = 0;
     hssl_ctx_opt_t server = {.crt_file = certs.server, .key_file = certs.server_key,
                              .alpn = "a,b"};
     hssl_ctx_opt_t client = {.ca_file = certs.ca, .endpoint = HSSL_CLIENT};
@@ -116,26 +119,16 @@ static void live(void) {
     hssl_ctx_free(server_ctx);
 }
 
+static void judge(int has_failed) {
+    (void)has_failed;
+    assert_int_equal(closed, given);
+}
+
 static void test_fault_in_a_conversation_under_tls(void **state) {
     (void)state;
     certs_make(&certs);
     live(); /* what is made once a process */
-    size_t blocks_before = hv__mem_live_blocks();
-    uint64_t nth = 0;
-    do {
-        nth++;
-        assert_true(nth < 5000);
-        given = closed = 0;
-        heard = 0;
-        hv__mem_fail_nth(nth);
-        live();
-        int has_failed = hv__mem_has_failed();
-        hv__mem_fail_nth(0);
-        assert_int_equal(closed, given);
-        assert_int_equal(hv__mem_live_blocks(), blocks_before);
-        if (!has_failed) break;
-    } while (1);
-    assert_true(nth > 20);
+    assert_true(fail_each_allocation(live, judge) > 19);
     assert_true(heard >= 5); /* without a failure it was a conversation */
     certs_remove(&certs);
 }

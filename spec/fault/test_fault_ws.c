@@ -1,16 +1,7 @@
 /* test_fault_ws.c - every allocation of WebSocket conversations fails in turn, on both sides of one
  * loop: compressed with and without windows, in fragments, paused, published, closed. Nothing
  * crashes or leaks, and every socket that was made says how it ended, once. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "hmem.h"
+#include "fault_test.h"
 #include "hws.h"
 
 static int made, closed;
@@ -80,7 +71,9 @@ static void converse(hloop_t *loop, hws_hub_t *hub, hws_endpoint_t *calling, int
     }
 }
 
-static void scenario(int keeps_windows) {
+static int keeps_windows;
+
+static void scenario(void) {
     hloop_t *loop = hloop_new(0);
     if (loop == NULL) return;
     hws_hub_t *hub = hws_hub_new(loop);
@@ -98,11 +91,8 @@ static void scenario(int keeps_windows) {
     if (serving != NULL && calling != NULL && server != NULL) {
         hhttp_server_on_request(server, on_request, NULL);
         hio_t *listener = hhttp_server_listen(server, "127.0.0.1", 0, 0);
-        struct sockaddr_in *addr =
-            listener != NULL ? (struct sockaddr_in *)(void *)hio_localaddr(listener) : NULL;
-        if (addr != NULL && addr->sin_family == AF_INET) {
-            converse(loop, hub, calling, ntohs(addr->sin_port));
-        }
+        int port = fault_port_of(listener);
+        if (port != 0) converse(loop, hub, calling, port);
     }
     hws_hub_free(hub);
     if (server != NULL) hhttp_server_close(server, 0, NULL, NULL);
@@ -112,21 +102,10 @@ static void scenario(int keeps_windows) {
     assert_int_equal(closed, made);
 }
 
-static void fail_each(int keeps_windows) {
-    size_t before = hv__mem_live_blocks();
-    uint64_t nth = 1;
-    for (;; nth++) {
-        hv__mem_fail_nth(nth);
-        scenario(keeps_windows);
-        int has_failed = hv__mem_has_failed();
-        hv__mem_fail_nth(0);
-        if (hv__mem_live_blocks() != before) print_error("allocation %d\n", (int)nth);
-        assert_int_equal(hv__mem_live_blocks(), before);
-        if (!has_failed) break;
-        assert_true(nth < 10000);
-    }
-    print_message("%d allocations failed in turn\n", (int)nth - 1);
-    assert_true(nth > 50); /* it did reach the sockets */
+static void fail_each(int with_windows) {
+    keeps_windows = with_windows;
+    int count = fail_each_allocation(scenario, NULL);
+    assert_true(count > 50); /* it did reach the sockets */
 }
 
 static void test_every_allocation_failure_is_survived(void **state) {
