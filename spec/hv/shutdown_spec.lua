@@ -1,6 +1,8 @@
 local helper = require "helper"
 
---- What the programs, each run in a child, have: an app, its server, and a raw client.
+--- What the programs, each run in a child, have: an app, its server, and a raw client. What the
+--- client still does after hv.shutdown stands in a function of hv.on_shutdown: every other task is
+--- cancelled as soon as the server has nothing left to do.
 local prelude = [[
 local hv = require "hv"
 local app = hv.http.app()
@@ -40,9 +42,12 @@ describe("hv.shutdown", function()
     local text, status = run [[
       local conn = ask "/slow"
       until_begun()
+      hv.on_shutdown(function()
+        local answer = read_all(conn)
+        print(answer:match "^HTTP/1.1 (%d+)", answer:match "Connection: (%a+)",
+          answer:match "late$")
+      end)
       hv.shutdown()
-      local answer = read_all(conn)
-      print(answer:match "^HTTP/1.1 (%d+)", answer:match "Connection: (%a+)", answer:match "late$")
     ]]
     assert.equal("200\tclose\tlate\n", text)
     assert.equal(0, status)
@@ -51,9 +56,11 @@ describe("hv.shutdown", function()
   it("answers who has connected, and accepts nobody later", function()
     local text = run [[
       local conn = ask "/"
+      hv.on_shutdown(function()
+        print(read_all(conn):match "^HTTP/1.1 (%d+).*hello$")
+        print(select(3, hv.tcp.connect { host = "127.0.0.1", port = port }))
+      end)
       hv.shutdown()
-      print(read_all(conn):match "^HTTP/1.1 (%d+).*hello$")
-      print(select(3, hv.tcp.connect { host = "127.0.0.1", port = port }))
     ]]
     assert.equal("200\nECONNREFUSED\n", text)
   end)
@@ -62,10 +69,12 @@ describe("hv.shutdown", function()
     local text = run [[
       local conn = ask "/"
       local first = conn:read_until "hello"
+      hv.on_shutdown(function()
+        hv.sleep(20)
+        assert(conn:write "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        print(first:match "Connection: (%a+)", read_all(conn):match "Connection: (%a+)")
+      end)
       hv.shutdown()
-      hv.sleep(20)
-      assert(conn:write "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-      print(first:match "Connection: (%a+)", read_all(conn):match "Connection: (%a+)")
     ]]
     assert.equal("nil\tclose\n", text)
   end)
@@ -97,8 +106,8 @@ describe("hv.shutdown", function()
       local conn = assert(hv.tcp.connect { host = "127.0.0.1", port = tcp:port() })
       conn:write "one\n"
       until_begun()
+      hv.on_shutdown(function() print(read_all(conn)) end)
       hv.shutdown()
-      print(read_all(conn))
     ]]
     assert.equal("one!\n", text)
   end)
@@ -114,9 +123,11 @@ describe("hv.shutdown", function()
       local client = assert(hv.udp.connect { host = "127.0.0.1", port = sock:port() })
       client:send "one"
       until_begun()
+      hv.on_shutdown(function()
+        client:send "two"
+        print(client:recv(10000))
+      end)
       hv.shutdown()
-      client:send "two"
-      print(client:recv(1000))
     ]]
     assert.matches("^one!\t", text)
   end)
