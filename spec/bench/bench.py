@@ -85,7 +85,8 @@ class NotStarted(Exception):
 
 class Server:
     def __init__(self, name, spec, kind):
-        self.name, self.port = name, spec["tlsport"] if kind in ("https", "tls") else spec["port"]
+        self.name, self.port = name, spec["tlsport"] if kind in ("https", "tls", "h2s") else spec["port"]
+        if kind == "h2": self.port = spec.get("h2port", self.port)
         self.path, self.headers = spec.get("path", "/"), spec.get("headers", [])
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -132,7 +133,27 @@ def dur(s):
     return float(m.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[m.group(2)]
 
 
+def h2(s, kind, a):
+    """HTTP/2 by h2load, a.depth requests at once on each connection; h2s: over TLS."""
+    url = f"{'https' if kind == 'h2s' else 'http'}://127.0.0.1:{s.port}{s.path}"
+    cmd = ["taskset", "-c", "1", "h2load", f"-c{a.conns}", f"-m{a.depth}", "-D", str(a.secs), url]
+    u0 = use(s.pids)
+    o = subprocess.run(cmd, capture_output=True, text=True, timeout=a.secs + 20).stdout
+    u1 = use(s.pids)
+    n = int(re.search(r"(\d+) succeeded", o).group(1))
+    bad = re.search(r"(\d+) failed, (\d+) errored", o)
+    cpu, ut, sy = u1[0] - u0[0], u1[1] - u0[1], u1[2] - u0[2]
+    if not n:
+        return dict(ops_s=0, ops_per_cpu_s=0, p50_us=0, p99_us=0, cpu=cpu / a.secs, user=0, rss_kb=u1[3], errors="no request completed")
+    times = re.search(r"time for request:\s+\S+\s+(\S+)\s+(\S+)", o) # max and mean: h2load has no more
+    failed = int(bad.group(1)) + int(bad.group(2))
+    return dict(ops_s=n / a.secs, ops_per_cpu_s=n / cpu if cpu else 0, p50_us=dur(times.group(2)), p99_us=dur(times.group(1)),
+                cpu=cpu / a.secs, user=ut / max(1, ut + sy), rss_kb=u1[3], errors=f"{failed} failed" if failed else "")
+
+
 def one(s, kind, a):
+    if kind in ("h2", "h2s"):
+        return h2(s, kind, a)
     pid = ",".join(map(str, s.pids))
     if kind in ("http", "https"):
         url = f"{'https' if kind == 'https' else 'http'}://127.0.0.1:{s.port}{s.path}"

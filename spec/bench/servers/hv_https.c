@@ -20,7 +20,8 @@ int main(int argc, char **argv) {
     hhttp_server_t *server = hhttp_server_new(loop, NULL);
     hhttp_server_on_request(server, on_request, NULL);
     hio_t *listener = hhttp_server_listen(server, "127.0.0.1", atoi(argv[1]), 0);
-    hssl_ctx_opt_t opt = {.crt_file = argv[2], .key_file = argv[3], .no_tickets = 1};
+    hssl_ctx_opt_t opt = {.crt_file = argv[2], .key_file = argv[3], .no_tickets = 1,
+                          .alpn = "h2,http/1.1"};
     if (listener == NULL || hio_new_ssl_ctx(listener, &opt) != 0) {
         fprintf(stderr, "hv_https: cannot serve on %s: %s\n", argv[1], hssl_last_error());
         return 1;

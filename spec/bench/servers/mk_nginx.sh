@@ -22,6 +22,6 @@ if [ "${4:-}" = lua ]; then
     echo "lua_package_path '$root/usr/share/lua/5.1/?.lua;;';" >$path
     export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu
 fi
-sed -e "s|@PORT@|$2|; s|@TLSPORT@|$3|; s|@DIR@|$dir|g; s|@KEY@|$key|g; s|@LOAD@|$load|" \
+sed -e "s|@PORT@|$2|; s|@H2PORT@|$(($2 + 700))|; s|@TLSPORT@|$3|; s|@DIR@|$dir|g; s|@KEY@|$key|g; s|@LOAD@|$load|" \
     -e "s|@LUAPATH@|$path|; s|@LUA@|$lua|" "$here/nginx.conf.in" >"$dir/nginx.conf"
 exec nginx -p "$dir" -c "$dir/nginx.conf"
