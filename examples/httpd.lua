@@ -201,7 +201,7 @@ end
 local app = hv.http.app {
   max_body = config.max_body, server_name = config.server_name or "httpd/" .. hv.version,
   max_connections = config.max_connections, request_timeout = config.request_timeout,
-  idle_timeout = config.idle_timeout,
+  idle_timeout = config.idle_timeout, http2 = config.http2,
   handshake_timeout = config.https and config.https.handshake_timeout,
   max_handshakes = config.https and config.https.max_handshakes,
 }

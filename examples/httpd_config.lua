@@ -97,6 +97,7 @@ local RULES = with(SITE, {
   api = { "boolean", true }, upload_dir = { "string", "logs/uploads" },
   max_body = { "size", 64 * 1048576 }, max_connections = { "integer" },
   request_timeout = { "time" }, idle_timeout = { "time" }, server_name = { "string" },
+  http2 = { "boolean", true },
   sections = {
     https = { port = { "port", 8443 }, certificate = { readable }, key = { readable },
       min_version = { one_of("1.2", "1.3") }, handshake_timeout = { "time" },

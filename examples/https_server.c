@@ -1,4 +1,4 @@
-/* https_server.c - HTTP over TLS on the C API; SIGHUP reads the certificate anew without dropping a
+/* https_server.c - HTTP/1.1 and HTTP/2 over TLS on the C API; SIGHUP reads the certificate anew without dropping a
  * connection.
  *
  *     cc https_server.c -o https_server -lhv && ./https_server 8443 cert.pem key.pem
@@ -14,8 +14,9 @@ static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     hio_t *io = hhttp_request_io(req);
     char text[256];
-    int len = snprintf(text, sizeof text, "hello over %s, %s%s\n", hio_ssl_version(io),
-                       hio_ssl_cipher(io), hio_ssl_is_resumed(io) ? ", resumed" : "");
+    int len = snprintf(text, sizeof text, "hello over %s, %s%s%s\n", hio_ssl_version(io),
+                       hio_ssl_cipher(io), hhttp_request_version(req) == 20 ? ", HTTP/2" : "",
+                       hio_ssl_is_resumed(io) ? ", resumed" : "");
     hhttp_respond(req, 200, "text/plain", text, (size_t)len);
 }
 
@@ -36,7 +37,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "Usage: %s port certificate.pem key.pem\n", argv[0]);
         return 2;
     }
-    hssl_ctx_opt_t opt = {.crt_file = argv[2], .key_file = argv[3], .alpn = "http/1.1"};
+    hssl_ctx_opt_t opt = {.crt_file = argv[2], .key_file = argv[3], .alpn = "h2,http/1.1"};
     hssl_ctx_t ctx = hssl_ctx_new(&opt);
     if (ctx == NULL) {
         fprintf(stderr, "%s\n", hssl_last_error());

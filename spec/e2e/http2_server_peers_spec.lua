@@ -1,5 +1,5 @@
---- Our server of HTTP/2 and what others make: node, Chromium, nginx (as a proxy that speaks HTTP/2 to
---- us) and h2load.
+--- Our server of HTTP/2 and what others make: node, Chromium, nginx (as a proxy that speaks HTTP/2
+--- to us) and h2load.
 local certs_of = require "certs"
 local hv = require "hv"
 local nginx_of = require "nginx"

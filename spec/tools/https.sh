@@ -20,7 +20,8 @@ ask() {
     timeout 20 openssl s_client -connect "127.0.0.1:$port" -CAfile "$work/cert.pem" -ign_eof "$@" \
       >"$work/s_client" 2>&1 || true
 }
-ask -alpn h2,http/1.1
+has_line <(get --http2 "$url") ', HTTP/2$'
+ask -alpn http/1.1
 has_line "$work/s_client" '^ALPN protocol: http/1.1$'
 has_line "$work/s_client" '^Verify return code: 0 \(ok\)|Verification: OK'
 has_line "$work/s_client" '^hello over '
