@@ -376,6 +376,9 @@ void hvl_drain(hvl_t *rt);
 
 /* Sends the log to a rotated file, or with NULL to stderr. `level` is a name or NULL. */
 void hvl_log_set_up(const char *path, const char *level);
+/* Writes what scripts have printed and stdio still holds: for hloop_setcb_pass, so that nothing waits
+ * in a buffer while a program sleeps, and nothing is lost when a signal ends it. */
+void hvl_flush_output(hloop_t *loop);
 /* Writes a line, "hvlua: ..." on stderr, or to the log's file where hvl_log_set_up named one. */
 void hvl_complain(const char *format, ...) HV_PRINTF_LIKE(1, 2);
 

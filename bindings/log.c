@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio_ext.h>
 
 #include "hlog.h"
 
@@ -31,6 +32,12 @@ void hvl_log_set_up(const char *path, const char *level) {
     logger_set_level(logger, current_level);
     has_file = path != NULL && logger_set_file(logger, path) == 0;
     logger_set_handler(logger, has_file ? file_logger : stderr_logger);
+}
+
+void hvl_flush_output(hloop_t *loop) {
+    (void)loop;
+    /* What could not leave is tried again after the next pass. */
+    if (__fpending(stdout) > 0 && fflush(stdout) != 0) clearerr(stdout);
 }
 
 void hvl_complain(const char *format, ...) {

@@ -40,6 +40,7 @@ static int set_up(lua_State *L) {
     }
     hvl_start_main(program->rt, 1);
     program->rt->main_task->on_finish = on_main_finished;
+    hloop_setcb_pass(the_loop, hvl_flush_output);
     return 0;
 }
 

@@ -76,6 +76,7 @@ static int set_up_inside(lua_State *L) {
     lua_call(L, 1, 1);
     lua_insert(L, -2);
     hvl_start_main(rt, 1);
+    hloop_setcb_pass(rt->loop, hvl_flush_output);
     return 0;
 }
 

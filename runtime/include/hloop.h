@@ -104,6 +104,12 @@ HV_EXPORT const char *hloop_backend_name(const hloop_t *loop);
 HV_EXPORT void hloop_set_userdata(hloop_t *loop, void *userdata);
 HV_EXPORT void *hloop_userdata(hloop_t *loop);
 
+/* Has `on_pass` called at the end of every pass that has called something, the last before the loop
+ * may sleep: to hand on what was gathered meanwhile, such as output in a buffer. What it writes to
+ * an io leaves in the next pass. NULL: nothing. Not while the loop runs in another thread. */
+typedef void (*hpass_cb)(hloop_t *loop);
+HV_EXPORT void hloop_setcb_pass(hloop_t *loop, hpass_cb on_pass);
+
 /* ---- Events from other threads ---- */
 
 /* Has ev->cb called by the dispatcher in its next pass, with a copy of `*ev` that lives until the

@@ -164,3 +164,5 @@ int hv__dispatch_idles(hloop_t *loop) {
     loop->idle_cursor = NULL;
     return count;
 }
+
+void hv__dispatch_pass_end(hloop_t *loop) { HV_DISPATCH(loop, loop->on_pass(loop)); }

@@ -263,6 +263,7 @@ static int run_pass(hloop_t *loop, int64_t timeout_us) {
     if (loop->nested != NULL) called += hv__nested_run(loop);
     if (called == 0 && loop->idles != NULL) called = hv__dispatch_idles(loop);
     if (loop->net_hooks != NULL) called += loop->net_hooks->end_of_pass(loop);
+    if (called > 0 && loop->on_pass != NULL) hv__dispatch_pass_end(loop);
     if (loop->must_reset) start_over(loop);
     return called;
 }
@@ -393,6 +394,7 @@ uint32_t hloop_nactives(hloop_t *loop) { return loop->active_count; }
 const char *hloop_backend_name(const hloop_t *loop) { return loop->backend->name; }
 void hloop_set_userdata(hloop_t *loop, void *userdata) { loop->userdata = userdata; }
 void *hloop_userdata(hloop_t *loop) { return loop->userdata; }
+void hloop_setcb_pass(hloop_t *loop, hpass_cb on_pass) { loop->on_pass = on_pass; }
 
 /* ---- Handles ---- */
 

@@ -87,6 +87,7 @@ struct hloop_s {
     int is_running;
     uint64_t pass_count;
     void *userdata;
+    hpass_cb on_pass; /* or NULL */
 
     const hpoll_backend_t *backend;
     hpoll_t *poll;
@@ -193,6 +194,8 @@ int hv__dispatch_pending(hloop_t *loop);
 int hv__dispatch_deferred(hloop_t *loop);
 /* Calls the idle watchers once each. Returns the number. */
 int hv__dispatch_idles(hloop_t *loop);
+/* Tells whom hloop_setcb_pass has named. */
+void hv__dispatch_pass_end(hloop_t *loop);
 
 /* ---- htimer.c ---- */
 

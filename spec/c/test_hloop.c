@@ -57,6 +57,26 @@ static void on_work(hv__defer_t *work) {
     note("d");
 }
 
+static void on_pass(hloop_t *which) {
+    assert_ptr_equal(which, loop);
+    note("e");
+}
+
+static void test_loop_tells_of_passes_that_called(void **state) {
+    (void)state;
+    trace[0] = '\0';
+    hloop_setcb_pass(loop, on_pass);
+    RUN_PASSES(loop, 1);
+    assert_string_equal(trace, ""); /* nothing was called */
+    htimer_add(loop, on_timer, 0, 1);
+    RUN_PASSES(loop, 2);
+    assert_string_equal(trace, "te");
+    hloop_setcb_pass(loop, NULL);
+    htimer_add(loop, on_timer, 0, 1);
+    RUN_PASSES(loop, 1);
+    assert_string_equal(trace, "tet");
+}
+
 static void test_loop_pass_calls_timers_ios_posted_deferred_then_closed(void **state) {
     (void)state;
     hio_t *ends[2];
@@ -75,8 +95,10 @@ static void test_loop_pass_calls_timers_ios_posted_deferred_then_closed(void **s
     htimer_add(loop, on_timer, 0, 1);
     hidle_t *idle = hidle_add(loop, on_idle, INFINITE);
     assert_string_equal(trace, "");
+    hloop_setcb_pass(loop, on_pass);
     RUN_PASSES(loop, 1);
-    assert_string_equal(trace, "trpdc");
+    assert_string_equal(trace, "trpdce");
+    hloop_setcb_pass(loop, NULL);
     RUN_PASSES(loop, 3); /* the end of the stream is handled before it is idle */
     assert_non_null(strchr(trace, 'i'));
     hidle_del(idle);
@@ -359,6 +381,7 @@ static void test_loop_backend_failure_ends_the_run(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         LOOP_TEST(test_loop_pass_calls_timers_ios_posted_deferred_then_closed),
+        LOOP_TEST(test_loop_tells_of_passes_that_called),
         LOOP_TEST(test_loop_priorities_order_what_is_due),
         LOOP_TEST(test_loop_run_once_does_one_pass),
         LOOP_TEST(test_loop_quits_when_nothing_is_active),

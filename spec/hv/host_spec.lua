@@ -1,4 +1,5 @@
 local helper = require "helper"
+local hv = require "hv"
 
 local function script(text)
   local path = os.tmpname()
@@ -81,6 +82,24 @@ describe("hvlua", function()
       hv.go(function() main:join() end):join()]]
     assert.matches("still waits", output)
     assert.equal(1, status)
+  end)
+
+  it("does not keep back what it has printed, and loses nothing of it", function()
+    local path = script [[
+      local hv = require "hv"
+      local w = hv.worker.spawn(function(ch) print("from a worker") ch:recv() end)
+      hv.after(20, function() io.write("late") end)
+      print("started")
+      hv.sleep(100000)]]
+    local p = assert(hv.process.spawn { os.getenv("HVLUA") or "hvlua", path, stdout = "pipe" })
+    local lines = { p.stdout:read_line(), p.stdout:read_line() }
+    table.sort(lines)
+    assert.same({ "from a worker", "started" }, lines)
+    assert.equal("late", p.stdout:read(4))
+    p:kill("kill")
+    p:wait()
+    p.stdout:close()
+    os.remove(path)
   end)
 
   it("passes os.exit's status on", function()
