@@ -346,6 +346,8 @@ void hvl_push_traceback(lua_State *L, const hvl_task_t *task, const char *messag
  *   waiting   the coroutine where it waits now, or NULL where it has ended
  *   place     of the task, or NULL */
 void hvl_warn_slow(hvl_t *rt, lua_State *waiting, const hvl_place_t *place, int64_t ms);
+/* The same of work of ours: "in encoding ...". */
+void hvl_warn_slow_in(hvl_t *rt, const char *where, int64_t ms);
 
 /* ---- A state with a memory limit (memory.c) ---- */
 

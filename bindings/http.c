@@ -1,13 +1,10 @@
-/* http.c - HTTP servers: routes are matched and handlers begun here, and what a handler returns
- * becomes the answer. Objects for requests and responses are in http_message.c, routers in
+/* http.c - HTTP servers: routes are matched, and handlers begin and end here. What they return becomes
+ * the answer in http_result.c. Objects for requests and responses are in http_message.c, routers in
  * http_router.c, servers in http_server.c.
  *
  * The path of a request whose handler takes no arguments and returns a string allocates nothing
  * but that string: pooled task, pooled exchange, the answer written from the task's stack. A
- * handler's number of parameters, known since it was registered, decides which objects are made.
- *
- * Tables as results, and whatever else may wait, go to a Lua function (HANDLER_DELIVER) that runs as
- * a task of its own with the same exchange. */
+ * handler's number of parameters, known since it was registered, decides which objects are made. */
 #include "http.h"
 
 #include "handle.h"
@@ -95,7 +92,7 @@ static void set_anchor(lua_State *L, const http_exchange_t *exchange, int which)
     lua_pop(L, 1);
 }
 
-static void push_anchor(lua_State *L, const http_exchange_t *exchange, int which) {
+void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int which) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->server->pool->anchors_ref);
     lua_rawgeti(L, -1, (int)exchange->index * 3 + which);
     lua_remove(L, -2);
@@ -118,44 +115,11 @@ static void exchange_end(lua_State *L, http_exchange_t *exchange) {
     hvl_http_exchange_free(exchange);
 }
 
-/* ---- What a handler has returned ---- */
+/* ---- The end of a handler ---- */
 
 static void on_handler_finished(hvl_task_t *task, int status);
 
-/* Answers with the status alone, in words for people. */
-static void respond_status(lua_State *L, http_exchange_t *exchange) {
-    char text[96];
-    int len = snprintf(text, sizeof text, "%d %s\n", exchange->status,
-                       hhttp_status_text(exchange->status));
-    hvl_http_respond(L, exchange, "text/plain", text, (size_t)len);
-}
-
-static void fail(lua_State *L, http_exchange_t *exchange) {
-    if (hhttp_request_is_over(exchange->req)) return;
-    if (hhttp_response_when_done(exchange->req, NULL)) return; /* it was given whole before */
-    if (hhttp_response_has_begun(exchange->req)) {
-        hhttp_request_abort(exchange->req); /* the peer is to see that the answer is not whole */
-        return;
-    }
-    if (exchange->headers_ref != LUA_NOREF) {
-        hvl_unref(exchange->server->object.rt, &exchange->headers_ref);
-    }
-    exchange->status = 500;
-    respond_status(L, exchange);
-}
-
-static void report(http_exchange_t *exchange, const char *problem, const char *detail) {
-    hhttp_slice_t method = hhttp_request_method_name(exchange->req);
-    hhttp_slice_t path = hhttp_request_path(exchange->req);
-    char text[512];
-    snprintf(text, sizeof text, "hv.http: %.*s %.*s: %s%s", (int)method.len, method.data,
-             path.len < 200 ? (int)path.len : 200, path.data, problem, detail);
-    hvl_report(exchange->server->object.rt, text, NULL, NULL);
-}
-
-/* Begins a task for the same exchange: a handler of the router's, its arguments behind `nargs`
- * values that lie on top of L. Returns 0 where there is none. */
-static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, int nargs) {
+int hvl_http_continue_with(lua_State *L, http_exchange_t *exchange, int handler, int nargs) {
     hvl_task_t *task = hvl_task_begin(exchange->server->object.rt);
     if (task == NULL) return 0;
     lua_State *co = task->co;
@@ -164,8 +128,8 @@ static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, i
     lua_remove(co, -2);
     lua_xmove(L, co, nargs);
     if (exchange->is_anchored) {
-        push_anchor(co, exchange, 1);
-        push_anchor(co, exchange, 2);
+        hvl_http_push_anchor(co, exchange, 1);
+        hvl_http_push_anchor(co, exchange, 2);
     } else {
         hvl_http_push_request(co, exchange);
         hvl_http_push_response(co, exchange);
@@ -174,93 +138,6 @@ static int continue_with(lua_State *L, http_exchange_t *exchange, int handler, i
     task->userdata[0] = exchange;
     hvl_task_run(task, nargs + 2);
     return 1;
-}
-
-/* Has app:error_page's function answer, once. Returns whether it does. */
-static int show_page(lua_State *L, http_exchange_t *exchange) {
-    if (!exchange->router->has_page || exchange->has_page) return 0;
-    if (exchange->status < 400) return 0;
-    exchange->has_page = 1;
-    lua_pushinteger(L, exchange->status);
-    return continue_with(L, exchange, HANDLER_PAGE, 1);
-}
-
-/* Makes the value at `index` the answer. Returns whether the exchange goes on in another task. */
-static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
-    size_t len;
-    const char *text;
-    int code = 0;
-    switch (lua_type(L, index)) {
-    case LUA_TSTRING:
-        text = lua_tolstring(L, index, &len);
-        code = hvl_http_respond(L, exchange, "text/plain", text, len);
-        break;
-    case LUA_TNUMBER: {
-        lua_Number status = lua_tonumber(L, index);
-        if (!(status >= 200 && status <= 599)) {
-            report(exchange, "the handler returned a number that is no status of 200..599", "");
-            fail(L, exchange);
-            return 0;
-        }
-        exchange->status = (int)status;
-        if (show_page(L, exchange)) return 1;
-        respond_status(L, exchange);
-        return 0;
-    }
-    case LUA_TTABLE:
-        lua_pushvalue(L, index);
-        return continue_with(L, exchange, HANDLER_DELIVER, 1);
-    default:
-        report(exchange, "the handler returned neither a string, a status nor a table", "");
-        fail(L, exchange);
-        return 0;
-    }
-    if (code == HV_EINVAL) {
-        report(exchange, "the answer has a header that cannot be sent", "");
-        fail(L, exchange);
-    }
-    return 0;
-}
-
-/* `co` has ended in an error, whose message lies on top: nothing may be pushed there. */
-static int handler_failed(lua_State *co, http_exchange_t *exchange) {
-    const http_router_t *router = exchange->router;
-    lua_State *L = exchange->server->object.rt->L;
-    int may_answer = !hhttp_response_has_begun(exchange->req) &&
-                     !hhttp_request_is_over(exchange->req);
-    if (may_answer && router->has_error_handler && !exchange->has_failed) {
-        exchange->has_failed = 1;
-        exchange->status = 500;
-        const char *message = lua_tostring(co, -1);
-        lua_pushstring(L, message != NULL ? message : "error");
-        return continue_with(L, exchange, HANDLER_ERROR, 1);
-    }
-    if (may_answer) {
-        exchange->status = 500;
-        if (show_page(L, exchange)) return 1;
-    }
-    fail(L, exchange);
-    return 0;
-}
-
-static int handler_returned(lua_State *L, http_exchange_t *exchange) {
-    if (hhttp_response_has_begun(exchange->req)) return 0;
-    if (hhttp_request_is_over(exchange->req)) return 0;
-    int is_failure = lua_isnil(L, 1) && lua_type(L, 2) == LUA_TSTRING; /* nil, message[, code] */
-    if (lua_gettop(L) == 0 || (lua_isnil(L, 1) && !is_failure)) {
-        lua_settop(L, 0);
-        if (exchange->is_anchored) push_anchor(L, exchange, 3);
-    }
-    if (lua_gettop(L) == 0 || lua_isnil(L, 1)) {
-        if (is_failure) {
-            report(exchange, "the handler failed: ", lua_tostring(L, 2));
-        } else {
-            report(exchange, "the handler returned nothing and did not answer", "");
-        }
-        fail(L, exchange);
-        return 0;
-    }
-    return deliver(L, exchange, 1);
 }
 
 static void on_sent(hhttp_request_t *req, int error);
@@ -273,7 +150,7 @@ static int tell_observer(lua_State *L, http_exchange_t *exchange) {
     exchange->is_ending = 1;
     if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
     exchange->duration_ms = (double)(gethrtime_us() - exchange->began_us) / 1000;
-    return continue_with(L, exchange, HANDLER_OBSERVER, 0);
+    return hvl_http_continue_with(L, exchange, HANDLER_OBSERVER, 0);
 }
 
 static void on_sent(hhttp_request_t *req, int error) {
@@ -292,11 +169,11 @@ static void on_handler_finished(hvl_task_t *task, int status) {
     if (exchange->is_ending) {
         /* It has no answer to give any more; what it threw has been reported. */
     } else if (status == HVL_FINISHED) {
-        goes_on = handler_returned(co, exchange);
+        goes_on = hvl_http_returned(co, exchange);
     } else if (status == HVL_FAILED) {
-        goes_on = handler_failed(co, exchange);
+        goes_on = hvl_http_failed(co, exchange);
     } else {
-        fail(exchange->server->object.rt->L, exchange);
+        hvl_http_fail(exchange->server->object.rt->L, exchange);
     }
     if (goes_on) return;
     lua_State *L = exchange->server->object.rt->L;
@@ -444,8 +321,8 @@ static http_exchange_t *current_exchange(lua_State *L) {
 static int push_current(lua_State *L) {
     http_exchange_t *exchange = current_exchange(L);
     if (exchange == NULL) return hvl_misuse(L, "next: only in the task of the request itself");
-    push_anchor(L, exchange, 1);
-    push_anchor(L, exchange, 2);
+    hvl_http_push_anchor(L, exchange, 1);
+    hvl_http_push_anchor(L, exchange, 2);
     return 2;
 }
 
@@ -491,6 +368,16 @@ static int push_allowed(lua_State *L) {
     return 2;
 }
 
+/* set_json(module): whose `encode` makes the JSON of a handler's result */
+static int set_json(lua_State *L) {
+    http_pool_t *pool = hvl_http_pool(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    hvl_unref(hvl_self(L), &pool->json_ref);
+    pool->json_ref = hvl_ref(L);
+    return 0;
+}
+
 /* ---- The module ---- */
 
 http_pool_t *hvl_http_pool(lua_State *L) {
@@ -507,6 +394,7 @@ static void make_pool(lua_State *L) {
     memset(pool, 0, sizeof *pool);
     lua_newtable(L);
     pool->anchors_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    pool->json_ref = LUA_NOREF;
     lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
@@ -514,6 +402,7 @@ int hvl_open_http(lua_State *L) {
     static const luaL_Reg functions[] = {{"current", push_current},
                                          {"hold", hold_result},
                                          {"allowed", push_allowed},
+                                         {"set_json", set_json},
                                          {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     make_pool(L);
@@ -522,6 +411,7 @@ int hvl_open_http(lua_State *L) {
     hvl_http_open_routers(L, rt);
     hvl_http_open_servers(L, rt);
     hvl_http_open_messages(L, rt);
+    hvl_http_open_leaves(L);
     hvl_http_open_body(L, rt);
     hvl_http_open_files(L, rt);
     return 1;

@@ -102,7 +102,34 @@ typedef struct http_pool_s {
     http_exchange_t *free;
     uint32_t count;
     int anchors_ref; /* index * 3 + 1: request, 2: response, 3: the handler's result */
+    int json_ref;    /* the module hv.json, or LUA_NOREF */
+    struct {
+        const char *data;
+        int32_t len;
+    } text; /* what a leaf has found; lua/hv/http_request.lua knows its shape */
 } http_pool_t;
+
+/* A request or a response as Lua holds it. */
+typedef struct http_message_s {
+    hvl_object_t object;
+    http_exchange_t *exchange;
+    uint32_t generation;   /* of the exchange that it is of */
+    uint8_t has_own_table; /* its environment is a table of its own */
+    uint8_t is_overlaid;   /* and the user has stored something there */
+} http_message_t;
+
+/* The exchange of a message, or NULL where it is over. */
+static inline http_exchange_t *hvl_http_exchange_of(const http_message_t *message) {
+    http_exchange_t *exchange = message->exchange;
+    return exchange->generation == message->generation ? exchange : NULL;
+}
+
+/* What is known of a message without asking. */
+enum {
+    FACT_METHOD = 1, FACT_PATH, FACT_TARGET, FACT_HOST, FACT_QUERY_STRING, /* texts of a request */
+    FACT_VERSION, FACT_SCHEME, FACT_ID, FACT_QUERY, FACT_PARAMS, FACT_HEADERS, FACT_PEER,
+    FACT_STATUS, FACT_OVER, FACT_BYTES, FACT_DURATION, FACT_COMPLETE,
+};
 
 /* ---- http.c ---- */
 
@@ -112,6 +139,20 @@ void hvl_http_on_request(hhttp_request_t *req, void *userdata);
 void hvl_http_exchange_free(http_exchange_t *exchange);
 /* The pool of the state. */
 http_pool_t *hvl_http_pool(lua_State *L);
+/* Begins a task for the same exchange: a handler of the router's, its arguments the `nargs` values on
+ * top of L, the request and the response. Returns 0 where there is none. */
+int hvl_http_continue_with(lua_State *L, http_exchange_t *exchange, int handler, int nargs);
+/* Pushes what is kept for an exchange that is_anchored: see http_pool_s. */
+void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int which);
+
+/* ---- http_result.c ---- */
+
+/* The handler has ended: its results are all of L, or its error, with nothing to be pushed there, on
+ * top of `co`. Returns whether the exchange goes on in another task. */
+int hvl_http_returned(lua_State *L, http_exchange_t *exchange);
+int hvl_http_failed(lua_State *co, http_exchange_t *exchange);
+/* Answers with 500; an answer that has begun is cut off. */
+void hvl_http_fail(lua_State *L, http_exchange_t *exchange);
 
 /* ---- http_router.c ---- */
 
@@ -152,6 +193,15 @@ int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_head
  * Returns as hhttp_respond_with. */
 int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, const char *body,
                      size_t len);
+
+/* Gives a fact that is a text of the request's, borrowed; its data NULL: it has none. Returns 0 for
+ * other facts. */
+int hvl_http_text_fact(const hhttp_request_t *req, int fact, hhttp_slice_t *text);
+
+/* ---- http_leaf.c ---- */
+
+/* Adds what compiled Lua calls by itself to the table on top of the stack. */
+void hvl_http_open_leaves(lua_State *L);
 
 /* ---- http_body.c ---- */
 

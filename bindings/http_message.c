@@ -11,13 +11,6 @@
 
 #include "hbase.h"
 
-typedef struct message_s {
-    hvl_object_t object;
-    http_exchange_t *exchange;
-    uint32_t generation;
-    int has_own_table; /* its environment is a table of its own */
-} message_t;
-
 static const hvl_class_t request_class = {"hv.http.request"};
 static const hvl_class_t response_class = {"hv.http.response"};
 
@@ -25,7 +18,7 @@ static const hvl_class_t response_class = {"hv.http.response"};
 
 static void push_message(lua_State *L, http_exchange_t *exchange, const hvl_class_t *class_) {
     hvl_t *rt = exchange->server->object.rt;
-    message_t *message = hvl_object_new(L, rt, class_, sizeof *message);
+    http_message_t *message = hvl_object_new(L, rt, class_, sizeof *message);
     message->exchange = exchange;
     message->generation = exchange->generation;
 }
@@ -38,17 +31,12 @@ void hvl_http_push_response(lua_State *L, http_exchange_t *exchange) {
     push_message(L, exchange, &response_class);
 }
 
-static http_exchange_t *exchange_of(const message_t *message) {
-    http_exchange_t *exchange = message->exchange;
-    return exchange->generation == message->generation ? exchange : NULL;
-}
-
 http_exchange_t *hvl_http_check_request(lua_State *L, int index) {
-    return exchange_of(hvl_check(L, index, &request_class));
+    return hvl_http_exchange_of(hvl_check(L, index, &request_class));
 }
 
 http_exchange_t *hvl_http_check_response(lua_State *L, int index) {
-    return exchange_of(hvl_check(L, index, &response_class));
+    return hvl_http_exchange_of(hvl_check(L, index, &response_class));
 }
 
 static void push_slice(lua_State *L, hhttp_slice_t slice) {
@@ -61,24 +49,18 @@ static void push_slice(lua_State *L, hhttp_slice_t slice) {
 
 /* Pushes the message's own table, made where there is none. */
 static void push_own_table(lua_State *L, int index) {
-    message_t *message = lua_touserdata(L, index);
+    http_message_t *message = lua_touserdata(L, index);
     if (message->has_own_table) {
         lua_getfenv(L, index);
         return;
     }
-    lua_newtable(L);
+    lua_createtable(L, 0, 2);
     lua_pushvalue(L, -1);
     lua_setfenv(L, index);
     message->has_own_table = 1;
 }
 
-/* ---- Facts of a request ---- */
-
-enum {
-    FACT_METHOD = 1, FACT_PATH, FACT_TARGET, FACT_VERSION, FACT_HOST, FACT_SCHEME, FACT_ID,
-    FACT_QUERY_STRING, FACT_QUERY, FACT_PARAMS, FACT_HEADERS, FACT_PEER, FACT_STATUS,
-    FACT_OVER, FACT_BYTES, FACT_DURATION, FACT_COMPLETE,
-};
+/* ---- Facts ---- */
 
 static const struct {
     const char *name;
@@ -110,7 +92,7 @@ static void push_decoded(lua_State *L, const char *data, size_t len, int plus_is
 /* Pushes a table of the pairs of "a=1&b=2"; of several with one name the first counts. Returns
  * whether there are no more than `max`. */
 static int push_pairs(lua_State *L, const char *text, size_t len, size_t max) {
-    lua_newtable(L);
+    lua_createtable(L, 0, len > 0);
     const char *end = text + len;
     while (text < end) {
         if (max-- == 0) return 0;
@@ -140,9 +122,9 @@ static int push_pairs(lua_State *L, const char *text, size_t len, size_t max) {
 static void push_params(lua_State *L, const http_exchange_t *exchange) {
     hhttp_route_match_t match;
     hhttp_slice_t path = hhttp_request_path(exchange->req);
-    lua_newtable(L);
     int code = hhttp_router_match(exchange->router->routes,
                                   hhttp_request_method(exchange->req), path.data, path.len, &match);
+    lua_createtable(L, 0, code == 0 ? match.param_count : 0);
     for (int i = 0; code == 0 && i < match.param_count; i++) {
         push_slice(L, match.params[i].name);
         push_decoded(L, match.params[i].value.data, match.params[i].value.len, 0);
@@ -180,6 +162,17 @@ static void push_response_headers(lua_State *L, http_exchange_t *exchange) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->headers_ref);
 }
 
+int hvl_http_text_fact(const hhttp_request_t *req, int fact, hhttp_slice_t *text) {
+    switch (fact) {
+    case FACT_METHOD: *text = hhttp_request_method_name(req); return 1;
+    case FACT_PATH: *text = hhttp_request_path(req); return 1;
+    case FACT_TARGET: *text = hhttp_request_target(req); return 1;
+    case FACT_HOST: *text = hhttp_request_host(req); return 1;
+    case FACT_QUERY_STRING: *text = hhttp_request_query(req); return 1;
+    default: return 0;
+    }
+}
+
 /* The status that was sent; where nothing was, that of the answer to come, or 0 at the end. */
 static int status_of(const http_exchange_t *exchange) {
     int sent = hhttp_response_status(exchange->req);
@@ -208,11 +201,11 @@ static void push_version(lua_State *L, int version) {
 static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_response) {
     hhttp_request_t *req = exchange->req;
     hhttp_slice_t slice;
+    if (hvl_http_text_fact(req, fact, &slice)) {
+        push_slice(L, slice);
+        return 0;
+    }
     switch (fact) {
-    case FACT_METHOD: push_slice(L, hhttp_request_method_name(req)); return 0;
-    case FACT_PATH: push_slice(L, hhttp_request_path(req)); return 0;
-    case FACT_TARGET: push_slice(L, hhttp_request_target(req)); return 0;
-    case FACT_HOST: push_slice(L, hhttp_request_host(req)); return 0;
     case FACT_SCHEME: {
         const hio_t *io = hhttp_request_io(req);
         int is_tls = io != NULL ? hio_is_ssl(io) : exchange->is_ending && exchange->is_tls;
@@ -229,7 +222,6 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
         return 0;
     case FACT_COMPLETE: lua_pushboolean(L, hhttp_response_is_complete(req)); return 0;
     case FACT_OVER: lua_pushboolean(L, hhttp_request_is_over(req)); return 0;
-    case FACT_QUERY_STRING: push_slice(L, hhttp_request_query(req)); return 0;
     case FACT_QUERY:
         slice = hhttp_request_query(req);
         push_pairs(L, slice.data != NULL ? slice.data : "", slice.len, SIZE_MAX);
@@ -248,7 +240,7 @@ static int push_fact(lua_State *L, http_exchange_t *exchange, int fact, int is_r
 }
 
 static int index_message(lua_State *L, const hvl_class_t *class_) {
-    message_t *message = hvl_check(L, 1, class_);
+    http_message_t *message = hvl_check(L, 1, class_);
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(2)); /* methods */
@@ -262,7 +254,7 @@ static int index_message(lua_State *L, const hvl_class_t *class_) {
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(3)); /* facts: a number, or a function of the Lua side's */
-    http_exchange_t *exchange = exchange_of(message);
+    http_exchange_t *exchange = hvl_http_exchange_of(message);
     int is_kept = 0;
     if (lua_type(L, 3) == LUA_TNUMBER && exchange != NULL) {
         int fact = (int)lua_tointeger(L, 3);
@@ -288,6 +280,7 @@ static int request_index(lua_State *L) { return index_message(L, &request_class)
 static int response_index(lua_State *L) { return index_message(L, &response_class); }
 
 static int store(lua_State *L) {
+    ((http_message_t *)lua_touserdata(L, 1))->is_overlaid = 1;
     lua_settop(L, 3);
     push_own_table(L, 1);
     lua_insert(L, 2);
@@ -312,9 +305,9 @@ static int response_newindex(lua_State *L) {
     return 0;
 }
 
-static int message_tostring(lua_State *L) {
-    message_t *message = lua_touserdata(L, 1);
-    http_exchange_t *exchange = exchange_of(message);
+static int http_message_tostring(lua_State *L) {
+    http_message_t *message = lua_touserdata(L, 1);
+    http_exchange_t *exchange = hvl_http_exchange_of(message);
     const char *name = message->object.class_->name;
     if (exchange == NULL) {
         lua_pushfstring(L, "%s{over}", name);
@@ -537,9 +530,8 @@ static int status_text(lua_State *L) {
     return 1;
 }
 
-/* Makes a class whose __index has the runtime, the methods and the facts as upvalues; leaves the
- * table of methods under `methods_name` and that of facts under `facts_name`. facts[0] is to be the
- * metatable of hv.http.headers. */
+/* Makes a class whose __index has the runtime, the methods and the facts as upvalues; leaves them as
+ * <name>_methods, <name>_facts and <name>_meta. facts[0] is to be the metatable of hv.http.headers. */
 static void open_class(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const luaL_Reg *methods,
                        const luaL_Reg *metamethods, lua_CFunction index, const char *name) {
     hvl_class_new(L, rt, class_, methods, metamethods); /* methods */
@@ -561,7 +553,9 @@ static void open_class(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const
     lua_pushvalue(L, -4);
     lua_pushcclosure(L, index, 3);
     lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    lua_pushfstring(L, "%s_meta", name);
+    lua_insert(L, -2);
+    lua_rawset(L, -5);
     lua_pushfstring(L, "%s_facts", name);
     lua_insert(L, -2);
     lua_rawset(L, -4);
@@ -580,13 +574,13 @@ void hvl_http_open_messages(lua_State *L, hvl_t *rt) {
     static const luaL_Reg request_methods[] = {
         {"header", request_header}, {NULL, NULL}};
     static const luaL_Reg request_metamethods[] = {
-        {"__newindex", request_newindex}, {"__tostring", message_tostring}, {NULL, NULL}};
+        {"__newindex", request_newindex}, {"__tostring", http_message_tostring}, {NULL, NULL}};
     static const luaL_Reg response_methods[] = {{"send", response_send},
                                                 {"write", response_write},
                                                 {"finish", response_finish},
                                                 {NULL, NULL}};
     static const luaL_Reg response_metamethods[] = {
-        {"__newindex", response_newindex}, {"__tostring", message_tostring}, {NULL, NULL}};
+        {"__newindex", response_newindex}, {"__tostring", http_message_tostring}, {NULL, NULL}};
     hvl_setfuncs(L, rt, functions);
     open_class(L, rt, &request_class, request_methods, request_metamethods, request_index,
                "request");

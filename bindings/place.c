@@ -155,6 +155,11 @@ static int waiting_point(lua_State *co, char *text, size_t bytes) {
     return 0;
 }
 
+void hvl_warn_slow_in(hvl_t *rt, const char *where, int64_t ms) {
+    if (!is_first_time(rt, where)) return;
+    hvl_warn("the loop was held up for %lld ms %s (hv.slow_callback)", (long long)ms, where);
+}
+
 void hvl_warn_slow(hvl_t *rt, lua_State *waiting, const hvl_place_t *place, int64_t ms) {
     char text[128];
     lua_Debug at;
@@ -174,6 +179,5 @@ void hvl_warn_slow(hvl_t *rt, lua_State *waiting, const hvl_place_t *place, int6
     } else {
         snprintf(text, sizeof text, "in a task that had waited before");
     }
-    if (!is_first_time(rt, text)) return;
-    hvl_warn("the loop was held up for %lld ms %s (hv.slow_callback)", (long long)ms, text);
+    hvl_warn_slow_in(rt, text, ms);
 }

@@ -1,6 +1,7 @@
 --- hv.http_request - what a handler asks of its request. The facts (`req.method`, `req.path` ...)
 --- and the body come from C; here is what is made of them.
 local cookies = require "hv.http_set_cookie"
+local ffi = require "ffi"
 local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local multipart = require "hv.http_multipart"
@@ -16,6 +17,45 @@ local read_form = options.reader("req:multipart", {
   max_field = { "size", 1048576 }, max_form = { "size", 8388608 }, max_file = { "size", 0 },
 })
 local facts = raw.request_facts
+
+-- ---- What is asked most, by leaves: bindings/http_leaf.c ----
+
+local meta, header = raw.request_meta, Request.header
+local index = meta.__index
+local leaf_fact = ffi.cast("int (*)(void *, int)", raw.leaf_fact)
+local leaf_header = ffi.cast("int (*)(void *, const char *, int)", raw.leaf_header)
+local found = ffi.cast("struct { const char *data; int32_t len; } *", raw.leaf_text)
+local ffi_string, getmetatable, type = ffi.string, getmetatable, type
+
+local text_facts = {}
+for name, number in pairs(facts) do
+  if type(number) == "number" and number <= raw.last_text_fact then text_facts[name] = number end
+end
+
+meta.__index = function(self, key)
+  local method = Request[key]
+  if method ~= nil then return method end
+  local fact = text_facts[key]
+  if fact and getmetatable(self) == meta and leaf_fact(self, fact) == 1 then
+    local text = ffi_string(found.data, found.len)
+    return text -- a tail call of the FFI's would not be compiled
+  end
+  return index(self, key)
+end
+
+function Request:header(name)
+  if type(name) == "string" and getmetatable(self) == meta then
+    local outcome = leaf_header(self, name, #name)
+    if outcome == -1 then return nil end
+    if outcome == 1 then
+      local text = ffi_string(found.data, found.len)
+      return text
+    end
+  end
+  return header(self, name)
+end
+
+-- ---- What is made of it ----
 
 --- The cookies that the client sent, by name; percent-encoded values are decoded.
 function facts.cookies(req) return cookies.parse(req.headers:get_all("cookie")) end

@@ -1,6 +1,7 @@
 --- hv.http_response - how a handler answers: the methods of `res`, and what becomes of a table that
 --- a handler returns.
 local cookies = require "hv.http_set_cookie"
+local ffi = require "ffi"
 local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
@@ -21,6 +22,32 @@ local Response = raw.response_methods
 Response.write = wait.waits(Response.write)
 
 -- ---- In one piece ----
+
+local meta, send = raw.response_meta, Response.send
+local index = meta.__index
+local leaf_send = ffi.cast("int (*)(void *, const char *, int, const char *)", raw.leaf_send)
+local getmetatable, type = getmetatable, type
+
+meta.__index = function(self, key)
+  local method = Response[key]
+  if method ~= nil then return method end
+  return index(self, key)
+end
+
+--- Sends the whole answer. Throws where a header or the type cannot be sent.
+---@param body string
+---@param content_type? string "text/plain" if none is given; a Content-Type header goes before it
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, EBUSY: an answer has begun
+function Response:send(body, content_type)
+  local kind = content_type or "text/plain"
+  if type(body) == "string" and type(kind) == "string" and getmetatable(self) == meta then
+    -- The common case: no header is set.
+    if leaf_send(self, body, #body, kind) == 1 then return true end
+  end
+  return send(self, body, content_type)
+end
 
 --- Sends text. res:send(body, type) takes any type, text/plain if none is given.
 ---@param text string
@@ -136,8 +163,11 @@ local function stream(res, fn)
   if not res.is_over then res:finish() end
 end
 
+raw.set_json(json)
+
 --- Answers with a table: { status=, headers=, body=|text=|json=|html=|stream=function(write) end }.
---- Runs as a task of its own; what it throws is the handler's error.
+--- Runs as a task of its own; what it throws is the handler's error. Plain ones never come here:
+--- bindings/http_result.c answers them.
 local function deliver(result, req, res)
   for key in pairs(result) do
     if not known[key] then

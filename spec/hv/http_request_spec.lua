@@ -171,6 +171,35 @@ describe("hv.http request", function()
     assert.are.equal("EPROTO", code)
   end)
 
+  it("is the same to compiled code", function()
+    local seen = {}
+    local function look(req)
+      seen.method, seen.path, seen.query = req.method, req.path, req.query_string
+      seen.host, seen.target = req.host, req.target
+      seen.header, seen.missing = req:header("X-One"), req:header("x-none")
+      seen.number = req:header(1)
+    end
+    local kept
+    inside(function(req)
+      kept = req
+      for _ = 1, 300 do look(req) end
+      req.path = "mine"
+      for _ = 1, 300 do look(req) end
+    end, "GET", "/a?b", { ["X-One"] = "1", ["1"] = "one" })
+    assert.are.same({ method = "GET", path = "mine", query = "b", host = "x",
+      target = "/a?b", header = "1", number = "one" }, seen)
+    local ended = {}
+    for i = 1, 300 do ended = { kept.method, i, select("#", kept:header("x")) } end
+    assert.are.equal(300, ended[2])
+    assert.are.equal(3, ended[3])
+    assert.is_nil(ended[1])
+    local header = kept.header
+    for _ = 1, 300 do
+      assert.is_false((pcall(header, io.stdout, "x")))
+      assert.is_false((pcall(header, newproxy(), "x")))
+    end
+  end)
+
   it("keeps values of the user's", function()
     local value = inside(function(req)
       req.anything = { 1 }

@@ -1,5 +1,6 @@
 local helper = require "helper"
 local hv = require "hv"
+local helper = require "helper"
 local raw = require "raw_http"
 
 describe("hv.http response", function()
@@ -85,6 +86,86 @@ describe("hv.http response", function()
     assert.are.equal("text/plain; charset=utf-8 t", ask("/text"))
     assert.are.equal("text/html; charset=utf-8 <p>", ask("/html"))
     assert.are.equal('application/json {"a":1}', ask("/json"))
+  end)
+
+  describe("from a table", function()
+    local function answer_by(result) return answer_of(function() return result end) end
+
+    it("is plain or not, which nobody can tell", function()
+      local lists = {
+        { { json = { 1, 2 } }, 200, "application/json", "[1,2]" },
+        { { json = "x", status = 201 }, 201, "application/json", '"x"' },
+        { { json = false }, 200, "application/json", "false" },
+        { { text = "t" }, 200, "text/plain; charset=utf-8", "t" },
+        { { html = "<p>" }, 200, "text/html; charset=utf-8", "<p>" },
+        { { body = "b", status = 404 }, 404, "text/plain", "b" },
+        { { body = "b", headers = { ["Content-Type"] = "a/b" } }, 200, "a/b", "b" },
+        { { json = { 1 }, headers = { ["X-A"] = "1" } }, 200, "application/json", "[1]" },
+        { { text = 7 }, 200, "text/plain; charset=utf-8", "7" },
+        { { status = 202 }, 202, "text/plain", "202 Accepted\n" },
+      }
+      for i, case in ipairs(lists) do
+        app:get("/case" .. i, function() return case[1] end)
+        local answer = raw.exchange(server, "GET", "/case" .. i)
+        assert.are.equal(case[2], answer.status, i)
+        assert.are.equal(case[3], answer.headers:get("content-type"), i)
+        assert.are.equal(case[4], answer.body, i)
+      end
+    end)
+
+    it("keeps the headers and the status that were set", function()
+      local answer = answer_of(function(_, res)
+        res.status = 203
+        res:header("X-A", "1")
+        return { json = {} }
+      end)
+      assert.are.equal(203, answer.status)
+      assert.are.equal("1", answer.headers:get("x-a"))
+      assert.are.equal("{}", answer.body)
+    end)
+
+    it("goes by an encoder that was put in the place of hv.json's", function()
+      local encode = hv.json.encode
+      hv.json.encode = function(value)
+        hv.sleep(1)
+        return "mine: " .. encode(value)
+      end
+      local answer = answer_by { json = { 1 } }
+      hv.json.encode = encode
+      assert.are.equal("mine: [1]", answer.body)
+    end)
+
+    it("tells what is wrong with it", function()
+      local cases = {
+        { { json = print }, "Cannot serialise function" },
+        { { jsno = 1 }, 'unknown key jsno in a handler\'s result, did you mean "json"' },
+        { { "x" }, "unknown key 1 in a handler's result" },
+        { { body = "b", status = 99 }, "res.status" },
+        { { body = "b", status = 200.5 }, "res.status" },
+        { { body = {} }, "string expected" },
+      }
+      for i, case in ipairs(cases) do
+        app:get("/bad" .. i, function() return case[1] end)
+        local errors = raw.errors_of(function()
+          assert.are.equal(500, raw.exchange(server, "GET", "/bad" .. i).status)
+        end)
+        assert.are.equal(1, #errors)
+        assert.matches(case[2], errors[1], 1, true)
+      end
+    end)
+
+    it("is warned of where its JSON held the loop up", function()
+      local text = helper.run([[
+        local hv = require "hv"
+        hv.slow_callback(1)
+        local app, rows = hv.http.app(), {}
+        for i = 1, 200000 do rows[i] = i + 0.5 end
+        app:get("/", function() return { json = rows } end)
+        local server = assert(app:listen { host = "127.0.0.1", port = 0 })
+        hv.http.get("http://127.0.0.1:" .. server:port())
+        server:close()]])
+      assert.matches("in encoding what a handler returned as JSON", text)
+    end)
   end)
 
   it("redirects", function()
