@@ -110,7 +110,7 @@ end)
 Client.receive = wait.both_forms(function(self, timeout)
   local due = timeout and loop.now() + timeout
   while not self._closed do
-    local left = due and math.max(due - loop.now(), 0)
+    local left = due and math.max(math.ceil(due - loop.now()), 1)
     local ws = self._ws
     if ws then
       local data, kind, code = ws:receive(left)
