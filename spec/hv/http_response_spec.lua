@@ -1,6 +1,5 @@
 local helper = require "helper"
 local hv = require "hv"
-local helper = require "helper"
 local raw = require "raw_http"
 
 describe("hv.http response", function()
@@ -138,11 +137,11 @@ describe("hv.http response", function()
     it("tells what is wrong with it", function()
       local cases = {
         { { json = print }, "Cannot serialise function" },
-        { { jsno = 1 }, 'unknown key jsno in a handler\'s result, did you mean "json"' },
+        { { jsno = 1 }, '/bad2: unknown key jsno in a handler\'s result, did you mean "json"' },
         { { "x" }, "unknown key 1 in a handler's result" },
         { { body = "b", status = 99 }, "res.status" },
         { { body = "b", status = 200.5 }, "res.status" },
-        { { body = {} }, "string expected" },
+        { { body = {} }, "must be a string, got table" },
       }
       for i, case in ipairs(cases) do
         app:get("/bad" .. i, function() return case[1] end)
