@@ -85,6 +85,8 @@ struct h2_conn_s {
     uint8_t frame_head_len;
     uint8_t is_running; /* events are looked at before it returns */
     uint8_t is_going;   /* GOAWAY was sent: ends with the last stream */
+    uint8_t is_full;    /* programs wait until less is queued */
+    size_t queued;      /* bytes in `out` of all streams */
     uint32_t glitches;
     uint32_t glitch_ms; /* when time has paid for some last */
 };

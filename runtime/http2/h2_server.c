@@ -11,7 +11,8 @@
  *
  * Frames that bring nothing are counted (glitches) and paid for by time and by work: an answer's
  * DATA, a request that was answered. That bounds floods of SETTINGS, PING, PRIORITY, empty DATA,
- * WINDOW_UPDATE and requests that are reset at once (CVE-2023-44487, CVE-2019-9512 to 9518). */
+ * WINDOW_UPDATE and requests that are reset at once, by the peer or because of it (CVE-2023-44487,
+ * CVE-2025-8671, CVE-2019-9512 to 9518). */
 #include "h2_int.h"
 
 #include "hloop_int.h"
@@ -134,8 +135,22 @@ static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t i
     return 0;
 }
 
+static int is_fault_of_peer(uint32_t reason) {
+    switch (reason) {
+    case NGHTTP2_NO_ERROR:
+    case NGHTTP2_INTERNAL_ERROR:
+    case NGHTTP2_CANCEL:
+    case NGHTTP2_REFUSED_STREAM: return 0;
+    default: return 1;
+    }
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
-    (void)userdata;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        /* A peer can also have us reset what it has asked for (CVE-2025-8671). */
+        if (is_fault_of_peer(frame->rst_stream.error_code)) count_glitches(userdata, RESET_COST);
+        return 0;
+    }
     int is_of_answer = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
     if (!is_of_answer || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     h2_stream_t *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);

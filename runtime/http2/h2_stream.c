@@ -17,6 +17,7 @@
 
 #define HIGH_BYTES       (64 * 1024) /* of `out`: the program is to wait */
 #define LOW_BYTES        (16 * 1024) /* and may go on */
+#define FULL_BYTES       (4 * 1024 * 1024) /* of all of a connection's: every program is to wait */
 #define WIDE_WINDOW      (256 * 1024)
 #define KEPT_BYTES_MAX   (1u << 30)
 #define DROPPED_MAX      (1024 * 1024)
@@ -44,6 +45,33 @@ h2_stream_t *hv__h2_stream_new(h2_conn_t *h2, int32_t id) {
     return stream;
 }
 
+/* ---- Room for output ---- */
+
+/* There is room again in what a program waits for. */
+static void drained(h2_stream_t *stream) {
+    if (!(stream->flags & STREAM_HIGH) || hbuf_len(&stream->out) > LOW_BYTES) return;
+    if (stream->h2->is_full) return;
+    stream->flags = (stream->flags & ~(uint32_t)STREAM_HIGH) | STREAM_DRAINED;
+    hv__h2_touch(stream);
+}
+
+/* The same, for all that wait for each other. */
+static void drained_all(h2_conn_t *h2) {
+    if (!h2->is_full || h2->queued > FULL_BYTES / 2) return;
+    h2->is_full = 0;
+    for (h2_stream_t *stream = h2->streams; stream != NULL; stream = stream->next) drained(stream);
+}
+
+/* Drops output that will not be sent. */
+static void drop_out(h2_conn_t *h2, h2_stream_t *stream) {
+    HV_ASSERT(h2->queued >= hbuf_len(&stream->out));
+    h2->queued -= hbuf_len(&stream->out);
+    hbuf_deinit(&stream->out);
+    drained_all(h2);
+}
+
+/* ---- The end of its life ---- */
+
 void hv__h2_stream_leave(h2_stream_t *stream) {
     h2_conn_t *h2 = stream->h2;
     HV_ASSERT(h2->stream_count > 0);
@@ -58,6 +86,7 @@ void hv__h2_stream_leave(h2_stream_t *stream) {
     if (h2->chunk_stream == stream) h2->chunk_stream = NULL;
     if (h2->ready == stream) h2->ready = NULL;
     stream->h2 = NULL;
+    drop_out(h2, stream);
 }
 
 void hv__h2_stream_free(h2_stream_t *stream) {
@@ -82,7 +111,7 @@ static uint32_t now_ms(const h2_stream_t *stream) {
 
 void hv__h2_reset(h2_stream_t *stream, uint32_t reason) {
     if (!is_open(stream)) return;
-    hbuf_deinit(&stream->out);
+    drop_out(stream->h2, stream);
     nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, reason);
     hv__h2_send_soon(stream->h2);
 }
@@ -188,6 +217,7 @@ static int send_payload(h2_stream_t *stream, size_t len) {
     if (from_queue > 0) {
         code = hio_write(io, hbuf_data(&stream->out), from_queue);
         hbuf_consume(&stream->out, from_queue);
+        stream->h2->queued -= from_queue;
     }
     size_t from_direct = len - from_queue;
     HV_ASSERT(from_direct <= stream->direct_len);
@@ -209,15 +239,15 @@ int hv__h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (send_payload(stream, len) != 0) return NGHTTP2_ERR_CALLBACK_FAILURE;
     stream->moved_ms = now_ms(stream);
     hv__h2_pay(h2, 2);
-    if (stream->flags & STREAM_HIGH && hbuf_len(&stream->out) <= LOW_BYTES) {
-        stream->flags = (stream->flags & ~(uint32_t)STREAM_HIGH) | STREAM_DRAINED;
-        hv__h2_touch(stream);
-    }
+    drained(stream);
+    drained_all(h2);
     return 0;
 }
 
 static int is_high(h2_stream_t *stream) {
-    if (hbuf_len(&stream->out) <= HIGH_BYTES) return 0;
+    h2_conn_t *h2 = stream->h2;
+    if (h2->queued > FULL_BYTES) h2->is_full = 1;
+    if (hbuf_len(&stream->out) <= HIGH_BYTES && !h2->is_full) return 0;
     stream->flags |= STREAM_HIGH;
     return 1;
 }
@@ -242,6 +272,7 @@ int hv__h2_stream_put(h2_stream_t *stream, const void *data, size_t len, int end
         code = is_open(stream)
                    ? hbuf_append(&stream->out, stream->direct, stream->direct_len, KEPT_BYTES_MAX)
                    : HV_ECLOSED;
+        if (code == 0) h2->queued += stream->direct_len;
     }
     stream->direct = NULL;
     stream->direct_len = 0;
@@ -329,6 +360,7 @@ static int write_refusal(h2_stream_t *stream, int status) {
     stream->flags |= STREAM_OUT_ENDED;
     stream->moved_ms = now_ms(stream);
     if (!is_head) code = hbuf_append(&stream->out, text, (size_t)len, sizeof text);
+    if (!is_head && code == 0) stream->h2->queued += (size_t)len;
     if (code == 0 && req != NULL) {
         req->status = status;
         req->sent_bytes = is_head ? 0 : (size_t)len;

@@ -119,7 +119,8 @@ HV_EXPORT hio_t *hhttp_server_listen(hhttp_server_t *server, const char *host, i
 HV_EXPORT hio_t *hhttp_server_listen_fd(hhttp_server_t *server, int listen_fd);
 
 /* Closes the listeners; idle connections close at once, busy ones after the answer in flight
- * (which carries Connection: close) or after `grace_ms`. `on_close` (may be NULL) is then called
+ * (which carries Connection: close) or after `grace_ms`. Those of HTTP/2 get a GOAWAY and end with
+ * their last answer. `on_close` (may be NULL) is then called
  * and the server is freed. Calling it again shortens the grace. */
 HV_EXPORT void hhttp_server_close(hhttp_server_t *server, uint32_t grace_ms,
                                   void (*on_close)(hhttp_server_t *server, void *userdata),
@@ -238,14 +239,15 @@ HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
 HV_EXPORT int hhttp_response_status(const hhttp_request_t *req);
 /* Bytes of the answer's body that were handed to the connection so far, without the framing. */
 HV_EXPORT uint64_t hhttp_response_bytes(const hhttp_request_t *req);
-/* Tells whether all of an answer was handed to the connection: else it was cut off, or never came. */
+/* Tells whether all of an answer was handed to the connection: else it was cut off or never came. */
 HV_EXPORT int hhttp_response_is_complete(const hhttp_request_t *req);
-/* Has the server answer, as it does where a request is malformed: with the status and its words; then
- * the connection closes.
+/* Has the server answer, as it does where a request is malformed: with the status and its words;
+ * then the connection closes (HTTP/2: the stream ends).
  *   status  400..599
  * Returns 0; HV_ECLOSED, HV_EBUSY where an answer has begun, HV_EINVAL. */
 HV_EXPORT int hhttp_request_refuse(hhttp_request_t *req, int status);
-/* Gives the request up: the connection is closed without (the rest of) an answer. */
+/* Gives the request up: the connection is closed without (the rest of) an answer (HTTP/2: the
+ * stream is reset). */
 HV_EXPORT void hhttp_request_abort(hhttp_request_t *req);
 
 /* ---- Compression ---- */
@@ -271,10 +273,10 @@ typedef struct hhttp_compress_s {
  * Returns 0; HV_EBUSY where an answer has begun, HV_ECLOSED, HV_ENOMEM. */
 HV_EXPORT int hhttp_response_compress(hhttp_request_t *req, const hhttp_compress_t *options);
 
-/* Has an answer of 200 in one piece to GET or HEAD bear an ETag, made of its bytes where the program
- * has set none, and conditions of the request heeded: 304 or 412 where they say so (RFC 9110 section
- * 13). Last-Modified counts, too, where the program has set it. Call it before the answer begins.
- * Returns as hhttp_response_compress, which may be called as well. */
+/* Has an answer of 200 in one piece to GET or HEAD bear an ETag, made of its bytes where the
+ * program has set none, and conditions of the request heeded: 304 or 412 where they say so (RFC
+ * 9110 section 13). Last-Modified counts, too, where the program has set it. Call it before the
+ * answer begins. Returns as hhttp_response_compress, which may be called as well. */
 HV_EXPORT int hhttp_response_tag(hhttp_request_t *req);
 
 /* Asks to be told when an answer that was given in one piece, and goes out in several, is out.
@@ -287,10 +289,14 @@ HV_EXPORT int hhttp_response_when_done(hhttp_request_t *req,
 
 /* Answers with 101 (Switching Protocols; RFC 9110 section 7.8), or with 200..299 to CONNECT
  * (section 9.3.6), and gives the connection away: from then on it is the caller's as an io that it
- * has accepted would be. The server's timeouts, limits and callbacks are off it, reading is stopped,
- * its context is NULL; bytes that have arrived behind the head are delivered first once the caller
- * reads, and the peer's end, where it has come, after them. The caller closes it (hio_close). Not
- * before on_request has returned may it be detached to another loop.
+ * has accepted would be. The server's timeouts, limits and callbacks are off it, reading is
+ * stopped, its context is NULL; bytes that have arrived behind the head are delivered first once
+ * the caller reads, and the peer's end, where it has come, after them. The caller closes it
+ * (hio_close). Not before on_request has returned may it be detached to another loop.
+ *
+ * Over HTTP/2 it is a stream that is given away, as an io of its own: by an extended CONNECT (RFC
+ * 8441), which looks like a GET that asks for an upgrade and is answered with 200 where 101 is said
+ * here, or by a plain one. Such an io cannot be detached, nor written to from other threads.
  *   headers  as of hhttp_respond_with; the server adds Connection: Upgrade to a 101, the caller
  *            Upgrade and what the protocol wants; Content-Length is never sent
  *   io       gives the connection; untouched where the call fails

@@ -49,6 +49,17 @@ local function add_routes()
   end)
   app:get("/empty", function() return 204 end)
   app:static("/files", dir)
+  app:post("/form", function(req)
+    local form = assert(req:form())
+    return { json = { form.name, form.file.filename, #form.file.body } }
+  end)
+  local squeezed = app:group("/squeezed")
+  squeezed:use(hv.http.middleware.compress())
+  squeezed:get("/text", function() return big end)
+  app:get("/gone", function(_, res)
+    res:write("half")
+    error("in the middle")
+  end)
 end
 
 setup(function()
@@ -124,6 +135,14 @@ for way, make in pairs(ways) do
       assert.equal("", curl("/echo", "-X", "POST"))
     end)
 
+    it("takes forms, and compresses what programs say", function()
+      assert.are.same({ "ann", "big.bin", #big }, hv.json.decode(curl("/form", "-F", "name=ann",
+        "-F", "file=@" .. dir .. "/big.bin")))
+      assert.equal(big, curl("/squeezed/text", "--compressed"))
+      assert.matches("\r\ncontent%-encoding: gzip\r\n", curl("/squeezed/text", "-H",
+        "accept-encoding: gzip", "-o", "/dev/null", "-D", "-"))
+    end)
+
     it("answers before a body has come that nobody reads", function()
       assert.equal("not read", curl("/ignore", "--data-binary", "@" .. dir .. "/small.txt"))
     end)
@@ -178,6 +197,34 @@ describe("HTTP/2", function()
     local url = ("http://127.0.0.1:%d/ignore"):format(server:port())
     local result = assert(hv.process.run { "nghttp", "-d", dir .. "/big.bin", url })
     assert.are.same({ 0, "not read" }, { result.status, result.stdout })
+  end)
+
+  it("is passed on to servers of HTTP/1.1, and answers what they say", function()
+    local front_app = hv.http.app { max_body = "8M" }
+    front_app:proxy("/", ("http://127.0.0.1:%d"):format(server:port()))
+    local front = assert(front_app:listen { host = "127.0.0.1", port = 0 })
+    local curl = curl_of({ "--http2-prior-knowledge" },
+      function() return "http://127.0.0.1:" .. front:port() end)
+    assert.equal("1.1", hv.json.decode(curl("/facts"))[1])
+    assert.equal(big, curl("/echo", "--data-binary", "@" .. dir .. "/big.bin"))
+    assert.equal(big, curl("/files/big.bin"))
+    assert.equal(#big, #curl("/stream"))
+    assert.equal("404 Not Found\n", curl("/nowhere"))
+    front:close(0)
+  end)
+
+  it("resets a stream whose handler fails in the middle, and only that", function()
+    local client = frames.connect(server)
+    client:request(1, "GET", "/later")
+    client:request(3, "GET", "/gone")
+    local errors = require("raw_http").errors_of(function()
+      local answer = client:answer(3)
+      assert.are.same({ 200, "half", frames.codes.INTERNAL_ERROR },
+        { answer.status, answer.body, answer.reset })
+    end)
+    assert.equal(1, #errors)
+    assert.equal("later", client:answer(1).body)
+    client:close()
   end)
 
   it("is understood at every place where bytes may be parted", function()
