@@ -176,11 +176,14 @@ static int worker_spawn(lua_State *L) {
     if (rt->loop == NULL) return hvl_push_error(L, "hv.worker.spawn", HV_ECLOSED);
     worker_t *worker = hvl_object_new(L, rt, &hvl_worker_class, sizeof *worker);
     worker->outcome_ref = LUA_NOREF;
+    hvl_anchor(L, -1); /* first: it may raise, and the thread must find its object alive */
     int code = start_worker(worker, spec, len, capacity, (size_t)bytes_max);
-    if (code != 0) return hvl_push_error(L, "hv.worker.spawn", code);
+    if (code != 0) {
+        hvl_unanchor(worker);
+        return hvl_push_error(L, "hv.worker.spawn", code);
+    }
     worker->next = rt->workers;
     rt->workers = worker;
-    hvl_anchor(L, -1);
     return 1;
 }
 

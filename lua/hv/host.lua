@@ -142,6 +142,9 @@ local function load_script(name)
   return loadfile(name)
 end
 
+--- What `...` of a script may hold: LuaJIT lets C put 8000 values on a stack.
+local ARGUMENTS_MAX = 7000
+
 --- A worker that neither listens nor comes to its end counts as ready after this time.
 local READY_MS = 3000
 
@@ -214,6 +217,11 @@ return function(argv)
   local has_work = script or #steps > 0 or flags.v
   if not has_work and not is_terminal and not flags.i then script = #argv + 1 end
   if script then
+    local count = math.max(0, #argv - script)
+    if count > ARGUMENTS_MAX then
+      return refuse(("too many arguments to script: %d, of which Lua takes %d at most")
+        :format(count, ARGUMENTS_MAX))
+    end
     local chunk, message = load_script(argv[script] or "-")
     if not chunk then return refuse(message) end
     if flags.server then begin_server(server.facts(), argv[script]) end

@@ -63,8 +63,13 @@ end
 --- Forgets the lines that were not complete.
 function Session:reset() self.text = nil end
 
+--- Words of others stand in errors: what a terminal would take for commands is not passed on.
 function Session:say(format, ...)
-  self.write((select("#", ...) > 0 and format:format(...) or format) .. "\n")
+  local text = select("#", ...) > 0 and format:format(...) or format
+  text = text:gsub("[%c\127]", function(char)
+    if char ~= "\n" and char ~= "\t" then return ("\\%03d"):format(char:byte()) end
+  end)
+  self.write(text .. "\n")
 end
 
 function Session:show_values(values)

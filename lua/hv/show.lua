@@ -26,6 +26,8 @@ local function quote(text)
   text = text:gsub('[%c\\"\127]', function(char)
     return escapes[char] or ("\\%03d"):format(char:byte())
   end)
+  -- U+0080 to U+009F are commands as well.
+  text = text:gsub("\194([\128-\159])", function(char) return ("\\194\\%d"):format(char:byte()) end)
   return '"' .. text .. '"' .. rest
 end
 

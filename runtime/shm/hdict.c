@@ -37,7 +37,9 @@ static void clear(hdict_t *dict) {
     dict->is_broken = 0;
 }
 
+/* Killed in here, it is begun anew by the next one. */
 static void begin_anew(hdict_t *dict) {
+    hdict__begin_writing(dict);
     clear(dict);
     dict->resets++;
 }

@@ -597,13 +597,23 @@ static void replace_under_trace(void) {
     _exit(0);
 }
 
+/* Finds the dictionary broken, and begins it anew when it lets go of it. */
+static void reset_under_trace(void) {
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) _exit(77);
+    raise(SIGSTOP);
+    hdict__lock(dict);
+    dict->is_broken = 1;
+    hdict__unlock(dict);
+    _exit(0);
+}
+
 /* Lets a child go on for some instructions and kills it there. Returns whether it still ran; -1
  * where there is no tracing. */
-static int kill_after(long instructions) {
+static int kill_after(long instructions, void (*die)(void)) {
     int status;
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) replace_under_trace();
+    if (child == 0) die();
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status)) return -1;
     for (long i = 0; i < instructions && WIFSTOPPED(status); i++) {
@@ -630,7 +640,7 @@ static void test_hdict_kill_at_each_instruction_is_survived(void **state) {
             set_bytes(key, data, i == 38 ? 3000 : i % 4 ? 100 : sizeof data, 0, NULL);
         }
         uint64_t resets = stats().resets;
-        int was_running = kill_after(instructions);
+        int was_running = kill_after(instructions, replace_under_trace);
         if (was_running < 0) skip();
         check();
         assert_values_are_whole();
@@ -640,6 +650,20 @@ static void test_hdict_kill_at_each_instruction_is_survived(void **state) {
         if (!was_running) return;
         /* Only a build with sanitizers takes that long; there a sample is enough. */
         if (instructions > 6000 && stride < 997) stride = 997;
+    }
+}
+
+static void test_hdict_kill_while_it_begins_anew_is_survived(void **state) {
+    (void)state;
+    int was_running = 1;
+    for (long instructions = 1; instructions < 60000 && was_running; instructions += STRIDE) {
+        assert_int_equal(hdict_flush(dict), 0);
+        for (char key[] = "a"; *key <= 'z'; ++*key) assert_int_equal(set_text(key, "old"), 0);
+        was_running = kill_after(instructions, reset_under_trace);
+        if (was_running < 0) skip();
+        check();
+        assert_int_equal(set_text("k", "v"), 0);
+        assert_string_equal(text_of("k"), "v");
     }
 }
 
@@ -719,6 +743,7 @@ int main(void) {
         TEST(test_hdict_lock_of_the_dead_is_taken_over),
         TEST(test_hdict_kill_at_any_time_is_survived),
         TEST(test_hdict_kill_at_each_instruction_is_survived),
+        TEST(test_hdict_kill_while_it_begins_anew_is_survived),
         TEST(test_hdict_name_is_the_same_for_all_who_were_forked),
         TEST(test_hdict_object_of_shm_is_shared_by_name),
     };

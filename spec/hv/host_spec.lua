@@ -18,6 +18,18 @@ describe("hvlua", function()
     assert.equal(0, status)
   end)
 
+  it("says how many arguments a script may have", function()
+    local path = script "print(select('#', ...), #arg)"
+    local argv = { path }
+    for i = 1, 7000 do argv[i + 1] = "x" end
+    assert.equal("7000\t7000\n", (helper.hvlua(argv)))
+    argv[#argv + 1] = "x"
+    local text, status = helper.hvlua(argv)
+    os.remove(path)
+    assert.matches("too many arguments to script: 7001, of which Lua takes 7000 at most", text)
+    assert.equal(1, status)
+  end)
+
   it("takes a first line that begins with #", function()
     local path = script "#!/usr/bin/env hvlua\nprint('ok')"
     assert.equal("ok\n", (helper.hvlua { path }))

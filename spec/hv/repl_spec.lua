@@ -30,6 +30,12 @@ describe("hv.repl", function()
     assert.equal("", (type_in("   ")))
   end)
 
+  it("passes no commands to the terminal that stand in an error of somebody's", function()
+    local text = type_in([[error("\27]0;title\7\tword", 0)]])
+    assert.is_nil(text:find("[\27\7]"))
+    assert.is_truthy(text:find("\\027]0;title\\007\tword", 1, true))
+  end)
+
   it("keeps globals and the last value", function()
     type_in("x = 20")
     assert.equal("22\n", (type_in("x + 2")))

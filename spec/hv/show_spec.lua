@@ -9,6 +9,7 @@ describe("hv.show", function()
     assert.equal("0.5", show(0.5))
     assert.equal("inf", show(math.huge))
     assert.equal('"a\\nb\\"c\\\\\\027[0m"', show('a\nb"c\\\27[0m'))
+    assert.equal('"\\194\\155" "é"', show("\194\155") .. " " .. show("é")) -- U+009B begins commands
     assert.equal('"grün"', show("grün"))
   end)
 
