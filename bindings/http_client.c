@@ -3,6 +3,7 @@
 #include "http_client.h"
 
 #include "fields.h"
+#include "http.h"
 #include "tls.h"
 
 #define HEADERS_MAX 256 /* of one request */
@@ -36,16 +37,15 @@ static size_t read_headers(lua_State *L, hhttp_header_t *headers) {
     return count;
 }
 
-static int read_proxy(lua_State *L, hhttp_proxy_t *proxy) {
-    lua_getfield(L, 2, "proxy");
-    int index = lua_gettop(L);
-    if (!lua_istable(L, index)) return 0;
-    int is_socks = hvl_field_is(L, index, "kind", "socks5");
-    proxy->kind = is_socks ? HHTTP_PROXY_SOCKS5 : HHTTP_PROXY_HTTP;
-    proxy->host = hvl_field_text(L, index, "host");
-    proxy->port = (int)hvl_field_number(L, index, "port");
-    proxy->user = hvl_field_text(L, index, "user");
-    proxy->password = hvl_field_text(L, index, "password");
+int hvl_http_read_proxy(lua_State *L, int index, hhttp_proxy_t *proxy) {
+    lua_getfield(L, index, "proxy");
+    int at = lua_gettop(L);
+    if (!lua_istable(L, at)) return 0;
+    proxy->kind = (hhttp_proxy_e)hvl_field_number(L, at, "kind");
+    proxy->host = hvl_field_text(L, at, "host");
+    proxy->port = (int)hvl_field_number(L, at, "port");
+    proxy->user = hvl_field_text(L, at, "user");
+    proxy->password = hvl_field_text(L, at, "password");
     return 1;
 }
 
@@ -90,6 +90,7 @@ static int start_call(lua_State *L) {
         .server_name = hvl_field_text(L, 2, "server_name"),
         .upgrade = hvl_field_text(L, 2, "upgrade"),
         .tls = hvl_tls_context_field(L, 2, "tls"),
+        .proxy_tls = hvl_tls_context_field(L, 2, "proxy_tls"),
         .headers = headers,
         .closes = hvl_field_flag(L, 2, "closes"),
         .is_fresh = hvl_field_flag(L, 2, "fresh"),
@@ -103,7 +104,7 @@ static int start_call(lua_State *L) {
     options.url.host = (hhttp_slice_t){host, host != NULL ? strlen(host) : 0};
     options.url.target = (hhttp_slice_t){target, target != NULL ? strlen(target) : 0};
     options.header_count = read_headers(L, headers);
-    if (read_proxy(L, &proxy)) options.proxy = &proxy;
+    if (hvl_http_read_proxy(L, 2, &proxy)) options.proxy = &proxy;
     read_times(L, &options);
     options.body_bytes_max = hvl_field_bytes(L, 2, "max_body");
     self->collects = (uint8_t)hvl_field_flag(L, 2, "collect");

@@ -200,7 +200,8 @@ static void on_connect_canceled(hvl_task_t *task, void *data) {
     if (socket->ws != NULL) hws_abort(socket->ws);
 }
 
-/* connect(endpoint, url, headers, timeout, context, server_name) -> ws; waits */
+/* connect(endpoint, url, headers, timeout, context, server_name, options) -> ws; waits. The options have
+ * `proxy` and `proxy_context`. */
 static int connect_to(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
     ws_endpoint_t *self = hvl_check(L, 1, &endpoint_class);
@@ -215,6 +216,10 @@ static int connect_to(lua_State *L) {
         .ssl = hvl_tls_context(L, 5),
         .server_name = lua_tostring(L, 6),
     };
+    luaL_checktype(L, 7, LUA_TTABLE);
+    hhttp_proxy_t proxy = {.kind = HHTTP_PROXY_NONE};
+    if (hvl_http_read_proxy(L, 7, &proxy)) options.proxy = &proxy;
+    options.proxy_ssl = hvl_tls_context_field(L, 7, "proxy_context");
     if (options.timeout_ms == 0) options.timeout_ms = INFINITE;
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     hws_t *ws = count >= 0 ? hws_connect(self->endpoint, &options, NULL) : NULL;

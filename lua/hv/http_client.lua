@@ -227,7 +227,7 @@ local function with_defaults(self, given)
     if t[key] == nil then t[key] = own_options[key] end
     if t[key] == nil then t[key] = value end
   end
-  for _, key in ipairs { "tls", "auth", "unix_socket" } do
+  for _, key in ipairs { "tls", "proxy_tls", "auth", "unix_socket" } do
     if t[key] == nil then t[key] = own_options[key] end
   end
   -- How much of a stream is read is its reader's affair.

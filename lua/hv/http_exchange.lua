@@ -146,6 +146,11 @@ local function spec_of(self, t, plan)
   }
   if spec.expect == 0 and t.expect == 0 then spec.expect = -1 end
   if not t.unix_socket then spec.proxy = proxy_of(t, parts) end
+  if spec.proxy and t.proxy_tls ~= nil then
+    local ctx, name, code = tls_of(self, t.proxy_tls)
+    if code then return nil, name, code end
+    spec.proxy_tls = ctx
+  end
   if spec.is_https then
     local ctx, name, code = tls_of(self, t.tls)
     if code then return nil, name, code end

@@ -35,17 +35,18 @@ local function auth_kind(value, where)
 end
 
 --- Makes { kind, host, port, user, password } of "http://user:password@host:port", "socks5://...".
-local function proxy_kind(value, where)
+function M.proxy_kind(value, where)
   if value == false or value == "env" then return value end
   local parts = type(value) == "string"
     and url.parse(value:find("://", 1, true) and value or "http://" .. value)
-  local kinds = { http = "http", socks5 = "socks5", socks5h = "socks5" }
+  local kinds = { http = 1, socks5 = 2, socks5h = 2, https = 3 } -- HHTTP_PROXY_*
   local kind = parts and kinds[parts.scheme]
   if not kind or not parts.host or parts.host == "" then
-    return misuse(('%s: proxy must be "http://host:port", "socks5://host:port", "env" or false, '
-      .. 'got %s'):format(where, tostring(value)))
+    return misuse(('%s: proxy must be "http[s]://host:port", "socks5://host:port", "env" or '
+      .. 'false, got %s'):format(where, tostring(value)))
   end
-  return { kind = kind, host = parts.host, port = parts.port or 1080, user = parts.user,
+  local port = parts.port or parts.scheme == "https" and 443 or 1080 -- as curl
+  return { kind = kind, host = parts.host, port = port, user = parts.user,
     password = parts.password }
 end
 
@@ -63,7 +64,8 @@ end
 local shared_options = {
   headers = { headers_kind }, query = { "table" }, timeout = { "ms" },
   connect_timeout = { "ms" }, idle_timeout = { "ms" }, redirects = { redirects_kind },
-  proxy = { proxy_kind }, tls = { tls_kind }, decompress = { "boolean" }, auth = { auth_kind },
+  proxy = { M.proxy_kind }, tls = { tls_kind }, proxy_tls = { tls_kind },
+  decompress = { "boolean" }, auth = { auth_kind },
   max_body = { "size" }, unix_socket = { "string" }, user_agent = { "string" },
   http2 = { http2_kind },
 }
@@ -122,9 +124,11 @@ end
 function M.proxy_of_environment(parts)
   local no_proxy = env("no_proxy") or env("NO_PROXY")
   if no_proxy and is_exempt(no_proxy, parts) then return nil end
-  local value = parts.scheme == "https" and (env("https_proxy") or env("HTTPS_PROXY"))
-    or parts.scheme == "http" and env("http_proxy") or env("all_proxy") or env("ALL_PROXY")
-  return value and proxy_kind(value, "proxy of the environment")
+  local schemes = { ws = "http", wss = "https" }
+  local scheme = schemes[parts.scheme] or parts.scheme
+  local value = scheme == "https" and (env("https_proxy") or env("HTTPS_PROXY"))
+    or scheme == "http" and env("http_proxy") or env("all_proxy") or env("ALL_PROXY")
+  return value and M.proxy_kind(value, "proxy of the environment")
 end
 
 return M

@@ -131,6 +131,18 @@ local function name_target(target, ws, message, code)
   return nil, (message:gsub("^connect", function() return "connect " .. name end)), code
 end
 
+--- The proxy to go through, with what TLS takes for it: { proxy=, proxy_context= }.
+local function proxy_of(address, t)
+  local proxy = t.proxy
+  if proxy == "env" then
+    proxy = require("hv.http_options").proxy_of_environment(url.parse(address))
+  end
+  if not proxy or t.proxy_tls == nil or t.proxy_tls == true then return { proxy = proxy } end
+  local ctx, message, code = tls.client("connect", t.proxy_tls)
+  if not ctx then return nil, message, code end
+  return { proxy = proxy, proxy_context = ctx }
+end
+
 --- One attempt, by checked options.
 local function connect_once(address, is_secure, t)
   local ctx, name, code
@@ -138,11 +150,15 @@ local function connect_once(address, is_secure, t)
     ctx, name, code = tls.client("connect", t.tls)
     if not ctx then return nil, name, code end
   end
+  local through, problem
+  through, problem, code = proxy_of(address, t)
+  if not through then return nil, problem, code end
   local hub = shutdown.attend(raw.hub())
   local endpoint, message
   endpoint, message, code = raw.endpoint(hub, t)
   if not endpoint then return nil, message, code end
-  return name_target(address, connect(endpoint, address, t.header_list, t.timeout, ctx, name))
+  return name_target(address, connect(endpoint, address, t.header_list, t.timeout, ctx, name,
+    through))
 end
 
 local function connect_to(address, opts)

@@ -69,6 +69,7 @@ M.read_server = options.reader("app:ws", common { origins = { origins } })
 M.read_connect = options.reader("hv.ws.connect", common {
   deflate = { deflate, deflate(true) }, headers = { "table" },
   timeout = { "ms", limits.connect_timeout }, tls = { "any" }, reconnect = { "any" },
+  proxy = { require("hv.http_options").proxy_kind }, proxy_tls = { "any" },
 })
 
 return M

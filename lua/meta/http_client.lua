@@ -2,7 +2,7 @@
 --- The types of requests. Functions and methods are documented where they stand, in
 --- lua/hv/http_client.lua, http_reply.lua and http_cookies.lua.
 
----@alias hv.HttpProxy string|false "http://[user:password@]host:port", "socks5://..." (the proxy resolves names), "env" for the one the environment names; false: none
+---@alias hv.HttpProxy string|false "http[s]://[user:password@]host:port" (https: TLS with the proxy), "socks5://..." (the proxy resolves names), "env" for the one the environment names; false: none
 
 ---@class hv.HttpRequestOptions
 ---@field method? string        "GET"
@@ -20,6 +20,7 @@
 ---@field idle_timeout? integer ms between two pieces of a streamed body; 60000; 0: none
 ---@field redirects? integer|boolean how many are followed; 10; false: none, the 3xx is the reply
 ---@field proxy? hv.HttpProxy   false
+---@field proxy_tls? true|hv.TlsOptions|hv.TlsContext of an https proxy; true
 ---@field tls? boolean|hv.TlsOptions|hv.TlsContext verified by the system's roots unless it says otherwise
 ---@field decompress? boolean   asks for gzip, deflate and br and decodes them; true
 ---@field auth? { [1]: string, [2]: string }|{ bearer: string } basic user and password, or a token
@@ -44,6 +45,7 @@
 ---@field idle_timeout? integer
 ---@field redirects? integer|boolean
 ---@field proxy? hv.HttpProxy
+---@field proxy_tls? true|hv.TlsOptions|hv.TlsContext
 ---@field tls? boolean|hv.TlsOptions|hv.TlsContext
 ---@field decompress? boolean
 ---@field auth? { [1]: string, [2]: string }|{ bearer: string }

@@ -40,6 +40,8 @@
 ---@field headers? table<string, string|string[]>
 ---@field timeout? integer until it is open; 10000
 ---@field tls? boolean|hv.TlsOptions|hv.TlsContext for wss
+---@field proxy? hv.HttpProxy to go through, by CONNECT or SOCKS 5; false
+---@field proxy_tls? true|hv.TlsOptions|hv.TlsContext of an https proxy; true
 ---@field reconnect? boolean|hv.ReconnectOptions
 ---@field on_open? fun(ws: hv.Ws|hv.WsClient)
 

@@ -175,12 +175,13 @@ static void list_strings(const http_place_t *place, const char *strings[PLACE_ST
 /* What is compared beside the strings; no padding may differ. */
 typedef struct key_head_s {
     uint64_t tls;
+    uint64_t proxy_tls;
     int32_t port;
     int32_t proxy_port;
     int32_t proxy;
     int32_t flags;
 } key_head_t;
-_Static_assert(sizeof(key_head_t) == 24, "a key has no holes");
+_Static_assert(sizeof(key_head_t) == 32, "a key has no holes");
 
 /* Writes the key into `out`, or only measures it. */
 static size_t write_key(const http_place_t *place, char *out) {
@@ -188,6 +189,7 @@ static size_t write_key(const http_place_t *place, char *out) {
     list_strings(place, strings);
     key_head_t head = {
         .tls = (uint64_t)(uintptr_t)place->tls,
+        .proxy_tls = (uint64_t)(uintptr_t)place->proxy_tls,
         .port = place->port,
         .proxy_port = place->proxy_port,
         .proxy = (int32_t)place->proxy,
@@ -243,6 +245,7 @@ http_group_t *hv__http_group_of(hhttp_client_t *client, const http_place_t *plac
     made->key_len = key_len;
     point_into_key(made);
     if (place->tls != NULL) hssl_ctx_retain(place->tls);
+    if (place->proxy_tls != NULL) hssl_ctx_retain(place->proxy_tls);
     made->next = *bucket;
     *bucket = made;
     return made;
@@ -255,6 +258,7 @@ void hv__http_group_leave(http_group_t *group) {
         at = &(*at)->next;
     *at = group->next;
     hssl_ctx_free(group->place.tls);
+    hssl_ctx_free(group->place.proxy_tls);
     hv__free(group);
 }
 

@@ -21,6 +21,7 @@
 #include "hhttp_client.h"
 #include "hmem.h"
 #include "htimer.h"
+#include "http_through.h"
 #include "http_url.h"
 
 #define HTTP_GROUP_BUCKETS 64
@@ -38,6 +39,7 @@ typedef struct http_place_s {
     const char *proxy_user;
     const char *proxy_password;
     hssl_ctx_t tls;
+    hssl_ctx_t proxy_tls; /* of HHTTP_PROXY_HTTPS; NULL: the default */
     int port;
     int proxy_port;
     hhttp_proxy_e proxy;
@@ -88,11 +90,11 @@ struct http_link_s {
     http_link_t *prev_idle;
     http_link_t *older; /* among all that idle */
     http_link_t *newer;
+    http_through_t *through; /* while it talks with a proxy, or NULL */
     hbuf_t kept;    /* read, not parsed yet */
     size_t scanned; /* of a head, by h1_find_head_end */
     uint32_t served;
     uint8_t state; /* http_link_state_e */
-    uint8_t proxy_step;
     uint8_t is_opening; /* counts in group->opening_count */
 };
 
@@ -218,20 +220,8 @@ void hv__http_link_rest(http_link_t *link);
 const char *hv__http_words_of_end(const hhttp_call_t *call);
 /* Parses what was kept back while the call was paused, and reads on. In a dispatch. */
 void hv__http_link_go_on(http_link_t *link);
-/* Connecting has failed for a reason of the proxy's; words may be NULL. */
-void hv__http_link_fail(http_link_t *link, int code, const char *words);
 /* Forgets a link whose io is somebody else's now, or gone. */
 void hv__http_link_free(http_link_t *link);
-
-/* ---- http_proxy.c ---- */
-
-/* Begins to talk with the proxy: the io is connected to it. Ends with hv__http_proxy_done, or with
- * hv__http_link_fail. */
-void hv__http_proxy_begin(http_link_t *link);
-/* http_link.c: the tunnel is there. */
-void hv__http_proxy_done(http_link_t *link);
-/* "Basic ..." for a user and password, or NULL without memory; free with hv__free. */
-char *hv__http_basic(const char *user, const char *password);
 
 /* ---- http_start.c ---- */
 

@@ -76,11 +76,13 @@ static void keep_options(http_follow_t *follow, const hhttp_call_options_t *opti
     kept->headers = follow->headers;
     kept->upgrade = NULL;
     if (kept->tls != NULL) hssl_ctx_retain(kept->tls);
+    if (kept->proxy_tls != NULL) hssl_ctx_retain(kept->proxy_tls);
 }
 
 void hv__http_follow_free(http_follow_t *follow) {
     if (follow == NULL) return;
     hssl_ctx_free(follow->options.tls);
+    hssl_ctx_free(follow->options.proxy_tls);
     hv__free(follow->headers);
     hv__free(follow->url);
     hv__free(follow);

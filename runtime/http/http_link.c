@@ -22,6 +22,7 @@ void hv__http_link_free(http_link_t *link) {
     link->group->count--;
     link->group->client->counts.connections--;
     hbuf_deinit(&link->kept);
+    hv__free(link->through);
     hv__free(link);
 }
 
@@ -56,7 +57,8 @@ void hv__http_link_rest(http_link_t *link) {
     hv__http_idle_add(link);
 }
 
-void hv__http_link_fail(http_link_t *link, int code, const char *words) {
+/* Connecting has failed; words may be NULL. */
+static void fail(http_link_t *link, int code, const char *words) {
     hhttp_call_t *call = link->call;
     if (call != NULL) {
         hv__http_call_end(call, code, words); /* drops the link */
@@ -163,7 +165,68 @@ static int secure(http_link_t *link) {
 
 static int uses_tunnel(const http_place_t *place) {
     if (place->proxy == HHTTP_PROXY_SOCKS5) return 1;
-    return place->proxy == HHTTP_PROXY_HTTP && (place->is_https || place->tunnels);
+    return place->proxy != HHTTP_PROXY_NONE && (place->is_https || place->tunnels);
+}
+
+static void on_connect(hio_t *io);
+
+/* The tunnel is there: what is inside of it begins. Over TLS to the proxy that is another io. */
+static void begin_inside(http_link_t *link) {
+    const http_place_t *place = &link->group->place;
+    if (!place->is_https) {
+        on_connect(link->io);
+        return;
+    }
+    if (place->proxy == HHTTP_PROXY_HTTPS) {
+        hio_t *inner = hv__http_through_nest(link->io);
+        if (inner == NULL) {
+            fail(link, hloop_last_error(link->group->client->loop), NULL);
+            return;
+        }
+        link->io = inner;
+        hevent_set_userdata(inner, link);
+        hio_setcb_close(inner, on_close);
+        hio_setcb_connect(inner, on_connect);
+    }
+    int code = secure(link);
+    if (code != 0) fail(link, code, NULL);
+}
+
+static void on_through(http_through_t *through, int code, const char *words) {
+    http_link_t *link = hevent_userdata(through->io);
+    if (code != 0) {
+        fail(link, code, words);
+        return;
+    }
+    link->state = LINK_SECURING;
+    begin_inside(link);
+}
+
+static void on_proxy_read(hio_t *io, void *buf, int len) {
+    http_link_t *link = hevent_userdata(io);
+    if (link->state == LINK_PROXY) hv__http_through_read(link->through, buf, (size_t)len);
+}
+
+static void begin_proxy(http_link_t *link) {
+    const http_place_t *place = &link->group->place;
+    link->through = hv__calloc(1, sizeof *link->through);
+    if (link->through == NULL) {
+        fail(link, HV_ENOMEM, NULL);
+        return;
+    }
+    *link->through = (http_through_t){
+        .io = link->io,
+        .host = place->host,
+        .user = place->proxy_user,
+        .password = place->proxy_password,
+        .limits = &link->group->client->limits,
+        .port = place->port,
+        .kind = place->proxy,
+        .tell = on_through,
+    };
+    link->state = LINK_PROXY;
+    hio_setcb_read(link->io, on_proxy_read);
+    hv__http_through_begin(link->through);
 }
 
 /* The connection is there, proxy and TLS included: sends the request. */
@@ -173,20 +236,10 @@ static void on_connect(hio_t *io) {
     http_link_t *link = hevent_userdata(io);
     if (link->call == NULL) return;
     if (link->state == LINK_CONNECTING && uses_tunnel(&link->group->place)) {
-        hv__http_proxy_begin(link);
+        begin_proxy(link);
     } else {
         send_first_request(link);
     }
-}
-
-void hv__http_proxy_done(http_link_t *link) {
-    if (!link->group->place.is_https) {
-        send_first_request(link);
-        return;
-    }
-    link->state = LINK_SECURING;
-    int code = secure(link);
-    if (code != 0) hv__http_link_fail(link, code, NULL);
 }
 
 int hv__http_link_open(http_group_t *group, hhttp_call_t *call) {
@@ -200,7 +253,11 @@ int hv__http_link_open(http_group_t *group, hhttp_call_t *call) {
     link->group = group;
     link->io = hio_tcp_client(loop, host, port, on_connect, NULL);
     int code = link->io == NULL ? hloop_last_error(loop) : 0;
-    if (code == 0 && place->is_https && !uses_tunnel(place)) code = secure(link);
+    if (code == 0 && place->proxy == HHTTP_PROXY_HTTPS) {
+        code = hv__http_proxy_secure(link->io, host, place->proxy_tls);
+    } else if (code == 0 && place->is_https && !uses_tunnel(place)) {
+        code = secure(link);
+    }
     if (code != 0) {
         if (link->io != NULL) hio_abort(link->io);
         hv__free(link);
@@ -255,7 +312,7 @@ static void begin_sharing(http_link_t *link) {
     http_group_t *group = link->group;
     int code = hv__h2_client.begin(link);
     if (code != 0) {
-        hv__http_link_fail(link, code, NULL);
+        fail(link, code, NULL);
         return;
     }
     link->call = NULL;
@@ -272,7 +329,7 @@ static void send_first_request(http_link_t *link) {
     hio_set_max_write_bufsize(link->io, WRITE_MAX);
     int version = version_of(link);
     if (version < 0) {
-        hv__http_link_fail(link, version, "the server does not offer HTTP/2");
+        fail(link, version, "the server does not offer HTTP/2");
         return;
     }
     if (version == 20) {
@@ -476,7 +533,7 @@ static void process_kept(http_link_t *link) {
 
 static int keep(http_link_t *link, const char *data, size_t len) {
     int code = hbuf_append(&link->kept, data, len, READ_MAX * 2);
-    if (code != 0) hv__http_link_fail(link, code, NULL);
+    if (code != 0) fail(link, code, NULL);
     return code;
 }
 

@@ -8,7 +8,6 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define EXPECT_BYTES       (1024 * 1024)
 #define HOST_BYTES_MAX     255
-#define SOCKS_WORD_MAX     255
 
 /* What is put together for one start, on the stack. */
 typedef struct draft_s {
@@ -20,16 +19,6 @@ typedef struct draft_s {
     char *target; /* where it is put together; hv__free it */
     char *basic;  /* likewise */
 } draft_t;
-
-static int check_proxy(const hhttp_proxy_t *proxy) {
-    if (proxy->kind == HHTTP_PROXY_NONE) return 0;
-    if (proxy->kind != HHTTP_PROXY_HTTP && proxy->kind != HHTTP_PROXY_SOCKS5) return HV_EINVAL;
-    if (proxy->host == NULL || *proxy->host == '\0') return HV_EINVAL;
-    if (proxy->port < 1 || proxy->port > 65535) return HV_EINVAL;
-    if (proxy->user != NULL && strlen(proxy->user) > SOCKS_WORD_MAX) return HV_EINVAL;
-    if (proxy->password != NULL && strlen(proxy->password) > SOCKS_WORD_MAX) return HV_EINVAL;
-    return 0;
-}
 
 /* Where it leads. Returns 0 or HV_EINVAL. */
 static int draft_place(draft_t *draft) {
@@ -61,10 +50,11 @@ static int draft_place(draft_t *draft) {
     }
     const hhttp_proxy_t *proxy = options->proxy;
     if (proxy == NULL || proxy->kind == HHTTP_PROXY_NONE) return 0;
-    if (check_proxy(proxy) != 0) return HV_EINVAL;
+    if (hv__http_proxy_check(proxy) != 0) return HV_EINVAL;
     place->proxy = proxy->kind;
     place->proxy_host = proxy->host;
     place->proxy_port = proxy->port;
+    if (proxy->kind == HHTTP_PROXY_HTTPS) place->proxy_tls = options->proxy_tls;
     if (proxy->user != NULL && *proxy->user != '\0') {
         place->proxy_user = proxy->user;
         place->proxy_password = proxy->password;
@@ -73,11 +63,15 @@ static int draft_place(draft_t *draft) {
     return 0;
 }
 
+static int is_by_http(const http_place_t *place) {
+    return place->proxy == HHTTP_PROXY_HTTP || place->proxy == HHTTP_PROXY_HTTPS;
+}
+
 /* The target as it stands in the request line. Returns 0 or an error. */
 static int draft_target(draft_t *draft) {
     const hhttp_url_t *url = &draft->options->url;
     const http_place_t *place = &draft->place;
-    int is_absolute = place->proxy == HHTTP_PROXY_HTTP && !place->is_https && !place->tunnels;
+    int is_absolute = is_by_http(place) && !place->is_https && !place->tunnels;
     hhttp_slice_t target = url->target.len > 0 ? url->target : (hhttp_slice_t){"/", 1};
     const char *slash = target.data[0] == '?' ? "/" : ""; /* of "http://host?query" */
     draft->request.target = target;
@@ -95,7 +89,7 @@ static int draft_target(draft_t *draft) {
 
 static int draft_authorization(draft_t *draft) {
     const http_place_t *place = &draft->place;
-    int is_plain = place->proxy == HHTTP_PROXY_HTTP && !place->is_https && !place->tunnels;
+    int is_plain = is_by_http(place) && !place->is_https && !place->tunnels;
     if (!is_plain || place->proxy_user == NULL) return 0;
     draft->basic = hv__http_basic(place->proxy_user, place->proxy_password);
     draft->request.proxy_authorization = draft->basic;
@@ -202,6 +196,7 @@ static int take_draft(hhttp_call_t *call, const draft_t *draft) {
     call->options.method = call->options.upgrade = NULL;
     call->options.unix_path = call->options.server_name = NULL;
     call->options.proxy = NULL;
+    call->options.proxy_tls = NULL;
     memset(&call->options.url, 0, sizeof call->options.url);
     if (call->options.connect_timeout_ms == 0) {
         call->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;

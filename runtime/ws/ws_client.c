@@ -5,6 +5,7 @@
 #include "ws_int.h"
 
 #include "h1_write.h"
+#include "http_through.h"
 #include "hcrypto.h"
 
 #define ANSWER_BYTES_MAX  (64 * 1024)
@@ -16,6 +17,10 @@ typedef struct ws_dial_s {
     hbuf_t answer;  /* the head as far as it has come */
     size_t scanned; /* of it */
     htimer_t *timer;
+    http_through_t *through; /* a proxy, with copies of its strings behind it; or NULL */
+    hssl_ctx_t ssl;          /* for behind the proxy, or NULL */
+    char *server_name;       /* likewise; behind `through` */
+    int is_secure;
     int status;
     char key[WS_KEY_BYTES];
     char problem[128];
@@ -27,6 +32,8 @@ void hv__ws_dial_free(hws_t *ws) {
     htimer_del(dial->timer);
     hbuf_deinit(&dial->request);
     hbuf_deinit(&dial->answer);
+    hssl_ctx_free(dial->ssl);
+    hv__free(dial->through);
     hv__free(dial);
     ws->dial = NULL;
 }
@@ -168,7 +175,7 @@ static void on_head(hio_t *io, void *buf, int readbytes) {
     hv__ws_dial_free(ws);
 }
 
-static void on_connect(hio_t *io) {
+static void send_request(hio_t *io) {
     hws_t *ws = hio_context(io);
     ws_dial_t *dial = ws->dial;
     if (ws->state != WS_CONNECTING) return;
@@ -193,28 +200,132 @@ static void on_timeout(htimer_t *timer) {
     give_up(ws, HV_ETIMEDOUT, NULL);
 }
 
+/* ---- Through a proxy ---- */
+
+static int set_tls(hio_t *io, hssl_ctx_t ssl, const char *name) {
+    int code = ssl != NULL ? hio_set_ssl_ctx(io, ssl) : hio_enable_ssl(io);
+    return code != 0 ? code : hio_set_hostname(io, name);
+}
+
+/* The tunnel is there: TLS with the server where it is wss, and the request. */
+static void on_through(http_through_t *through, int code, const char *words) {
+    hio_t *io = through->io;
+    hws_t *ws = hio_context(io);
+    ws_dial_t *dial = ws->dial;
+    if (code != 0) {
+        give_up(ws, code, words);
+        return;
+    }
+    if (!dial->is_secure) {
+        send_request(io);
+        return;
+    }
+    if (through->kind == HHTTP_PROXY_HTTPS) {
+        io = hv__http_through_nest(io);
+        if (io == NULL) {
+            give_up(ws, hloop_last_error(ws->endpoint->hub->loop), NULL);
+            return;
+        }
+        ws->io = io;
+        hio_set_context(io, ws);
+        hio_setcb_close(io, on_dial_close);
+    }
+    hio_setcb_connect(io, send_request);
+    code = set_tls(io, dial->ssl, dial->server_name);
+    if (code != 0) give_up(ws, code, NULL);
+}
+
+static void on_proxy_read(hio_t *io, void *buf, int readbytes) {
+    hws_t *ws = hio_context(io);
+    if (ws->state == WS_CONNECTING) {
+        hv__http_through_read(ws->dial->through, buf, (size_t)readbytes);
+    }
+}
+
+static void on_proxy_connect(hio_t *io) {
+    hws_t *ws = hio_context(io);
+    if (ws->state != WS_CONNECTING) return;
+    hio_setcb_read(io, on_proxy_read);
+    ws->dial->through->io = io;
+    hv__http_through_begin(ws->dial->through);
+}
+
+static size_t bytes_of(const char *text) { return text != NULL ? strlen(text) + 1 : 0; }
+
+static const char *keep(char **at, const char *text) {
+    if (text == NULL) return NULL;
+    char *copy = memcpy(*at, text, strlen(text) + 1);
+    *at += strlen(text) + 1;
+    return copy;
+}
+
+/* Keeps what is needed once the proxy is reached. Returns 0 or a code. */
+static int keep_proxy(ws_dial_t *dial, const hws_connect_t *options, const ws_url_t *url,
+                      const char *host) {
+    static const h1_limits_t limits = {ANSWER_BYTES_MAX, ANSWER_BYTES_MAX, 256};
+    const hhttp_proxy_t *proxy = options->proxy;
+    int code = hv__http_proxy_check(proxy);
+    if (code != 0) return code;
+    const char *name = options->server_name != NULL ? options->server_name : host;
+    int has_user = proxy->user != NULL && *proxy->user != '\0';
+    http_through_t *through =
+        hv__malloc(sizeof *through + bytes_of(host) + bytes_of(name) + bytes_of(proxy->user) +
+                   bytes_of(proxy->password));
+    if (through == NULL) return HV_ENOMEM;
+    char *at = (char *)(through + 1);
+    *through = (http_through_t){
+        .host = keep(&at, host),
+        .user = has_user ? keep(&at, proxy->user) : NULL,
+        .password = keep(&at, proxy->password),
+        .limits = &limits,
+        .port = url->port,
+        .kind = proxy->kind,
+        .tell = on_through,
+    };
+    dial->server_name = at;
+    keep(&at, name);
+    dial->through = through;
+    dial->is_secure = url->is_secure;
+    dial->ssl = options->ssl;
+    if (dial->ssl != NULL) hssl_ctx_retain(dial->ssl);
+    return 0;
+}
+
 /* ---- API ---- */
 
-static int set_tls(hio_t *io, const hws_connect_t *options, const char *host) {
-    int code = options->ssl != NULL ? hio_set_ssl_ctx(io, options->ssl) : hio_enable_ssl(io);
-    const char *name = options->server_name != NULL ? options->server_name : host;
-    return code != 0 ? code : hio_set_hostname(io, name);
+/* The io that is to become the socket's, or that of its proxy. Returns NULL with *code set. */
+static hio_t *make_io(hws_t *ws, const hws_connect_t *options, const ws_url_t *url, int *code) {
+    hloop_t *loop = ws->endpoint->hub->loop;
+    const hhttp_proxy_t *proxy = options->proxy;
+    char host[256];
+    *code = url->host.len < sizeof host ? 0 : HV_EINVAL;
+    if (*code != 0) return NULL;
+    memcpy(host, url->host.data, url->host.len);
+    host[url->host.len] = '\0';
+    if (proxy != NULL && proxy->kind == HHTTP_PROXY_NONE) proxy = NULL;
+    if (proxy != NULL) *code = keep_proxy(ws->dial, options, url, host);
+    if (*code != 0) return NULL;
+    hio_t *io = proxy != NULL
+                    ? hio_tcp_client(loop, proxy->host, proxy->port, on_proxy_connect, NULL)
+                    : hio_tcp_client(loop, host, url->port, send_request, NULL);
+    if (io == NULL) {
+        *code = hloop_last_error(loop);
+    } else if (proxy != NULL && proxy->kind == HHTTP_PROXY_HTTPS) {
+        *code = hv__http_proxy_secure(io, proxy->host, options->proxy_ssl);
+    } else if (proxy == NULL && url->is_secure) {
+        *code = set_tls(io, options->ssl, options->server_name != NULL ? options->server_name : host);
+    }
+    if (*code == 0) return io;
+    if (io != NULL) hio_abort(io);
+    return NULL;
 }
 
 /* Begins to connect. Returns 0 or a negative code: then there is no io. */
 static int dial(hws_t *ws, const hws_connect_t *options, const ws_url_t *url) {
     hloop_t *loop = ws->endpoint->hub->loop;
-    char host[256];
-    if (url->host.len >= sizeof host) return HV_EINVAL;
-    memcpy(host, url->host.data, url->host.len);
-    host[url->host.len] = '\0';
-    hio_t *io = hloop_create_tcp_client(loop, host, url->port, on_connect);
-    if (io == NULL) return hloop_last_error(loop);
-    int code = url->is_secure ? set_tls(io, options, host) : 0;
-    if (code != 0) {
-        hio_abort(io);
-        return code;
-    }
+    int code;
+    hio_t *io = make_io(ws, options, url, &code);
+    if (io == NULL) return code;
     uint32_t timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     ws->io = io;
     hio_set_context(io, ws);
