@@ -2,8 +2,9 @@
 ---
 ---   hv.log.info("listening on %d", port)
 ---
---- Arguments are formatted as by string.format; a line below the level costs no formatting. A
---- format that does not fit its arguments is logged as it is: logging never throws for it.
+--- Arguments are formatted as by string.format, tables as what they hold; a line below the level
+--- costs no formatting. A format that does not fit its arguments is logged as it is: logging never
+--- throws for it.
 local raw = require "_hv.log"
 
 local pcall, select, tostring = pcall, select, tostring
@@ -14,12 +15,27 @@ local M = {
   file = raw.file,
 }
 
+--- A table is logged as what it holds.
+local function plain(value)
+  if type(value) ~= "table" then return value end
+  local ok, text = pcall(require("hv.show").line, value)
+  return ok and text or tostring(value)
+end
+
 local function text_of(fmt, ...)
-  if select("#", ...) == 0 then return tostring(fmt) end
+  local count = select("#", ...)
+  if count == 0 then return tostring(plain(fmt)) end
+  for i = 1, count do
+    if type((select(i, ...))) == "table" then
+      local values = { ... }
+      for k = i, count do values[k] = plain(values[k]) end
+      return text_of(fmt, unpack(values, 1, count))
+    end
+  end
   local ok, text = pcall(format, tostring(fmt), ...)
   if ok then return text end
   local parts = { tostring(fmt) }
-  for i = 1, select("#", ...) do parts[i + 1] = tostring((select(i, ...))) end
+  for i = 1, count do parts[i + 1] = tostring((select(i, ...))) end
   return table.concat(parts, " ")
 end
 

@@ -60,7 +60,8 @@ local named = {
 --- Parts the list of words from the named options.
 local function split(where, given)
   if type(given) ~= "table" then
-    return misuse(("%s: table expected, got %s"):format(where, type(given)))
+    local got = type(given) == "string" and ("%q"):format(given) or type(given)
+    return misuse(('%s: { "program", "argument" ... } expected, got %s'):format(where, got))
   end
   local argv, rest = {}, {}
   for i, word in ipairs(given) do

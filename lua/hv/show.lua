@@ -140,4 +140,9 @@ function M.show(value)
   return show(value, { open = {}, left = BUDGET }, 0, "")
 end
 
+--- The same in one line.
+function M.line(value)
+  return (M.show(value):gsub("\n *", " "))
+end
+
 return M

@@ -18,6 +18,20 @@ describe("hv.log", function()
     assert.equal(0, status)
   end)
 
+  it("shows what tables hold, in one line", function()
+    local text = helper.run [[
+      local log = require "hv".log
+      log.info({ 1, a = { b = "x\ny" } })
+      log.info("%s of %d and %s", { 1 }, 2, nil)
+      local long = {} for i = 1, 50 do long[i] = i * 1000 end
+      log.info(long)
+      log.info(setmetatable({}, { __tostring = function() error("no") end }))]]
+    assert.matches('INFO +{ 1, a = { b = "x\\ny" } }\n', text)
+    assert.matches("INFO +{ 1 } of 2 and nil\n", text)
+    assert.matches("INFO +{ 1000, 2000, [%d, ]*, 50000 }\n", text)
+    assert.equal(4, select(2, text:gsub("\n", "")))
+  end)
+
   it("has levels", function()
     local text = helper.run [[
       local log = require "hv".log
