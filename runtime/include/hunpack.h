@@ -42,6 +42,13 @@ typedef struct unpack_setting_s {
     unsigned short length_field_bytes; /* 1..8 */
     short length_adjustment;           /* added to the field's value */
     unpack_coding_e length_field_coding;
+#ifdef __cplusplus
+    /* A head of five bytes: flags in one, the length in four. In C memset does for a start. */
+    unpack_setting_s()
+        : mode(UNPACK_BY_LENGTH_FIELD), package_max_length(DEFAULT_PACKAGE_MAX_LENGTH),
+          fixed_length(0), delimiter(), delimiter_bytes(0), body_offset(5), length_field_offset(1),
+          length_field_bytes(4), length_adjustment(0), length_field_coding(ENCODE_BY_BIG_ENDIAN) {}
+#endif
 } unpack_setting_t;
 
 /* Checks a setting. Returns 0, or HV_EINVAL where a field is missing or out of range. */

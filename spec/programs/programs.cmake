@@ -11,7 +11,7 @@ set_tests_properties(${prefix}programs.install PROPERTIES LABELS programs TIMEOU
 
 string(REPLACE ";" " " programs_flags "${sanitizers}")
 file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/spec/programs/*.c)
-foreach(program IN LISTS programs ITEMS readme)
+foreach(program IN LISTS programs ITEMS readme cplusplus)
     get_filename_component(name ${program} NAME_WE)
     add_test(NAME ${prefix}programs.${name} COMMAND bash ${PROJECT_SOURCE_DIR}/spec/programs/run.sh
         ${programs_prefix} ${CMAKE_INSTALL_LIBDIR} ${name} ${CMAKE_C_COMPILER}

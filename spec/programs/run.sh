@@ -12,6 +12,11 @@ export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
 # shellcheck disable=SC2086,SC2046 # lists of words
 case $program in
 readme) ;; # by its own command lines, below
+cplusplus)
+  cxx=$(echo "$cc" | sed -E 's/clang([^/]*)$/clang++\1/; s/gcc([^/]*)$/g++\1/; s/cc$/c++/')
+  "$cxx" -std=c++11 -Wall -Wextra -Werror $flags "$here/cplusplus.cpp" -o "$work/$program" \
+    $(pkg-config --cflags --libs hv)
+  ;;
 embed) # what pkg-config says is all that is needed
   "$cc" -std=c99 $flags "$here/$program.c" -o "$work/$program" $(pkg-config --cflags --libs hvlua)
   ;;
@@ -106,6 +111,11 @@ readme)
   ./app >out
   has_line out '^hello$'
   has_line out '^slow: 1$'
+  ;;
+cplusplus)
+  ./cplusplus >out
+  has_line out '^mode=3 head=5 coding=1$'
+  has_line out '^packet=abc$'
   ;;
 tls_names)
   make_cert
