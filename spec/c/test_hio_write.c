@@ -74,12 +74,16 @@ static size_t take(char *into, size_t cap) {
 static char heard[64];
 
 #ifndef HV_HOSTILE
-static void write_in_pieces(hio_t *to, void *buf, int len) {
+static void write_thrice(hio_t *to, void *buf, int len) {
     (void)buf;
     (void)len;
     assert_int_equal(hio_write(to, "one ", 4), 4);
     assert_int_equal(hio_write(to, "two ", 4), 4);
     assert_int_equal(hio_write(to, "three", 5), 5);
+}
+
+static void write_in_pieces(hio_t *to, void *buf, int len) {
+    write_thrice(to, buf, len);
     assert_int_equal(hio_write_bufsize(to), 13);
     assert_int_equal(recv(peer, heard, sizeof heard, 0), -1); /* not yet */
 }
@@ -94,6 +98,25 @@ static void test_write_in_own_callback_is_one_send(void **state) {
     assert_int_equal(recv(peer, heard, sizeof heard, 0), 13);
     assert_memory_equal(heard, "one two three", 13);
     assert_true(hio_write_is_complete(io));
+}
+
+/* What the kernel has no room for in the callback leaves when it has. */
+static void test_write_in_own_callback_into_a_full_kernel_leaves_later(void **state) {
+    (void)state;
+    static const char filler[65536];
+    open_pair(SOCK_STREAM);
+    hio_setcb_read(io, write_thrice);
+    hio_read(io);
+    while (send(hio_fd(io), filler, sizeof filler, 0) > 0) {}
+    while (send(hio_fd(io), filler, 1, 0) > 0) {}
+    assert_int_equal(send(peer, "?", 1, 0), 1);
+    RUN_UNTIL(loop, hio_write_bufsize(io) == 13);
+    RUN_PASSES(loop, 3);
+    assert_int_equal(hio_write_bufsize(io), 13);
+    take(NULL, 0);
+    RUN_UNTIL(loop, hio_write_is_complete(io));
+    assert_int_equal(take(heard, sizeof heard), 13);
+    assert_memory_equal(heard, "one two three", 13);
 }
 
 static void write_from_timer(htimer_t *timer) {
@@ -445,6 +468,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #ifndef HV_HOSTILE
         WRITE_TEST(test_write_in_own_callback_is_one_send),
+        WRITE_TEST(test_write_in_own_callback_into_a_full_kernel_leaves_later),
         WRITE_TEST(test_write_in_other_callbacks_is_one_send),
         WRITE_TEST(test_write_flush_sends_at_once),
         WRITE_TEST(test_write_all_ways_keep_the_order),

@@ -142,6 +142,8 @@ static void test_codings_have_weights(void **state) {
     assert_int_equal(hv__http_coding_weight(slice("gzip;q=0.000"), "gzip"), 0);
     assert_int_equal(hv__http_coding_weight(slice("gzip;q=1.000"), "gzip"), 1000);
     assert_int_equal(hv__http_coding_weight(slice("gzip;q=0.001"), "gzip"), 1);
+    assert_int_equal(hv__http_coding_weight(slice("gzip;q=0.5x"), "gzip"), 500);
+    assert_int_equal(hv__http_coding_weight(slice("gzip;q=0.x"), "gzip"), 0);
     assert_int_equal(hv__http_coding_weight(slice("*"), "br"), 1000);
     assert_int_equal(hv__http_coding_weight(slice("br;q=0, *"), "br"), 0);
     assert_int_equal(hv__http_coding_weight(slice("identity"), "br"), 0);
