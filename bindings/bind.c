@@ -84,8 +84,8 @@ void hvl_setfuncs(lua_State *L, hvl_t *rt, const luaL_Reg *functions) {
 
 /* ---- Classes and objects ---- */
 
-/* Whoever closes a guest's state does not close the runtime first. The finalizer of an object that is
- * still anchored is the first sign of it: then everything goes down as it does elsewhere. */
+/* Whoever closes a guest's state does not close the runtime first. The finalizer of an object that
+ * is still anchored is the first sign of it: then everything goes down as it does elsewhere. */
 static int collect_guest_object(lua_State *L) {
     const hvl_object_t *object = lua_touserdata(L, 1);
     const lua_CFunction *collect = lua_touserdata(L, lua_upvalueindex(2));

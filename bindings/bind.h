@@ -356,8 +356,8 @@ void hvl_warn_slow_in(hvl_t *rt, const char *where, int64_t ms);
 lua_State *hvl_memory_new_state(hvl_memory_t **memory, size_t max);
 void hvl_memory_close_state(hvl_memory_t *memory, lua_State *L);
 
-/* Has the limit hold from here on, or not. Returns what was before, to be set again. `memory` may be
- * NULL. */
+/* Has the limit hold from here on, or not. Returns what was before, to be set again. `memory` may
+ * be NULL. */
 int hvl_memory_enter(hvl_memory_t *memory, int is_limited);
 
 #define HVL_MEMORY_TEXT "not enough memory" /* LuaJIT's own words */
@@ -378,8 +378,8 @@ void hvl_drain(hvl_t *rt);
 
 /* Sends the log to a rotated file, or with NULL to stderr. `level` is a name or NULL. */
 void hvl_log_set_up(const char *path, const char *level);
-/* Writes what scripts have printed and stdio still holds: for hloop_setcb_pass, so that nothing waits
- * in a buffer while a program sleeps, and nothing is lost when a signal ends it. */
+/* Writes what scripts have printed and stdio still holds: for hloop_setcb_pass, so that nothing
+ * waits in a buffer while a program sleeps, and nothing is lost when a signal ends it. */
 void hvl_flush_output(hloop_t *loop);
 /* Writes a line, "hvlua: ..." on stderr, or to the log's file where hvl_log_set_up named one. */
 void hvl_complain(const char *format, ...) HV_PRINTF_LIKE(1, 2);

@@ -1,6 +1,6 @@
 /* conn.h - the stream object of hv.tcp (and of everything else that reads and writes a stream:
- * stdin, pipes), and its handlers. Its life is in conn.c, reading and writing in conn_io.c, what can
- * be asked and set in conn_facts.c; TLS and pipes have files of their own. */
+ * stdin, pipes), and its handlers. Its life is in conn.c, reading and writing in conn_io.c, what
+ * can be asked and set in conn_facts.c; TLS and pipes have files of their own. */
 #ifndef HVL_CONN_H_
 #define HVL_CONN_H_
 

@@ -45,8 +45,8 @@ static int hmac(lua_State *L) {
         return hvl_misuse(L, "hv.crypto.hmac: no digest is called \"%s\" (md5, sha1, sha256 ...)",
                           name);
     }
-    return push_digest(L, "hmac", hcrypto_hmac((hcrypto_digest_e)kind, key, key_len, data, len, out),
-                       out);
+    return push_digest(L, "hmac",
+                       hcrypto_hmac((hcrypto_digest_e)kind, key, key_len, data, len, out), out);
 }
 
 /* ---- Digests of pieces ---- */

@@ -145,8 +145,8 @@ static void on_canceled(hvl_task_t *task, void *data) {
     if (passing->rt->loop != NULL) hhttp_gateway_cancel(passing->req);
 }
 
-/* Reads { name, value or false, ... } at `index` to the array. The strings stay the table's. Returns how
- * many there are then, or a code. */
+/* Reads { name, value or false, ... } at `index` to the array. The strings stay the table's.
+ * Returns how many there are then, or a code. */
 static int read_changes(lua_State *L, int index, hhttp_header_t *headers, int count) {
     if (!lua_istable(L, index)) return count;
     int len = (int)lua_objlen(L, index);
@@ -174,7 +174,8 @@ static int await_pass(lua_State *L, passing_t *passing, int code) {
     return hvl_wait(L);
 }
 
-/* Begins for gateway and response at 1 and 2. Returns NULL, with *results values of an error pushed. */
+/* Begins for gateway and response at 1 and 2. Returns NULL, with *results values of an error
+ * pushed. */
 static passing_t *passing_new(lua_State *L, http_exchange_t **exchange, int *results) {
     gateway_t *self = check_gateway(L);
     *exchange = hvl_http_check_response(L, 2);
@@ -197,9 +198,9 @@ static passing_t *passing_new(lua_State *L, http_exchange_t **exchange, int *res
     return passing;
 }
 
-/* gateway:pass(res[, request headers[, response headers]]) -> number of the upstream that has answered;
- * or nil, message, code: it has been answered all the same. Headers that middleware has set for the
- * answer count, too. */
+/* gateway:pass(res[, request headers[, response headers]]) -> number of the upstream that has
+ * answered; or nil, message, code: it has been answered all the same. Headers that middleware has
+ * set for the answer count, too. */
 static int gateway_pass(lua_State *L) {
     http_exchange_t *exchange;
     int results;

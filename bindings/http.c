@@ -342,8 +342,8 @@ static int hold_result(lua_State *L) {
     return 0;
 }
 
-/* allowed(res) -> "GET, HEAD, OPTIONS" and whether OPTIONS asks, where the path has routes for other
- * methods; else nil and the status: 404, or 403 where files may not be read. */
+/* allowed(res) -> "GET, HEAD, OPTIONS" and whether OPTIONS asks, where the path has routes for
+ * other methods; else nil and the status: 404, or 403 where files may not be read. */
 static int push_allowed(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_response(L, 1);
     if (exchange == NULL) return 0;

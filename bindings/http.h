@@ -162,7 +162,8 @@ void hvl_http_open_routers(lua_State *L, hvl_t *rt);
 /* Keeps the handlers of the router at a stack index, and of its hosts, for one server more. */
 void hvl_http_router_hold(lua_State *L, int index);
 void hvl_http_router_release(http_router_t *router);
-/* The router for the host of a request: an exact name before the longest "*.name", else `router`. */
+/* The router for the host of a request: an exact name before the longest "*.name", else
+ * `router`. */
 const http_router_t *hvl_http_router_of_host(const http_router_t *router,
                                              const hhttp_request_t *req);
 

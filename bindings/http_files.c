@@ -1,5 +1,5 @@
-/* http_files.c - files as answers for Lua: directories that are served, single files, and answers that
- * are compressed. */
+/* http_files.c - files as answers for Lua: directories that are served, single files, and answers
+ * that are compressed. */
 #include "http.h"
 
 #include "fields.h"
@@ -135,8 +135,8 @@ static int mime_type(lua_State *L) {
     return 1;
 }
 
-/* compress(res, min bytes, gzip level, brotli level, types or nil): has the answer compressed. The types
- * are borrowed: their string is to be kept as long as there may be requests. */
+/* compress(res, min bytes, gzip level, brotli level, types or nil): has the answer compressed. The
+ * types are borrowed: their string is to be kept as long as there may be requests. */
 static int compress(lua_State *L) {
     http_exchange_t *exchange = hvl_http_check_response(L, 1);
     if (exchange == NULL) return 0;

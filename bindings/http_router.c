@@ -64,8 +64,8 @@ static int router_add(lua_State *L) {
     return 1;
 }
 
-/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error handler,
- * -3 the page of errors, -4 the observer */
+/* router:set(number, fn or files, arg_count, is_chain); number 0 is the fallback, -1 the error
+ * handler, -3 the page of errors, -4 the observer */
 static int router_set(lua_State *L) {
     http_router_t *router = check_router(L);
     int number = (int)luaL_checkinteger(L, 2);

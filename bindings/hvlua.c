@@ -1,12 +1,12 @@
-/* hvlua.c - the embedding API (include/hvlua.h): the life of a runtime inside a program, its errors,
- * scripts, and functions of C. How values cross is in hvlua_values.c.
+/* hvlua.c - the embedding API (include/hvlua.h): the life of a runtime inside a program, its
+ * errors, scripts, and functions of C. How values cross is in hvlua_values.c.
  *
- * The runtime always has a loop of its own, so that taking it down is what it is everywhere: the loop
- * is freed with all of its handles, then the state. In a program's loop it is nested.
+ * The runtime always has a loop of its own, so that taking it down is what it is everywhere: the
+ * loop is freed with all of its handles, then the state. In a program's loop it is nested.
  *
  * Whatever is done here for a caller runs in protected mode on the state that the caller is in: the
- * main one where the loop or nobody calls, and that of the running function of C where Lua has called
- * it (rt->calling). LuaJIT does not stand an error through a frame of another state. */
+ * main one where the loop or nobody calls, and that of the running function of C where Lua has
+ * called it (rt->calling). LuaJIT does not stand an error through a frame of another state. */
 #include "hvlua_int.h"
 
 #include <stdarg.h>
@@ -182,8 +182,9 @@ void hvlua_free(hvlua_t **lua_ptr) {
     hvlua_t *lua = *lua_ptr;
     lua_State *L = lua->rt->L;
     hvl_close(lua->rt);
-    const hvlua_outcome_t canceled = {
-        .code = HV_ECANCELED, .message = "the runtime has ended", .traceback = "the runtime has ended"};
+    const hvlua_outcome_t canceled = {.code = HV_ECANCELED,
+                                      .message = "the runtime has ended",
+                                      .traceback = "the runtime has ended"};
     while (lua->pending != NULL) hvl_embed_end(lua->pending, &canceled);
     hvl_memory_close_state(lua->memory, L);
     hv_free(lua->message);

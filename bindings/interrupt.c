@@ -132,8 +132,8 @@ void hvl_aim_fire(hvl_aim_t *aim) {
     if (is_answered(aim)) return;
     poke(&anybody, 0);
     if (is_answered(aim)) return;
-    fprintf(stderr,
-            "hvlua: a function of C does not return, and cannot be interrupted; kill %d ends it all\n",
+    fprintf(stderr, "hvlua: a function of C does not return, and cannot be interrupted; kill %d "
+                    "ends it all\n",
             (int)getpid());
 }
 

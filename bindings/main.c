@@ -1,6 +1,6 @@
-/* main.c - the hvlua program: a Lua state with the runtime, the embedded modules and lua-cjson; what
- * the command line asks for is done by lua/hv/host.lua in the main task, and the loop runs until
- * nothing is left to wait for.
+/* main.c - the hvlua program: a Lua state with the runtime, the embedded modules and lua-cjson;
+ * what the command line asks for is done by lua/hv/host.lua in the main task, and the loop runs
+ * until nothing is left to wait for.
  *
  * Exit status: hv.stop's; 1 where the main script failed or can never go on, and where the program
  * ends by itself after the error of a task that nobody but stderr was told of; else 0. */

@@ -1,18 +1,19 @@
 /* memory.c - a Lua state that may hold so much memory and no more.
  *
  * Blocks come from the allocator that LuaJIT brings; this only counts. To return NULL at the limit
- * would not do: LuaJIT raises its error at once, without looking for garbage first, and the LuaJIT of
- * Debian 12 crashes where that happens inside compiled code (its stack pointer is stale there). So:
+ * would not do: LuaJIT raises its error at once, without looking for garbage first, and the LuaJIT
+ * of Debian 12 crashes where that happens inside compiled code (its stack pointer is stale there).
+ * So:
  *
- *   - From half of the limit on the collector is set to work each time a thirty-second more is held.
- *     LUA_GCRESTART only writes a number, so it may be called in here.
- *   - Beyond the limit a block is still given, and a hook set, as a signal handler would. It runs before
- *     the next instruction of Lua code, collects all garbage, and only if that has not helped raises
- *     the error. Compiled code runs no hooks, but the collector, which is kept busy, leaves it
- *     each time it comes to its atomic phase.
- *   - NULL is for what the hook would come too late for: a block larger than the reserve, or a function
- *     of C that takes and takes. Compiled code, told by a return address that is in no file, gets
- *     even that.
+ *   - From half of the limit on the collector is set to work each time a thirty-second more is
+ *     held. LUA_GCRESTART only writes a number, so it may be called in here.
+ *   - Beyond the limit a block is still given, and a hook set, as a signal handler would. It runs
+ *     before the next instruction of Lua code, collects all garbage, and only if that has not
+ *     helped raises the error. Compiled code runs no hooks, but the collector, which is kept busy,
+ *     leaves it each time it comes to its atomic phase.
+ *   - NULL is for what the hook would come too late for: a block larger than the reserve, or a
+ *     function of C that takes and takes. Compiled code, told by a return address that is in no
+ *     file, gets even that.
  *
  * While no Lua runs there is no limit: what the runtime does then is bounded by the buffers that it
  * reads into, and has nobody whom an error could be given to. */

@@ -1,7 +1,7 @@
-/* module.c - the C module `_hv`, for a Lua state that is somebody else's: that of a stock luajit. All
- * `_hv.*` modules are in this one file, where Lua's all-in-one loader finds them: luaopen__hv_loop is
- * `_hv.loop`. The modules of lua/hv come as files; what is no Lua among them, and what the states of
- * workers need, is carried inside.
+/* module.c - the C module `_hv`, for a Lua state that is somebody else's: that of a stock luajit.
+ * All `_hv.*` modules are in this one file, where Lua's all-in-one loader finds them:
+ * luaopen__hv_loop is `_hv.loop`. The modules of lua/hv come as files; what is no Lua among them,
+ * and what the states of workers need, is carried inside.
  *
  * Nobody tells when the state is closed. Then finalizers run, the latest object's first, while the
  * memory of all is still there: that of an active object closes the runtime (hvl_class_new), or at

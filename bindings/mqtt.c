@@ -361,7 +361,8 @@ static int new_client(lua_State *L) {
     options.will.property_count = will_properties.count;
     hvl_mqtt_t *self = hvl_object_new(L, rt, &hvl_mqtt_class, sizeof *self);
     self->deliver_ref = self->told_ref = LUA_NOREF;
-    /* What may raise comes first: the client below must not outlive an object that was collected. */
+    /* What may raise comes first: the client below must not outlive an object that was
+     * collected. */
     lua_pushvalue(L, 2);
     self->deliver_ref = hvl_ref(L);
     lua_pushvalue(L, 3);

@@ -100,9 +100,9 @@ void hvl_place_append(lua_State *L, const hvl_place_t *place) {
 
 /* ---- Tracebacks ---- */
 
-/* A coroutine that has died in a function of Lua no longer knows the line of its innermost call, but
- * the message begins with it: "file.lua:3: attempt ..." over "file.lua: in function <file.lua:1>".
- * Puts it there, in the traceback on top of the stack. */
+/* A coroutine that has died in a function of Lua no longer knows the line of its innermost call,
+ * but the message begins with it: "file.lua:3: attempt ..." over "file.lua: in function
+ * <file.lua:1>". Puts it there, in the traceback on top of the stack. */
 static void add_line(lua_State *L, const char *message) {
     static const char head[] = "\nstack traceback:\n\t";
     const char *text = lua_tostring(L, -1);

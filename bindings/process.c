@@ -255,9 +255,11 @@ static int process_tostring(lua_State *L) {
         lua_pushfstring(L, "hv.process{%d running}", (int)self->pid);
     } else if (self->term_signal != 0) {
         push_signal_name(L, self->term_signal);
-        lua_pushfstring(L, "hv.process{%d ended by signal %s}", (int)self->pid, lua_tostring(L, -1));
+        lua_pushfstring(L, "hv.process{%d ended by signal %s}", (int)self->pid,
+                        lua_tostring(L, -1));
     } else {
-        lua_pushfstring(L, "hv.process{%d ended with status %d}", (int)self->pid, self->exit_status);
+        lua_pushfstring(L, "hv.process{%d ended with status %d}", (int)self->pid,
+                        self->exit_status);
     }
     return 1;
 }

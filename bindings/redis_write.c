@@ -1,7 +1,8 @@
 /* redis_write.c - commands out of Lua values.
  *
  * Two passes: the first counts the arguments and refuses what cannot be sent, so that the second,
- * which writes, stops in the middle for want of memory only. No code of the user's runs in either. */
+ * which writes, stops in the middle for want of memory only. No code of the user's runs in
+ * either. */
 #include "redis.h"
 
 #define ARGS_MAX    (1 << 20)

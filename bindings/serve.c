@@ -82,7 +82,8 @@ static int find_option(const char *argument, const char **value) {
     return -1;
 }
 
-/* Takes the option at argv[*i]. Returns 1, 0 where it is none of ours, -1 after a line on stderr. */
+/* Takes the option at argv[*i]. Returns 1, 0 where it is none of ours, -1 after a line on
+ * stderr. */
 static int take_option(int *i, char *taken) {
     const char *value;
     int found = find_option(server.argv[*i], &value);

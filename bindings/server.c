@@ -93,8 +93,8 @@ static void push_entries(lua_State *L, const hini_t *config) {
 
 /* ---- Functions ---- */
 
-/* config_entries([path]) -> entries, name: of the configuration of -c, or of a file; or nil, message,
- * code */
+/* config_entries([path]) -> entries, name: of the configuration of -c, or of a file; or nil,
+ * message, code */
 static int config_entries(lua_State *L) {
     const hvl_server_facts_t *known = &hvl_server_facts;
     const char *path = luaL_optstring(L, 1, NULL);

@@ -30,7 +30,9 @@ static int search_embedded(lua_State *L) {
         return 1;
     }
     lua_pushfstring(L, "=[%s]", name);
-    if (luaL_loadbuffer(L, module->data, module->len, lua_tostring(L, -1)) != 0) return lua_error(L);
+    if (luaL_loadbuffer(L, module->data, module->len, lua_tostring(L, -1)) != 0) {
+        return lua_error(L);
+    }
     return 1;
 }
 

@@ -273,8 +273,8 @@ static int is_idle(lua_State *L) {
     return 1;
 }
 
-/* drive(fn, ...) -> true, results: runs fn as a task, and the loop until it has ended; nothing where
- * it never does. It must not raise (pcall). */
+/* drive(fn, ...) -> true, results: runs fn as a task, and the loop until it has ended; nothing
+ * where it never does. It must not raise (pcall). */
 static int drive(lua_State *L) {
     hvl_t *rt = hvl_self(L);
     hvl_task_t *task = hvl_task_begin(rt);

@@ -1,6 +1,6 @@
-/* task_int.h - the inside of tasks: for task_run.c (the pool, the ready queue, one run), task_wait.c
- * (waiting, cancelling, the callback form), task_end.c (errors, ends, who hears of them) and task.c
- * (the hv.task that Lua holds, and Lua's functions).
+/* task_int.h - the inside of tasks: for task_run.c (the pool, the ready queue, one run),
+ * task_wait.c (waiting, cancelling, the callback form), task_end.c (errors, ends, who hears of
+ * them) and task.c (the hv.task that Lua holds, and Lua's functions).
  *
  *     FREE -> BEGUN -> [READY ->] RUNNING -> SUSPENDED -> READY or RUNNING ... -> FREE
  *

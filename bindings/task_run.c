@@ -185,9 +185,9 @@ static int watched_resume(hvl_task_t *task, int nargs, int is_fresh) {
 }
 
 #ifdef HV_HOSTILE
-/* Hostile builds collect after every run of Lua code, so that what is not anchored is gone before the
- * next callback. A program that runs for long, or has much, gets a whole collection less and less
- * often, and steps of one between: else it would do nothing else. */
+/* Hostile builds collect after every run of Lua code, so that what is not anchored is gone before
+ * the next callback. A program that runs for long, or has much, gets a whole collection less and
+ * less often, and steps of one between: else it would do nothing else. */
 static void collect_garbage(lua_State *L) {
     static _Thread_local uint32_t run_count, next;
     if (++run_count < next) {

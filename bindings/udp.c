@@ -67,8 +67,8 @@ static void on_close(hio_t *io) {
     hvl_handle_release(&self->handle);
 }
 
-/* Returns NULL with *code set where it fails. Workers share the socket of a server, unless each is to
- * have one of its own on the port. */
+/* Returns NULL with *code set where it fails. Workers share the socket of a server, unless each is
+ * to have one of its own on the port. */
 static hio_t *open_server(hloop_t *loop, const char *host, int port, int flags, int *code) {
     if (flags != 0 || !hvl_is_worker()) {
         hio_t *io = hloop_create_udp_listener(loop, host, port, flags);

@@ -29,7 +29,8 @@ void hvl_watch_open(hvl_t *rt);
 /* Milliseconds since the counter showed `begin`. */
 int64_t hvl_watch_ms(const hvl_t *rt, uint64_t begin);
 
-/* Whether the run that began at `begin` may have reached rt->slow_ms: mostly not, and that is sure. */
+/* Whether the run that began at `begin` may have reached rt->slow_ms: mostly not, and that is
+ * sure. */
 static inline int hvl_watch_is_suspicious(const hvl_t *rt, uint64_t begin) {
     return hvl_watch_ticks() - begin >= (uint64_t)rt->slow_ms * 1000;
 }

@@ -28,7 +28,8 @@ static void push_message(lua_State *L, const ws_socket_t *socket, hws_kind_e kin
     lua_rawgeti(L, LUA_REGISTRYINDEX, socket->endpoint->shared->kind_refs[kind]);
 }
 
-/* Begins a task with on_message, or with Lua's driver of it where more may have come in this read. */
+/* Begins a task with on_message, or with Lua's driver of it where more may have come in this
+ * read. */
 static void run_on_message(ws_socket_t *socket, hws_kind_e kind, const void *data, size_t len) {
     const ws_endpoint_t *endpoint = socket->endpoint;
     int is_driven = hws_has_next(socket->ws);
@@ -60,7 +61,8 @@ void hvl_ws_on_message(hws_t *ws, hws_kind_e kind, const void *data, size_t len)
     if (!hvl_is_waited(&socket->reader)) hws_pause(ws);
 }
 
-/* The message that follows in the read, into shared->message. Returns its kind; 0: there is none. */
+/* The message that follows in the read, into shared->message. Returns its kind; 0: there is
+ * none. */
 static int take_next(ws_socket_t *socket) {
     ws_shared_t *shared = socket->endpoint->shared;
     hws_kind_e kind;
@@ -195,7 +197,8 @@ int hvl_ws_send(lua_State *L) {
 
 /* ---- For lua/hv/ws.lua ---- */
 
-/* set_driver(fn): fn(on_message, ws, data, kind) calls on_message, and again while there is a next. */
+/* set_driver(fn): fn(on_message, ws, data, kind) calls on_message, and again while there is a
+ * next. */
 static int set_driver(lua_State *L) {
     ws_shared_t *shared = lua_touserdata(L, lua_upvalueindex(2));
     luaL_checktype(L, 1, LUA_TFUNCTION);

@@ -1,5 +1,5 @@
-/* ws_socket.c - a WebSocket as Lua sees it: how it opens, whose turn it is, how it ends. Its messages
- * are in ws_message.c.
+/* ws_socket.c - a WebSocket as Lua sees it: how it opens, whose turn it is, how it ends. Its
+ * messages are in ws_message.c.
  *
  * Event style: a message begins a task with on_message, which takes those behind it in the same
  * read too; where that task waits, the socket is paused until it has ended. Task style: the socket

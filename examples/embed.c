@@ -26,7 +26,8 @@ typedef struct app_s {
     hvlua_waiter_t asker; /* the task that waits in app.ask() */
 } app_t;
 
-/* app.say(text): Lua calls C. Arguments are checked as lauxlib.h does it; this one takes what comes. */
+/* app.say(text): Lua calls C. Arguments are checked as lauxlib.h does it; this one takes what
+ * comes. */
 static int app_say(lua_State *L) {
     const char *text = NULL;
     app_t *app = hvlua_function_userdata(L);

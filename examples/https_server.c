@@ -1,5 +1,5 @@
-/* https_server.c - HTTP/1.1 and HTTP/2 over TLS on the C API; SIGHUP reads the certificate anew without dropping a
- * connection.
+/* https_server.c - HTTP/1.1 and HTTP/2 over TLS on the C API; SIGHUP reads the certificate anew
+ * without dropping a connection.
  *
  *     cc https_server.c -o https_server -lhv && ./https_server 8443 cert.pem key.pem
  *     curl --cacert cert.pem https://localhost:8443/

@@ -74,8 +74,8 @@ static inline const char *json_string_end(const char *at, const char *end) {
     return at < end ? at + 1 : NULL;
 }
 
-/* The end of the value that begins at `at`, or NULL where the text breaks off. Brackets are counted,
- * so depth costs no stack. */
+/* The end of the value that begins at `at`, or NULL where the text breaks off. Brackets are
+ * counted, so depth costs no stack. */
 static inline const char *json_value_end(const char *at, const char *end) {
     int depth = 0;
     while (at < end) {
@@ -130,7 +130,9 @@ static inline json_t json_member(json_t object, const char *key) {
         json_t name = json_next(&rest);
         json_t value = name.data != NULL ? json_next(&rest) : name;
         if (value.data == NULL) break;
-        if (name.len == key_len + 2 && memcmp(name.data + 1, key, (size_t)key_len) == 0) return value;
+        if (name.len == key_len + 2 && memcmp(name.data + 1, key, (size_t)key_len) == 0) {
+            return value;
+        }
     }
     return (json_t){NULL, 0};
 }

@@ -47,8 +47,8 @@ static void make_request(const char *method, const char *first, const char *seco
     }
     size_t len = strspn(method, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
     if (len == 0 || len > 64 || method[len] != '\0') die(2, "no such method: \"%s\"", method);
-    snprintf(request, sizeof request, "{\"id\":1,\"method\":\"%s\",\"params\":[%s,%s]}", method, first,
-             second);
+    snprintf(request, sizeof request, "{\"id\":1,\"method\":\"%s\",\"params\":[%s,%s]}", method,
+             first, second);
 }
 
 int main(int argc, char **argv) {

@@ -6,8 +6,8 @@
  *     ./nc 127.0.0.1 1234 < file       # there
  *
  * Neither side is read faster than the other one takes it: where a queue is high its source is
- * stopped until it has drained. The end of standard input ends our side of the stream only, and what
- * the peer still says is printed. */
+ * stopped until it has drained. The end of standard input ends our side of the stream only, and
+ * what the peer still says is printed. */
 #include <getopt.h>
 #include <unistd.h>
 

@@ -150,8 +150,8 @@ static void on_client_datagram(hio_t *io, void *buf, int len) {
     const unsigned char *bytes = buf;
     const sockaddr_u *from = (sockaddr_u *)(void *)hio_peeraddr(io);
     if (!is_from_client(session, from)) return;
-    /* Pieces of datagrams are not put together, and targets are IPv4 addresses: the rest is dropped,
-     * as the RFC allows. */
+    /* Pieces of datagrams are not put together, and targets are IPv4 addresses: the rest is
+     * dropped, as the RFC allows. */
     if (len < 10 || bytes[2] != 0 || bytes[3] != ADDRESS_IPV4) return;
     session->udp_client = (sockaddr_u){.sa = {0}};
     memcpy(&session->udp_client, from, sockaddr_len(from));
@@ -235,7 +235,8 @@ static int is_same(const char *wanted, const unsigned char *given, int len) {
     size_t wanted_len = strlen(wanted);
     unsigned difference = wanted_len != (size_t)len;
     for (int i = 0; i < len; i++) {
-        difference |= (unsigned)given[i] ^ (unsigned char)wanted[wanted_len ? (size_t)i % wanted_len : 0];
+        difference |=
+            (unsigned)given[i] ^ (unsigned char)wanted[wanted_len ? (size_t)i % wanted_len : 0];
     }
     return difference == 0;
 }

@@ -1,11 +1,11 @@
-/* tinyhttpd.c - serves the files of a folder over HTTP/1.1, on nothing but the loop and its streams:
- * what a web server is at its smallest. Programs use hhttp.h instead.
+/* tinyhttpd.c - serves the files of a folder over HTTP/1.1, on nothing but the loop and its
+ * streams: what a web server is at its smallest. Programs use hhttp.h instead.
  *
  *     cc tinyhttpd.c -o tinyhttpd -lhv && ./tinyhttpd 8080 public
  *     curl -v http://127.0.0.1:8080/
  *
- * A request head is read in one piece (hio_read_until an empty line). A file goes out in blocks, the
- * next ones when on_drain tells that the client has taken the ones before; so neither many slow
+ * A request head is read in one piece (hio_read_until an empty line). A file goes out in blocks,
+ * the next ones when on_drain tells that the client has taken the ones before; so neither many slow
  * clients nor large files cost memory. Requests with a body are refused and end the connection. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -91,7 +91,8 @@ static void send_head(hio_t *io, int status, const char *type, long long len, co
 
 static void finish(hio_t *io);
 
-static void send_text(hio_t *io, int status, const char *type, const char *text, const char *extra) {
+static void send_text(hio_t *io, int status, const char *type, const char *text,
+                      const char *extra) {
     conn_t *conn = hio_context(io);
     send_head(io, status, type, (long long)strlen(text), extra);
     if (!conn->is_head) hio_write(io, text, strlen(text));
@@ -149,7 +150,8 @@ static void send_file(hio_t *io, const char *path, const struct stat *info) {
         send_status(io, errno == EACCES ? 403 : 404, "");
         return;
     }
-    strftime(modified, sizeof modified, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&info->st_mtime, &utc));
+    strftime(modified, sizeof modified, "%a, %d %b %Y %H:%M:%S GMT",
+             gmtime_r(&info->st_mtime, &utc));
     snprintf(extra, sizeof extra, "Last-Modified: %s\r\n", modified);
     send_head(io, 200, type_of(path), (long long)info->st_size, extra);
     if (conn->is_head) {
@@ -334,7 +336,8 @@ static void on_head(hio_t *io, void *buf, int len) {
         *target++ = '\0';
         version = strchr(target, ' ');
     }
-    if (version == NULL || memchr(line_end + 1, '\0', (size_t)(text + len - line_end) - 1) != NULL) {
+    if (version == NULL ||
+        memchr(line_end + 1, '\0', (size_t)(text + len - line_end) - 1) != NULL) {
         send_status(io, 400, "");
         return;
     }

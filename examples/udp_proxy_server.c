@@ -1,5 +1,5 @@
-/* udp_proxy_server.c - passes datagrams on to another server, and its answers back: every client has
- * a socket of its own towards the server, so that answers find their way.
+/* udp_proxy_server.c - passes datagrams on to another server, and its answers back: every client
+ * has a socket of its own towards the server, so that answers find their way.
  *
  *     cc udp_proxy_server.c -o udp_proxy_server -lhv
  *     ./udp_proxy_server 5353 192.0.2.1:53

@@ -1,5 +1,6 @@
 /* hvlua.h - a Lua runtime inside a program of yours: the loop, tasks and every module of hv, in a
- * state with a memory limit, driven by your loop or by its own. Link with -lhvlua (pkg-config hvlua).
+ * state with a memory limit, driven by your loop or by its own. Link with -lhvlua (pkg-config
+ * hvlua).
  *
  *     hvlua_t *lua = hvlua_new(loop, 64 << 20);
  *     hvlua_register(lua, "app.log", app_log, app);
@@ -13,9 +14,9 @@
  * HV_ENOMEM, and the runtime goes on.
  *
  * As everywhere in this library no callback is called from inside a function of this file, but for
- * hvlua_free. A runtime belongs to the thread that runs its loop; any number of them may live in one
- * thread or in several, also on one loop. Functions of C that Lua has called may use all of this
- * header but hvlua_free.
+ * hvlua_free. A runtime belongs to the thread that runs its loop; any number of them may live in
+ * one thread or in several, also on one loop. Functions of C that Lua has called may use all of
+ * this header but hvlua_free.
  *
  * The header needs none of Lua's. What lua.h offers works on hvlua_state, and in your functions. */
 #ifndef HVLUA_H_
@@ -38,8 +39,8 @@ typedef struct hvlua_s hvlua_t;
 
 /* ---- Life ---- */
 
-/* Makes a runtime: a Lua state with the standard libraries, `hv` and its modules, and `cjson`. In it
- * `require`, `dofile` and coroutines may wait, as in the program hvlua.
+/* Makes a runtime: a Lua state with the standard libraries, `hv` and its modules, and `cjson`. In
+ * it `require`, `dofile` and coroutines may wait, as in the program hvlua.
  *   loop        borrowed until hvlua_free: the runtime's own loop is nested in it (hloop_nest), and
  *               your hloop_run drives both. NULL: the runtime's loop stands alone, to be run by
  *               hloop_run(hvlua_loop(lua)), which ends when nothing is left to wait for; put your
@@ -87,23 +88,24 @@ HV_EXPORT int hvlua_exit_status(const hvlua_t *lua);
 HV_EXPORT const char *hvlua_error(const hvlua_t *lua);
 HV_EXPORT const char *hvlua_traceback(const hvlua_t *lua);
 
-/* `traceback` begins with the message; it shows where the task stood, which line has started it, and
- * so on outward. Both are borrowed until the callback returns. */
+/* `traceback` begins with the message; it shows where the task stood, which line has started it,
+ * and so on outward. Both are borrowed until the callback returns. */
 typedef void (*hvlua_error_cb)(hvlua_t *lua, const char *message, const char *traceback,
                                void *userdata);
 /* Has the errors that nobody else gets told to `on_error`: of tasks that nobody joins, of handlers
- * and timers. Without it, or with NULL, they are written to stderr. Where a script has set a handler
- * by hv.on_error that one is asked, and `on_error` only if it fails. */
+ * and timers. Without it, or with NULL, they are written to stderr. Where a script has set a
+ * handler by hv.on_error that one is asked, and `on_error` only if it fails. */
 HV_EXPORT void hvlua_on_error(hvlua_t *lua, hvlua_error_cb on_error, void *userdata);
 
 /* ---- What scripts find ---- */
 
-/* A function for Lua, with Lua's own calling convention: arguments on the stack of L, results pushed
- * and their number returned. Errors by luaL_error or lua_error reach the Lua code that has called. */
+/* A function for Lua, with Lua's own calling convention: arguments on the stack of L, results
+ * pushed and their number returned. Errors by luaL_error or lua_error reach the Lua code that has
+ * called. */
 typedef int (*hvlua_function)(lua_State *L);
 
-/* Makes `function` known by a global name; "app.log" is the field log of the table app, which is made
- * where there is none.
+/* Makes `function` known by a global name; "app.log" is the field log of the table app, which is
+ * made where there is none.
  *   userdata  borrowed until hvlua_free; hvlua_function_userdata gives it inside the function
  * Returns 0; HV_EINVAL where the name is empty or leads through something that is no table. */
 HV_EXPORT int hvlua_register(hvlua_t *lua, const char *name, hvlua_function function,
@@ -115,7 +117,8 @@ HV_EXPORT void *hvlua_function_userdata(lua_State *L);
 HV_EXPORT int hvlua_preload(hvlua_t *lua, const char *name, const char *code, size_t len);
 /* The same for a module written in C: luaopen_NAME, which returns its table. */
 HV_EXPORT int hvlua_preload_function(hvlua_t *lua, const char *name, hvlua_function open);
-/* Puts a pattern such as "/opt/app/lua/?.lua" before those that require looks through. Returns 0. */
+/* Puts a pattern such as "/opt/app/lua/?.lua" before those that require looks through. Returns
+ * 0. */
 HV_EXPORT int hvlua_add_path(hvlua_t *lua, const char *pattern);
 
 /* ---- Values: what a signature says ----
@@ -131,8 +134,8 @@ HV_EXPORT int hvlua_add_path(hvlua_t *lua, const char *pattern);
  *     p        void *, a light userdata void **
  *     n        nothing: nil             nothing: any value is skipped
  *
- * Strings given are copied. Strings got are borrowed until the next call of this header. A result of
- * another type is an error, HV_EPROTO, and leaves what follows it untouched. */
+ * Strings given are copied. Strings got are borrowed until the next call of this header. A result
+ * of another type is an error, HV_EPROTO, and leaves what follows it untouched. */
 
 /* Sets a global, or a field by its path, to a value: hvlua_set(lua, "app.name", "s", "demo"). */
 HV_EXPORT int hvlua_set(hvlua_t *lua, const char *name, const char *signature, ...);
@@ -175,8 +178,8 @@ HV_EXPORT int hvlua_results(hvlua_t *lua, const hvlua_outcome_t *outcome, const 
 
 /* Starts a script as a task: it begins in the loop's next pass, and may wait anywhere.
  *   on_done  or NULL: then an error goes where those of all tasks go
- * Returns 0, and on_done will be called; or a code, and it will not: HV_EFAILED where the text is no
- * Lua (hvlua_error says why), HV_ENOTFOUND, HV_ENOMEM, HV_ECLOSED after hvlua_stop. */
+ * Returns 0, and on_done will be called; or a code, and it will not: HV_EFAILED where the text is
+ * no Lua (hvlua_error says why), HV_ENOTFOUND, HV_ENOMEM, HV_ECLOSED after hvlua_stop. */
 HV_EXPORT int hvlua_run_string(hvlua_t *lua, const char *code, size_t len, const char *name,
                                hvlua_done_cb on_done, void *userdata);
 HV_EXPORT int hvlua_run_file(hvlua_t *lua, const char *path, hvlua_done_cb on_done, void *userdata);
@@ -210,7 +213,8 @@ HV_EXPORT int hvlua_register_waiting(hvlua_t *lua, const char *name, hvlua_funct
  * Lua code gets an error, and the waiter is nobody.
  *   timeout_ms  after it the call returns nil, "wait: timed out", "ETIMEDOUT"; negative: never */
 HV_EXPORT int hvlua_wait(lua_State *L, hvlua_waiter_t *waiter, int64_t timeout_ms);
-/* Has the call return the values of a signature, in the loop's next pass. The runtime must be there.
+/* Has the call return the values of a signature, in the loop's next pass. The runtime must be
+ * there.
  * Returns 0; HV_ECANCELED where nobody waits any more (timed out, cancelled, woken); HV_EINVAL. */
 HV_EXPORT int hvlua_wake(hvlua_waiter_t *waiter, const char *signature, ...);
 

@@ -196,9 +196,9 @@ function hv.on_signal(name, fn) end
 function hv.shutdown(opts) end
 
 --- Reads a configuration file by rules, { name = { kind, default }, sections = { name = rules } },
---- and says what is wrong with it: an unknown name or section with the nearest one that is known, and
---- a bad value, each with file and line. A section "host *" takes [host example.org] and the like, a
---- name "*" takes any.
+--- and says what is wrong with it: an unknown name or section with the nearest one that is known,
+--- and a bad value, each with file and line. A section "host *" takes [host example.org] and the
+--- like, a name "*" takes any.
 ---
 ---   local config = assert(hv.read_config {
 ---     port = { "port", 8080 }, timeout = { "time", 30000 },
@@ -219,8 +219,8 @@ function hv.read_config(rules, path) end
 ---@param fn fun()
 function hv.on_shutdown(fn) end
 
---- Gets every error that nobody else does; nil: stderr, and hvlua exits with 1 where it then ends by
---- itself. Runs as a task; its own error goes to stderr.
+--- Gets every error that nobody else does; nil: stderr, and hvlua exits with 1 where it then ends
+--- by itself. Runs as a task; its own error goes to stderr.
 ---@param fn? fun(message: string, traceback: string, task: hv.Task?)
 function hv.on_error(fn) end
 

@@ -21,10 +21,10 @@
 ---@field write_timeout? integer          output waits and the peer takes none; 60000
 ---@field server_name? string             the Server header; none is sent without it
 ---@field http2? boolean|"tls"            true: where a TLS client agrees to it, and in the clear where
----                                       a client begins with it; "tls": there only; false: not at all
+---                                       a client begins with it; "tls": there only; false: never
 ---@field max_streams? integer            requests at once on a connection of HTTP/2; 128
 ---@field max_glitches? integer           frames of HTTP/2 that bring nothing (pings, settings, requests
----                                       that are cancelled) beyond 50 a second; 1000; then it closes
+---                                       cancelled) beyond 50 a second; 1000; then it closes
 
 ---@class hv.HttpFormOptions
 ---@field max_parts? integer               of a form; 1000

@@ -58,8 +58,8 @@ local Server = {}
 function Server:port() end
 ---@return integer open connections
 function Server:count() end
---- Takes in who waits to be accepted, then closes the listener; connections go on. hv.shutdown calls
---- it.
+--- Takes in who waits to be accepted, then closes the listener; connections go on. hv.shutdown
+--- calls it.
 function Server:drain() end
 ---@return { ip: string, port: integer }|{ path: string }
 function Server:address() end
@@ -150,8 +150,8 @@ function Conn:heartbeat(ms, fn) end
 ---@return hv.ErrCode? code ETLS, ETIMEDOUT, EBUSY, ECLOSED; but for EBUSY the connection has closed
 function Conn:start_tls(opts, timeout) end
 
---- Passes on what either side sends, both ways and in the core, until both have ended; then both are
---- closed. A process is piped to by its stdin and stdout.
+--- Passes on what either side sends, both ways and in the core, until both have ended; then both
+--- are closed. A process is piped to by its stdin and stdout.
 ---@async
 ---@param other hv.Tcp|hv.Process
 ---@return integer? sent bytes from here to `other`

@@ -1,6 +1,6 @@
 ---@meta hv.ws
---- The types of hv.ws and app:ws: what bindings/ws.c and ws_socket.c give, and the tables of options.
---- What Lua adds is documented where it stands.
+--- The types of hv.ws and app:ws: what bindings/ws.c and ws_socket.c give, and the tables of
+--- options. What Lua adds is documented where it stands.
 
 ---@class hv.ReconnectOptions
 ---@field min_delay? integer before the second attempt; 1000
@@ -92,7 +92,8 @@ function Ws:receive(timeout) end
 ---@return hv.ErrCode? code
 function Ws:ping(data) end
 
---- Begins to close: what is queued is sent, then a close frame; who waits gets ECLOSED. Again: nothing.
+--- Begins to close: what is queued is sent, then a close frame; who waits gets ECLOSED. Again:
+--- nothing.
 ---@param code? integer 1000..1003, 1007..1014, 3000..4999; 1000
 ---@param reason? string up to 123 bytes, UTF-8
 ---@return true

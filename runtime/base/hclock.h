@@ -11,7 +11,8 @@ uint64_t hclock_mono_us(void);
 /* Microseconds since the epoch; the administrator may set it either way. */
 uint64_t hclock_wall_us(void);
 
-/* For tests: stops both clocks of the process at `us`; from now on only hclock_advance moves them. */
+/* For tests: stops both clocks of the process at `us`; from now on only hclock_advance moves
+ * them. */
 void hclock_set_fake(uint64_t us);
 
 /* For tests of calendars and clock steps: sets the stopped wall clock alone. */

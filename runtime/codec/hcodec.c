@@ -1,5 +1,5 @@
-/* hcodec.c - the codec as callers see it: options, limits, the end; the work is done by the libraries
- * behind hcodec_zlib.c and hcodec_brotli.c. */
+/* hcodec.c - the codec as callers see it: options, limits, the end; the work is done by the
+ * libraries behind hcodec_zlib.c and hcodec_brotli.c. */
 #include "hcodec_int.h"
 
 #include "hassert.h"
@@ -170,7 +170,8 @@ const char *hcodec_name(hcodec_format_e format) {
 
 int hcodec_by_name(const char *name, size_t len) {
     hstr_t text = {name, len};
-    if (hstr_equals_nocase(text, HSTR_LITERAL("gzip")) || hstr_equals_nocase(text, HSTR_LITERAL("x-gzip"))) {
+    if (hstr_equals_nocase(text, HSTR_LITERAL("gzip")) ||
+        hstr_equals_nocase(text, HSTR_LITERAL("x-gzip"))) {
         return HCODEC_GZIP;
     }
     if (hstr_equals_nocase(text, HSTR_LITERAL("deflate"))) return HCODEC_DEFLATE;

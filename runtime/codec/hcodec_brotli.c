@@ -1,8 +1,8 @@
 /* hcodec_brotli.c - RFC 7932 by Google's library. The only includer of brotli.
  *
- * The encoder (1.0.9 as Debian builds it) ends the process where its allocator gives NULL. Ours never
- * does: it jumps back to where the encoder was called, and all blocks of that encoder, which are kept
- * in a list, are freed. The decoder reports the lack of memory itself. */
+ * The encoder (1.0.9 as Debian builds it) ends the process where its allocator gives NULL. Ours
+ * never does: it jumps back to where the encoder was called, and all blocks of that encoder, which
+ * are kept in a list, are freed. The decoder reports the lack of memory itself. */
 #include "hcodec_int.h"
 
 #include "hassert.h"

@@ -76,7 +76,8 @@ hcrypto_hash_t *hcrypto_hash_new(hcrypto_digest_e kind) {
     hcrypto_hash_t *hash = hv__malloc(sizeof *hash);
     if (hash == NULL) return NULL;
     hash->context = EVP_MD_CTX_new();
-    if (hash->context == NULL || !EVP_DigestInit_ex(hash->context, digests[kind].algorithm(), NULL)) {
+    if (hash->context == NULL ||
+        !EVP_DigestInit_ex(hash->context, digests[kind].algorithm(), NULL)) {
         hcrypto_hash_free(hash);
         return NULL;
     }

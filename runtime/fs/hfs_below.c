@@ -1,5 +1,5 @@
-/* hfs_below.c - opening what lies below a directory and nowhere else, at once where no disk has to be
- * waited for; and telling whether the kernel has a file in memory.
+/* hfs_below.c - opening what lies below a directory and nowhere else, at once where no disk has to
+ * be waited for; and telling whether the kernel has a file in memory.
  *
  * openat2(2) resolves a path so that neither "..", nor an absolute link, nor a link that leads out
  * can leave the directory, whatever is renamed meanwhile (RESOLVE_BENEATH). With RESOLVE_CACHED it

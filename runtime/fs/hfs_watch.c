@@ -29,8 +29,9 @@ typedef struct watching_s {
     int is_telling;       /* the list must stay as it is */
 } watching_t;
 
-#define ASKED_FOR (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | \
-                   IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
+#define ASKED_FOR                                                                                  \
+    (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |              \
+     IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
 
 /* ---- Telling ---- */
 

@@ -3,9 +3,9 @@
  *     IDLE -> QUEUED -> RUNNING -> DONE -> IDLE (done(work, 0) is being called)
  *                 \---- cancel ----^             (done(work, HV_ECANCELED))
  *
- * Both lists stand under one mutex. The way back to the loop is an eventfd of the pool's own and not
- * a posted event, because posting allocates: a result must not get lost for lack of memory. It is
- * written once a batch: only by the one who finds the list of results empty.
+ * Both lists stand under one mutex. The way back to the loop is an eventfd of the pool's own and
+ * not a posted event, because posting allocates: a result must not get lost for lack of memory. It
+ * is written once a batch: only by the one who finds the list of results empty.
  *
  * A thread is started when work is queued and no thread is free for it. Threads block every signal,
  * so that signals go on to arrive where the program waits for them, and stay until the pool is

@@ -17,10 +17,11 @@ typedef struct hpool_work_s hpool_work_t;
 struct hpool_work_s {
     hpool_work_t *next;
     hpool_work_t *prev;
-    void (*run)(hpool_work_t *work);             /* in a thread of the pool; must not touch the loop */
-    void (*done)(hpool_work_t *work, int status); /* by the dispatcher: 0, or HV_ECANCELED where `run`
-                                                     was never called */
-    uint8_t state;                               /* the pool's own */
+    /* In a thread of the pool; must not touch the loop. */
+    void (*run)(hpool_work_t *work);
+    /* By the dispatcher: 0, or HV_ECANCELED where `run` was never called. */
+    void (*done)(hpool_work_t *work, int status);
+    uint8_t state; /* the pool's own */
 };
 
 /* Makes a pool without threads.

@@ -1,4 +1,5 @@
-/* http_answer.c - what a response means to its call: interim heads, the final one, the body, the end.
+/* http_answer.c - what a response means to its call: interim heads, the final one, the body, the
+ * end.
  *
  * Whoever reads a connection (http_link.c for HTTP/1.1, the room http2) fills call->reply and comes
  * here. Each of these calls the program, so the call may have ended when it returns. */

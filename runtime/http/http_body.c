@@ -1,5 +1,5 @@
-/* http_body.c - request bodies: as a whole (collect) or piece by piece (read), always because the program
- * asks. Where nobody asks nothing is read, and the kernel slows the peer.
+/* http_body.c - request bodies: as a whole (collect) or piece by piece (read), always because the
+ * program asks. Where nobody asks nothing is read, and the kernel slows the peer.
  *
  * A piece is handed out where it lies, in the span being processed or in conn->kept. A whole body
  * that lies there in one piece is not copied before it must be (REQ_BODY_BORROWS).

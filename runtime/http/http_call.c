@@ -311,7 +311,8 @@ int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {
     if (len > INT32_MAX) return HV_ELIMIT;
     if (call->body_left >= 0 && len > (uint64_t)call->body_left) return HV_ELIMIT;
     call->flags |= CALL_BODY_BEGUN;
-    code = call->stream != NULL ? hv__h2_client.write(call, data, len) : write_piece(call, data, len);
+    code =
+        call->stream != NULL ? hv__h2_client.write(call, data, len) : write_piece(call, data, len);
     if (code < 0 && code != HV_EAGAIN) return code;
     if (call->body_left >= 0) call->body_left -= (int64_t)len;
     call->sent += len;

@@ -1,10 +1,10 @@
 /* http_coding.c - compressing answers: whether, by which coding, and what their heads say then; and
  * the ETag of those in one piece.
  *
- * It stands before the answering calls and uses them itself, with the coding taken off meanwhile, so
- * whatever protocol the answer travels by, and whoever gives it, is compressed alike. A body in one
- * piece keeps its Content-Length; long ones are compressed in threads, as files are. Each piece of
- * others is flushed: what the program has written the client can read.
+ * It stands before the answering calls and uses them itself, with the coding taken off meanwhile,
+ * so whatever protocol the answer travels by, and whoever gives it, is compressed alike. A body in
+ * one piece keeps its Content-Length; long ones are compressed in threads, as files are. Each piece
+ * of others is flushed: what the program has written the client can read.
  *
  * RFC 9110 section 8.4.1 (codings), 8.8.3 (an ETag of other bytes is weak), 12.5.3, 12.5.5 (Vary);
  * RFC 9111 section 5.2.2.6 (no-transform). */
@@ -156,7 +156,9 @@ static void read_facts(const h1_response_t *response, facts_t *facts) {
         if (name_is(header->name, "content-type")) facts->type = header->value;
         if (name_is(header->name, "etag")) facts->etag = header;
         if (name_is(header->name, "last-modified")) facts->modified = header->value;
-        if (name_is(header->name, "vary")) facts->varies |= list_has(header->value, "accept-encoding");
+        if (name_is(header->name, "vary")) {
+            facts->varies |= list_has(header->value, "accept-encoding");
+        }
         if (name_is(header->name, "content-encoding") || name_is(header->name, "content-range")) {
             facts->is_fixed = 1;
         }
@@ -315,7 +317,9 @@ static int respond_tagged(hhttp_request_t *req, const http_coding_t *coding,
         hv__malloc((response->header_count + HEADERS_ADDED) * sizeof *headers);
     if (headers == NULL) return HV_ENOMEM;
     plan_t plan = {.headers = headers};
-    for (size_t i = 0; i < response->header_count; i++) headers[plan.count++] = response->headers[i];
+    for (size_t i = 0; i < response->header_count; i++) {
+        headers[plan.count++] = response->headers[i];
+    }
     if (facts.etag == NULL) {
         size_t text_len = tag_of(body, len, text);
         if (text_len > 0) add(&plan, "ETag", text, text_len);

@@ -1,5 +1,5 @@
-/* http_coding.h - an answer that is tagged or compressed on its way out. Private to http_coding.c, the answers
- * (http_response.c) and the files (http_send.c).
+/* http_coding.h - an answer that is tagged or compressed on its way out. Private to http_coding.c,
+ * the answers (http_response.c) and the files (http_send.c).
  *
  * hhttp_response_compress hangs a coding on the request. The first call that answers takes it and
  * decides; where the answer goes out in pieces and is compressed, it hangs there until the end. */
@@ -35,8 +35,8 @@ hcodec_t *hv__http_coding_compressor(const hhttp_compress_t *rules, const hhttp_
 int hv__http_squeeze(hcodec_t *codec, const void *data, size_t len, hcodec_flush_e flush,
                      hbuf_t *out);
 
-/* http_send.c: sends a copy of `body` through a compressor, which it takes, piece by piece in threads. The
- * head is written. Returns 0 or a code; the compressor is taken in any case. */
+/* http_send.c: sends a copy of `body` through a compressor, which it takes, piece by piece in
+ * threads. The head is written. Returns 0 or a code; the compressor is taken in any case. */
 int hv__http_job_squeeze(hhttp_request_t *req, hcodec_t *codec, const void *body, size_t len);
 
 #endif

@@ -1,4 +1,5 @@
-/* http_conditions.c - preconditions, ranges and content codings of requests for something that exists. */
+/* http_conditions.c - preconditions, ranges and content codings of requests for something that
+ * exists. */
 #include "http_conditions.h"
 
 #include "h1_chars.h"

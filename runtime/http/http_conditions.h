@@ -1,5 +1,5 @@
-/* http_conditions.h - what a request asks of a representation that exists: preconditions, ranges, content
- * codings. Pure. RFC 9110 sections 8.8, 12.5.3, 13 and 14. */
+/* http_conditions.h - what a request asks of a representation that exists: preconditions, ranges,
+ * content codings. Pure. RFC 9110 sections 8.8, 12.5.3, 13 and 14. */
 #ifndef HV_HTTP_CONDITIONS_H_
 #define HV_HTTP_CONDITIONS_H_
 

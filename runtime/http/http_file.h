@@ -1,14 +1,14 @@
 /* http_file.h - a request that is answered from a file: from opening to the last byte. Private to
- * http_static.c (what to open), http_listing.c (a directory as a page), http_send.c (how it is sent) and
- * the session, which tells of drained queues and of peers that have gone.
+ * http_static.c (what to open), http_listing.c (a directory as a page), http_send.c (how it is
+ * sent) and the session, which tells of drained queues and of peers that have gone.
  *
  *   serve -> open -> [open the index | a compressed neighbour | list] -> head -> pieces -> done
  *
- * What is compressed is read and compressed in a thread, a piece at a time; so are long bodies that the
- * program has given (hv__http_job_squeeze).
+ * What is compressed is read and compressed in a thread, a piece at a time; so are long bodies that
+ * the program has given (hv__http_job_squeeze).
  *
- * A job is one such request. It retains the request, and lives until nothing of it is under way in a
- * thread; it is what hhttp_request_s.job points to. */
+ * A job is one such request. It retains the request, and lives until nothing of it is under way in
+ * a thread; it is what hhttp_request_s.job points to. */
 #ifndef HV_HTTP_FILE_H_
 #define HV_HTTP_FILE_H_
 

@@ -1,7 +1,7 @@
 /* http_gateway.c - a gateway and its upstreams: which ones are up, and their lives.
  *
- * An upstream that has failed fail_max times in a row rests for rest_ms; then one request may try it
- * while others go on to leave it alone, and a success makes it whole. */
+ * An upstream that has failed fail_max times in a row rests for rest_ms; then one request may try
+ * it while others go on to leave it alone, and a success makes it whole. */
 #include "http_gateway_int.h"
 
 #include "hloop_int.h"
@@ -25,7 +25,9 @@ void hv__gateway_note(hhttp_gateway_t *gateway, http_upstream_t *upstream, int i
         return;
     }
     upstream->failures++;
-    if (gateway->options.fail_max == INFINITE || ++upstream->fails < gateway->options.fail_max) return;
+    if (gateway->options.fail_max == INFINITE || ++upstream->fails < gateway->options.fail_max) {
+        return;
+    }
     upstream->rests_until_ms = hv__gateway_now_ms(gateway) + gateway->options.rest_ms;
     /* After the rest a single failure is enough for the next one. */
     upstream->fails = gateway->options.fail_max - 1;

@@ -1,9 +1,9 @@
 /* http_gateway_choose.c - which upstream a request goes to.
  *
  * First who may be asked at all, as bits: not tried by this request yet, neither down nor ill nor
- * resting nor just being tried by somebody else after a rest; backups only where nobody else is left.
- * Then one of them, by the rule of the gateway. Where nobody may, the one that rests shortest is asked:
- * an answer that is unlikely is better than none.
+ * resting nor just being tried by somebody else after a rest; backups only where nobody else is
+ * left. Then one of them, by the rule of the gateway. Where nobody may, the one that rests shortest
+ * is asked: an answer that is unlikely is better than none.
  *
  * Turns by weight are "smooth": each choice adds every upstream's weight to its credit, takes the
  * one with the most and charges it the sum of all, so that a heavy one's turns are spread and not

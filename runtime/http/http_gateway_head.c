@@ -1,8 +1,8 @@
 /* http_gateway_head.c - what of a head goes on to the other side, and what is added to it.
  *
- * Left out: what belongs to one connection only (RFC 9110 section 7.6.1): Connection and whatever it
- * names, and the fields that old senders forget to name there; what our own client or server writes
- * anew (lengths, Expect, Date); and X-Forwarded-* of a client that is not trusted. */
+ * Left out: what belongs to one connection only (RFC 9110 section 7.6.1): Connection and whatever
+ * it names, and the fields that old senders forget to name there; what our own client or server
+ * writes anew (lengths, Expect, Date); and X-Forwarded-* of a client that is not trusted. */
 #include "h1_chars.h"
 #include "h1_fields.h"
 #include "http_gateway_int.h"
@@ -78,7 +78,8 @@ static int add_text(http_passed_head_t *head, const char *name, const char *valu
 }
 
 int hv__gateway_is_local(hhttp_slice_t name) {
-    return is_among(name, connection_words, ARRAY_SIZE(connection_words)) || name_is(name, "expect");
+    return is_among(name, connection_words, ARRAY_SIZE(connection_words)) ||
+           name_is(name, "expect");
 }
 
 /* Puts headers in the place of all of the same name. */
@@ -118,8 +119,8 @@ static size_t client_text(const http_pass_t *pass, char *out, size_t room) {
     return strlen(out);
 }
 
-/* Adds to a list of addresses. Where there is no room its beginning goes: what stands at the end was
- * written by those who are trusted. */
+/* Adds to a list of addresses. Where there is no room its beginning goes: what stands at the end
+ * was written by those who are trusted. */
 static size_t append_address(char *list, size_t room, size_t len, const char *text,
                              size_t text_len) {
     size_t comma = len > 0 ? 2 : 0;
@@ -189,15 +190,17 @@ static int add_forwarded(const http_pass_t *pass, http_passed_head_t *head) {
     }
     if (code == 0) code = add(head, (hhttp_slice_t){WORD("X-Forwarded-Proto")}, proto);
     if (host.len == 0) host = hhttp_request_host(req);
-    if (code == 0 && host.len > 0) code = add(head, (hhttp_slice_t){WORD("X-Forwarded-Host")}, host);
+    if (code == 0 && host.len > 0) {
+        code = add(head, (hhttp_slice_t){WORD("X-Forwarded-Host")}, host);
+    }
     return code;
 }
 
 /* Via: the protocol that the message came by, and our name (RFC 9110 section 7.6.3). */
 static int add_via(const http_pass_t *pass, http_passed_head_t *head) {
     int version = hhttp_request_version(pass->req);
-    int len = snprintf(head->via_text, sizeof head->via_text, "%d.%d %s", version / 10, version % 10,
-                       pass->gateway->via);
+    int len = snprintf(head->via_text, sizeof head->via_text, "%d.%d %s", version / 10,
+                       version % 10, pass->gateway->via);
     if (len >= (int)sizeof head->via_text) len = (int)sizeof head->via_text - 1;
     return add_text(head, "Via", head->via_text, (size_t)len);
 }
@@ -289,8 +292,8 @@ static int climbs(hhttp_slice_t path, int divides_all) {
     return 0;
 }
 
-/* The path that goes on: what is behind the prefix that is stripped. Returns 0, or HV_EPROTO where it
- * would lead out of what the prefix stands for. */
+/* The path that goes on: what is behind the prefix that is stripped. Returns 0, or HV_EPROTO where
+ * it would lead out of what the prefix stands for. */
 static int rest_of_path(const http_pass_t *pass, hhttp_slice_t *path) {
     const hhttp_gateway_t *gateway = pass->gateway;
     *path = hhttp_request_path(pass->req);

@@ -1,5 +1,6 @@
 /* http_gateway_int.h - the inside of gateways. Private to http_gateway.c (upstreams and who is up),
- * http_gateway_choose.c (who is next), http_gateway_head.c (heads on their way), http_pass.c (one request) and http_tunnel.c.
+ * http_gateway_choose.c (who is next), http_gateway_head.c (heads on their way), http_pass.c (one
+ * request) and http_tunnel.c.
  *
  *   pass:  START -> CALLING -> [ANSWERING ->] DONE        a retry: CALLING -> START
  *                          \-> TUNNELLING -> DONE
@@ -126,7 +127,8 @@ typedef struct http_passed_head_s {
     char upgrade[64];
 } http_passed_head_t;
 
-/* Makes the request's head for the upstream. Returns 0; HV_ELIMIT for too many headers, HV_ENOMEM. */
+/* Makes the request's head for the upstream. Returns 0; HV_ELIMIT for too many headers,
+ * HV_ENOMEM. */
 int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *options,
                              http_passed_head_t *head);
 /* Whether a header belongs to one connection, or is written by our own client and server. */

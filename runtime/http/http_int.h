@@ -1,5 +1,6 @@
 /* http_int.h - the inside of HTTP server sessions: the server, a connection, a request. Private to
- * http_server.c, http_session.c, http_request.c and http_response.c, and seen by the room of HTTP/2.
+ * http_server.c, http_session.c, http_request.c and http_response.c, and seen by the room of
+ * HTTP/2.
  *
  * A connection is what an idle peer costs beside its io, so it is small and holds no buffer; the
  * request, with parser, head and body, exists between a head's end and the answer's end. */
@@ -304,7 +305,8 @@ typedef struct http_coding_s http_coding_t;
 int hv__http_must_wait(hhttp_request_t *req);
 /* As hhttp_response_write, of a range of a file; `flags` of hio_write_file. */
 int hv__http_write_file(hhttp_request_t *req, int fd, uint64_t offset, uint64_t len, int flags);
-/* Writes the head of an answer. Returns 0, or a code: HV_ENOMEM (nothing is written), HV_ECLOSED. */
+/* Writes the head of an answer. Returns 0, or a code: HV_ENOMEM (nothing is written),
+ * HV_ECLOSED. */
 int hv__http_put_head(http_conn_t *conn, const h1_response_t *response);
 /* Writes a whole answer of the server's own, which says Connection: close. */
 void hv__http_write_refusal(http_conn_t *conn, int status);

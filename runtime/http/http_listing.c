@@ -1,5 +1,6 @@
-/* http_listing.c - a directory as a page of links. Names are anybody's bytes: they are percent-encoded in the
- * link, behind "./" so that none is taken for a scheme, and escaped in the text. */
+/* http_listing.c - a directory as a page of links. Names are anybody's bytes: they are
+ * percent-encoded in the link, behind "./" so that none is taken for a scheme, and escaped in the
+ * text. */
 #include "http_file.h"
 
 #define PAGE_BYTES_MAX (64u << 20)

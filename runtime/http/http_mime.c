@@ -1,5 +1,5 @@
-/* http_mime.c - media types by the ending of a name: those of the system (/etc/mime.types), and where
- * there are none a table of what a browser loads.
+/* http_mime.c - media types by the ending of a name: those of the system (/etc/mime.types), and
+ * where there are none a table of what a browser loads.
  *
  * The system's file is read once a process, into memory that stays; entries are offsets into its
  * text, sorted by ending. */
@@ -24,8 +24,9 @@ typedef struct entry_s {
 
 /* Sorted by ending. */
 static const entry_t builtin[] = {
-    {"7z", "application/x-7z-compressed"}, {"avif", "image/avif"}, {"bin", "application/octet-stream"},
-    {"bmp", "image/bmp"}, {"bz2", "application/x-bzip2"}, {"css", "text/css"}, {"csv", "text/csv"},
+    {"7z", "application/x-7z-compressed"}, {"avif", "image/avif"},
+    {"bin", "application/octet-stream"}, {"bmp", "image/bmp"}, {"bz2", "application/x-bzip2"},
+    {"css", "text/css"}, {"csv", "text/csv"},
     {"gif", "image/gif"}, {"gz", "application/gzip"}, {"htm", "text/html"}, {"html", "text/html"},
     {"ico", "image/vnd.microsoft.icon"}, {"jpeg", "image/jpeg"}, {"jpg", "image/jpeg"},
     {"js", "text/javascript"}, {"json", "application/json"}, {"m4a", "audio/mp4"},
@@ -33,8 +34,9 @@ static const entry_t builtin[] = {
     {"mp3", "audio/mpeg"}, {"mp4", "video/mp4"}, {"oga", "audio/ogg"}, {"ogg", "audio/ogg"},
     {"ogv", "video/ogg"}, {"otf", "font/otf"}, {"pdf", "application/pdf"}, {"png", "image/png"},
     {"svg", "image/svg+xml"}, {"tar", "application/x-tar"}, {"tgz", "application/gzip"},
-    {"ttf", "font/ttf"}, {"txt", "text/plain"}, {"wasm", "application/wasm"}, {"wav", "audio/x-wav"},
-    {"weba", "audio/webm"}, {"webm", "video/webm"}, {"webmanifest", "application/manifest+json"},
+    {"ttf", "font/ttf"}, {"txt", "text/plain"}, {"wasm", "application/wasm"},
+    {"wav", "audio/x-wav"}, {"weba", "audio/webm"}, {"webm", "video/webm"},
+    {"webmanifest", "application/manifest+json"},
     {"webp", "image/webp"}, {"woff", "font/woff"}, {"woff2", "font/woff2"},
     {"xhtml", "application/xhtml+xml"}, {"xml", "application/xml"}, {"xz", "application/x-xz"},
     {"zip", "application/zip"},

@@ -1,10 +1,10 @@
 /* http_multipart.c - the parser of multipart/form-data.
  *
  * A delimiter is CRLF "--" boundary; the first one may lack its CRLF, so the parser begins as if it
- * had seen one. Since CR stands in no boundary, a delimiter can begin only at a CR, and where a match
- * breaks off only the byte at which it does can begin another: no table is needed. What a match has
- * taken from earlier input and turns out to be payload is handed out from the parser's own copy of
- * the delimiter; everything else is a slice of the input.
+ * had seen one. Since CR stands in no boundary, a delimiter can begin only at a CR, and where a
+ * match breaks off only the byte at which it does can begin another: no table is needed. What a
+ * match has taken from earlier input and turns out to be payload is handed out from the parser's
+ * own copy of the delimiter; everything else is a slice of the input.
  *
  *   PREAMBLE -> TAIL -> HEADERS -> DATA -> TAIL ...      TAIL "--" -> EPILOGUE
  *

@@ -150,8 +150,8 @@ static void on_response_drain(hhttp_request_t *req, void *userdata) {
     hhttp_call_resume(pass->call);
 }
 
-/* The length to announce. Without a body to come, the head's own word counts: of a HEAD it says what
- * a GET would bring. */
+/* The length to announce. Without a body to come, the head's own word counts: of a HEAD it says
+ * what a GET would bring. */
 static int64_t length_to_pass(const http_pass_t *pass, const hhttp_call_t *call) {
     if (hhttp_request_method(pass->req) != HHTTP_HEAD) return hhttp_call_length(call);
     hhttp_slice_t text = hhttp_call_header(call, "content-length", 14);
@@ -326,7 +326,8 @@ static int attempt(http_pass_t *pass) {
 /* ---- The API ---- */
 
 /* Copies headers behind each other into one block. Returns the end of the text. */
-static char *copy_changes(hhttp_header_t *to, const hhttp_header_t *from, size_t count, char *text) {
+static char *copy_changes(hhttp_header_t *to, const hhttp_header_t *from, size_t count,
+                          char *text) {
     for (size_t i = 0; i < count; i++) {
         const hhttp_slice_t *parts[2] = {&from[i].name, &from[i].value};
         hhttp_slice_t *copies[2] = {&to[i].name, &to[i].value};
@@ -347,7 +348,9 @@ static int64_t check_changes(const hhttp_header_t *headers, size_t count) {
     for (size_t i = 0; i < count; i++) {
         hhttp_header_t header = headers[i];
         if (header.value.data == NULL) header.value = (hhttp_slice_t){"", 0};
-        if (h1_check_headers(&header, 1) != 0 || hv__gateway_is_local(header.name)) return HV_EINVAL;
+        if (h1_check_headers(&header, 1) != 0 || hv__gateway_is_local(header.name)) {
+            return HV_EINVAL;
+        }
         bytes += (int64_t)(header.name.len + header.value.len);
     }
     return bytes;

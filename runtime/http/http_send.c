@@ -2,9 +2,9 @@
  *
  * What is small and in memory is read here and leaves with its head in one system call. Everything
  * else goes piece by piece as the peer takes it: by sendfile where the piece is in memory, after a
- * thread has brought it there where it is not; over TLS a thread reads it. What is to be compressed a
- * thread reads and compresses, piece by piece, and the next one begins when the peer has taken it: the
- * loop's thread only hands the result on.
+ * thread has brought it there where it is not; over TLS a thread reads it. What is to be compressed
+ * a thread reads and compresses, piece by piece, and the next one begins when the peer has taken
+ * it: the loop's thread only hands the result on.
  * RFC 9110 section 14 (ranges), 15.3.7 (206), 15.5.17 (416). */
 #include "http_file.h"
 

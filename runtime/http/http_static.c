@@ -1,10 +1,11 @@
-/* http_static.c - which file answers a request: below a directory that is served, or one that the program
- * names.
+/* http_static.c - which file answers a request: below a directory that is served, or one that the
+ * program names.
  *
  * A path from a peer is decoded once and then only ever opened relative to the directory
  * (hfs_open_below), which no "..", link or rename can leave; checking names here is for what is to
  * stay hidden, and for names that would mean something else to another program. What can be opened
- * without waiting for a disk is, at once; else a thread opens it and the job goes on in its step. */
+ * without waiting for a disk is, at once; else a thread opens it and the job goes on in its
+ * step. */
 #include "http_file.h"
 
 #include "hloop_int.h"

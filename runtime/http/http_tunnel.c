@@ -18,7 +18,8 @@ static void count_tunnel(http_upstream_t *upstream, hio_t *far) {
     hio_setcb_close(far, on_tunnel_close);
 }
 
-/* Joins the client's connection and `far`. Returns 0, or a code where `far` is still the caller's. */
+/* Joins the client's connection and `far`. Returns 0, or a code where `far` is still the
+ * caller's. */
 static int join(http_pass_t *pass, hio_t *far, int status, const http_passed_head_t *head) {
     hio_t *near;
     int code = hhttp_request_upgrade(pass->req, status, head->headers, head->count, &near);

@@ -1,13 +1,13 @@
 /* h2_client.c - a connection of HTTP/2 that many calls share: bytes in and out, limits, the end.
  * RFC 9113.
  *
- * What is to be sent is written once a pass of the loop, when everything that was asked for meanwhile
- * is with nghttp2. How many calls a link takes is known when the server's first SETTINGS have come;
- * until then the group opens no further link.
+ * What is to be sent is written once a pass of the loop, when everything that was asked for
+ * meanwhile is with nghttp2. How many calls a link takes is known when the server's first SETTINGS
+ * have come; until then the group opens no further link.
  *
- * Against servers that misbehave: nghttp2 limits answers to PING and SETTINGS that are owed, settings
- * of a frame, CONTINUATION frames and what comes beyond a window; h2_fields.c heads; the call its
- * interim ones; a frame that is none of a call's use costs no memory. */
+ * Against servers that misbehave: nghttp2 limits answers to PING and SETTINGS that are owed,
+ * settings of a frame, CONTINUATION frames and what comes beyond a window; h2_fields.c heads; the
+ * call its interim ones; a frame that is none of a call's use costs no memory. */
 #include "h2_client.h"
 
 #define CONNECTION_WINDOW     (16 * 1024 * 1024) /* given back as it comes */
@@ -121,7 +121,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A request that cannot go out: the server has said GOAWAY, or the head is too large for a frame. */
+/* A request that cannot go out: the server has said GOAWAY, or the head is too large for a
+ * frame. */
 static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int lib_error,
                              void *userdata) {
     (void)session;

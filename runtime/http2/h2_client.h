@@ -1,9 +1,9 @@
 /* h2_client.h - the inside of HTTP/2 for clients: a link's session (h2_client.c), a call's stream
  * (h2_call.c) and the heads of both directions (h2_fields.c). Private to these three.
  *
- * nghttp2's callbacks only fill these structs. Its reading pauses behind every piece of a body, which
- * is then told to the call where it lies, in the loop's read buffer; all else that happens to a
- * stream makes it due, and what is due is looked at when nghttp2 has returned. */
+ * nghttp2's callbacks only fill these structs. Its reading pauses behind every piece of a body,
+ * which is then told to the call where it lies, in the loop's read buffer; all else that happens to
+ * a stream makes it due, and what is due is looked at when nghttp2 has returned. */
 #ifndef HV_H2_CLIENT_H_
 #define HV_H2_CLIENT_H_
 
@@ -106,8 +106,8 @@ void hv__h2_call_go_on(hhttp_call_t *call);
 void hv__h2_call_send_body(hhttp_call_t *call);
 int hv__h2_call_write(hhttp_call_t *call, const void *data, size_t len);
 int hv__h2_call_finish(hhttp_call_t *call);
-/* Tells the call what has come, and `data` behind that, as far as it takes it; what it does not take
- * is kept. May free `self`. In a dispatch. */
+/* Tells the call what has come, and `data` behind that, as far as it takes it; what it does not
+ * take is kept. May free `self`. In a dispatch. */
 void hv__h2_call_tell(h2_call_t *self, const char *data, size_t len);
 /* The connection is gone: what has come is still told, then the error. In a dispatch. */
 void hv__h2_call_lose(h2_call_t *self, int error, const char *words);

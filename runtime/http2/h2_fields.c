@@ -1,13 +1,14 @@
-/* h2_fields.c - heads of HTTP/2 for clients: a request's text becomes fields, the fields of a response
- * become text.
+/* h2_fields.c - heads of HTTP/2 for clients: a request's text becomes fields, the fields of a
+ * response become text.
  *
- * Everything above reads heads as lines of HTTP/1, so those of a response are written down as such. The
- * request was written as HTTP/1.1 would have it before anybody knew the version; its line and Host
- * become pseudo-headers (RFC 9113 section 8.3.1), and fields of a connection are left out (8.2.2).
+ * Everything above reads heads as lines of HTTP/1, so those of a response are written down as such.
+ * The request was written as HTTP/1.1 would have it before anybody knew the version; its line and
+ * Host become pseudo-headers (RFC 9113 section 8.3.1), and fields of a connection are left out
+ * (8.2.2).
  *
  * nghttp2 has checked before: names in lower case, no field of a connection, values without CR, LF,
- * NUL and surrounding blanks, one :status before all others, and later the length of the body against
- * content-length. Trailers are taken and dropped. */
+ * NUL and surrounding blanks, one :status before all others, and later the length of the body
+ * against content-length. Trailers are taken and dropped. */
 #include "h1_chars.h"
 #include "h1_fields.h"
 #include "h2_client.h"
@@ -38,8 +39,10 @@ static size_t list_fields(const h2_call_t *self, hhttp_slice_t lines, nghttp2_nv
     HV_ASSERT(space != NULL && last > space);
     int is_https = self->h2->link->group->place.is_https;
     size_t count = 0;
-    fields[count++] = field(":method", 7, (hhttp_slice_t){call->head, (size_t)(space - call->head)});
-    fields[count++] = field(":scheme", 7, (hhttp_slice_t){is_https ? "https" : "http", is_https ? 5 : 4});
+    fields[count++] =
+        field(":method", 7, (hhttp_slice_t){call->head, (size_t)(space - call->head)});
+    fields[count++] =
+        field(":scheme", 7, (hhttp_slice_t){is_https ? "https" : "http", is_https ? 5 : 4});
     fields[count++] = field(":authority", 10, h1_find_header(lines, "host", 4));
     fields[count++] = field(":path", 5, (hhttp_slice_t){space + 1, (size_t)(last - space - 1)});
     size_t cursor = 0;
@@ -151,7 +154,8 @@ int hv__h2_client_on_header(nghttp2_session *session, const nghttp2_frame *frame
 int hv__h2_client_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
                                     const uint8_t *name, size_t name_len, const uint8_t *value,
                                     size_t value_len, uint8_t flags, void *userdata) {
-    (void)session, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
+    (void)session, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len,
+        (void)flags;
     h2_link_t *h2 = userdata;
     return h2->heading.call != NULL ? refuse_head(h2, HV_EPROTO) : 0;
 }

@@ -23,8 +23,8 @@ HV_EXPORT int hchannel_pair(hchannel_t *ends[2], uint32_t count_max, size_t byte
  *   on_change  called in the loop, never before this returns, when there is something to receive,
  *              when there is room again after HV_EAGAIN, and when the other end was closed; several
  *              changes may be one call
- * The loop runs on for it until it is closed, or unreferenced (hevent_unref). hloop_free lets it go;
- * it is then as before, and on_change is not called any more.
+ * The loop runs on for it until it is closed, or unreferenced (hevent_unref). hloop_free lets it
+ * go; it is then as before, and on_change is not called any more.
  * Returns 0 or HV_ENOMEM. */
 HV_EXPORT int hchannel_attach(hchannel_t *end, hloop_t *loop, hchannel_cb on_change);
 
@@ -39,8 +39,8 @@ HV_EXPORT int hchannel_send(hchannel_t *end, const void *data, size_t len);
 HV_EXPORT int hchannel_recv(hchannel_t *end, void **data, size_t *len);
 HV_EXPORT void hchannel_free(void *data);
 
-/* Says that nothing more will be sent: the other end gets HV_EOF behind what was. Receiving goes on;
- * sending gives HV_ECLOSED from now on. Again: nothing. */
+/* Says that nothing more will be sent: the other end gets HV_EOF behind what was. Receiving goes
+ * on; sending gives HV_ECLOSED from now on. Again: nothing. */
 HV_EXPORT void hchannel_shutdown(hchannel_t *end);
 
 /* Whether the other end is closed; there may still be messages of it. */

@@ -1,5 +1,5 @@
-/* hcodec.h - compression as a stream: gzip, deflate, raw deflate and brotli, both ways. Pure: memory in,
- * memory out; one codec for one thread at a time.
+/* hcodec.h - compression as a stream: gzip, deflate, raw deflate and brotli, both ways. Pure:
+ * memory in, memory out; one codec for one thread at a time.
  *
  *     hcodec_t *codec = hcodec_compressor_new(HCODEC_GZIP, NULL);
  *     hcodec_input(codec, text, len, HCODEC_FINISH);
@@ -18,7 +18,7 @@
 HV_BEGIN_DECLS
 
 typedef enum {
-    HCODEC_GZIP,        /* RFC 1952; "gzip" and "x-gzip" of HTTP. Several members in a row are one */
+    HCODEC_GZIP, /* RFC 1952; "gzip" and "x-gzip" of HTTP. Several members in a row are one */
     HCODEC_DEFLATE,     /* RFC 1950 (zlib); "deflate" of HTTP. Reading takes raw deflate as well,
                            which many servers send by that name */
     HCODEC_RAW_DEFLATE, /* RFC 1951; permessage-deflate */

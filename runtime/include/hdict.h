@@ -1,10 +1,11 @@
-/* hdict.h - a dictionary in shared memory: what threads and processes of one program keep in common.
+/* hdict.h - a dictionary in shared memory: what threads and processes of one program keep in
+ * common.
  *
  * Keys are bytes; values are bytes, numbers or booleans, each with a time to live where wanted. The
- * size is fixed at birth: where it is full, what was not used for longest makes room. Every function
- * may be called from any thread of any process that has the memory; each is one step that is seen
- * whole or not at all. A process that is killed in the middle of one is survived: what it was at
- * is undone or, where that cannot be, the dictionary begins anew, empty. */
+ * size is fixed at birth: where it is full, what was not used for longest makes room. Every
+ * function may be called from any thread of any process that has the memory; each is one step that
+ * is seen whole or not at all. A process that is killed in the middle of one is survived: what it
+ * was at is undone or, where that cannot be, the dictionary begins anew, empty. */
 #ifndef HV_DICT_H_
 #define HV_DICT_H_
 

@@ -34,7 +34,7 @@ typedef enum {
 
 /* Defaults. */
 #define HDNS_TIMEOUT         10000 /* milliseconds, the whole query */
-#define HDNS_ATTEMPT_TIMEOUT 2000  /* milliseconds, one question to one server; doubled each round */
+#define HDNS_ATTEMPT_TIMEOUT 2000 /* milliseconds, one question to one server; doubled each round */
 #define HDNS_ROUNDS          3     /* how often each server is asked */
 #define HDNS_CACHE_ENTRIES   128   /* answers kept */
 
@@ -77,7 +77,8 @@ typedef struct hdns_result_s {
     hdns_type_e type; /* as asked */
     const char *name; /* as asked */
     size_t count;
-    /* Addresses in the order to try them (RFC 6724); MX and SRV by priority; others as they came. */
+    /* Addresses in the order to try them (RFC 6724); MX and SRV by priority; others as they
+     * came. */
     const hdns_entry_t *entries;
 } hdns_result_t;
 

@@ -53,7 +53,7 @@ typedef struct hfs_entry_s {
 /* Flags; each function says which it takes. */
 #define HFS_APPEND    0x01 /* behind what the file holds */
 #define HFS_EXCLUSIVE 0x02 /* -EEXIST where it exists */
-#define HFS_ATOMIC    0x04 /* readers see the old content or the new, never a part; a link is replaced */
+#define HFS_ATOMIC    0x04 /* readers see the old content or the new; a link is replaced */
 #define HFS_SYNC      0x08 /* done only when it is on the disk */
 #define HFS_RECURSIVE 0x10
 #define HFS_NO_FOLLOW 0x20 /* the link itself, not what it points to */
@@ -125,12 +125,12 @@ HV_EXPORT hfs_req_t *hfs_run(hloop_t *loop, int (*run)(void *arg), void *arg, hf
 
 /* Opens a directory to look below it; blocks for a moment. Returns a descriptor or a code. */
 HV_EXPORT int hfs_open_directory(const char *path);
-/* Opens for reading what `path` names below a directory: neither "..", nor an absolute path or link,
- * nor a link that leads out can leave it (-EXDEV, -ELOOP). hfs_result is the descriptor,
+/* Opens for reading what `path` names below a directory: neither "..", nor an absolute path or
+ * link, nor a link that leads out can leave it (-EXDEV, -ELOOP). hfs_result is the descriptor,
  * hfs_stat_result what it is; it may be a directory, or a fifo, that is not waited for.
  *   dir_fd  an open directory; borrowed until on_done
- *   flags   HFS_NO_FOLLOW: no link at all is followed (-ELOOP); or 0. Kernels without openat2 follow
- *           none in any case */
+ *   flags   HFS_NO_FOLLOW: no link at all is followed (-ELOOP); or 0. Kernels without openat2
+ *           follow none in any case */
 HV_EXPORT hfs_req_t *hfs_open_below(hloop_t *loop, int dir_fd, const char *path, int flags,
                                     hfs_cb on_done);
 /* The same at once, where the kernel knows the path without asking a disk.
@@ -155,7 +155,8 @@ HV_EXPORT hfs_req_t *hfs_stat(hloop_t *loop, const char *path, int flags, hfs_cb
 /* The entries of a directory but for "." and "..", HFS_ENTRIES_MAX at most. */
 HV_EXPORT hfs_req_t *hfs_scan(hloop_t *loop, const char *path, hfs_cb on_done);
 /*   mode   less the umask
- *   flags  HFS_RECURSIVE: makes what is missing on the way, and an existing directory is no error */
+ *   flags  HFS_RECURSIVE: makes what is missing on the way, and an existing directory is no
+ *          error */
 HV_EXPORT hfs_req_t *hfs_mkdir(hloop_t *loop, const char *path, int mode, int flags,
                                hfs_cb on_done);
 /* Removes a file, a link or an empty directory.

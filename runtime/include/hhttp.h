@@ -258,8 +258,8 @@ typedef struct hhttp_compress_s {
     int gzip_level;    /* 5; 1 fast .. 9 small; -1: no gzip */
     int brotli_level;  /* 4; 1 .. 11; -1: no brotli */
     const char *types; /* media types with blanks between, "text/ image/svg+xml", where a final '/'
-                          covers all of a kind; NULL: text, and what is text by another name. Borrowed
-                          until the request is released */
+                          covers all of a kind; NULL: text, and what is text by another name.
+                          Borrowed until the request is released */
 } hhttp_compress_t;
 
 /* Has the answer to a request compressed, whoever gives it (hhttp_respond, pieces, a gateway, a

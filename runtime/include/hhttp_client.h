@@ -16,10 +16,10 @@
  *     hhttp_call_t *call = hhttp_call_start(client, &options);
  *
  * Requests and responses are neutral to the protocol version: what they are does not depend on how
- * their bytes travel (RFC 9110). HTTP/2 (RFC 9113) is spoken where an https server chooses it by ALPN,
- * or where a call says that it is known; else HTTP/1.1 (RFC 9112). All calls to one server then share
- * a connection of HTTP/2, as many as the server takes at once; one that ends early resets its stream
- * and leaves the connection to the others. */
+ * their bytes travel (RFC 9110). HTTP/2 (RFC 9113) is spoken where an https server chooses it by
+ * ALPN, or where a call says that it is known; else HTTP/1.1 (RFC 9112). All calls to one server
+ * then share a connection of HTTP/2, as many as the server takes at once; one that ends early
+ * resets its stream and leaves the connection to the others. */
 #ifndef HV_HTTP_CLIENT_H_
 #define HV_HTTP_CLIENT_H_
 
@@ -149,9 +149,11 @@ typedef struct hhttp_call_options_s {
                                 with their origin. One that asks for a body again that was streamed
                                 is not followed */
 
-    int decodes; /* asks for gzip, deflate and br, unless Accept-Encoding or Range are among the
-                    headers, and decodes what has one of them; hhttp_call_length is of the coded body */
-    uint64_t body_bytes_max; /* of the response, coded and decoded; 0: no limit; beyond: HV_ELIMIT */
+    /* Asks for gzip, deflate and br, unless Accept-Encoding or Range are among the headers, and
+     * decodes what has one of them; hhttp_call_length is of the coded body. */
+    int decodes;
+    /* Of the response, coded and decoded; 0: no limit; beyond: HV_ELIMIT. */
+    uint64_t body_bytes_max;
     uint32_t connect_timeout_ms; /* 10000 for name, connect, proxy and TLS */
     uint32_t head_timeout_ms;    /* from the start to the head of the response; 0: none */
     uint32_t total_timeout_ms;   /* from the start to the end; 0: none */
@@ -224,7 +226,8 @@ HV_EXPORT hio_t *hhttp_call_take_io(hhttp_call_t *call);
 
 /* ---- Facts ---- */
 
-/* Words for the error of on_done, of the peer, the proxy or TLS where there are such; never NULL. */
+/* Words for the error of on_done, of the peer, the proxy or TLS where there are such; never
+ * NULL. */
 HV_EXPORT const char *hhttp_call_error_text(const hhttp_call_t *call);
 /* The request line and headers as they are sent; the line names the version once it is known. */
 HV_EXPORT hhttp_slice_t hhttp_call_request_head(const hhttp_call_t *call);
@@ -236,8 +239,9 @@ HV_EXPORT uint32_t hhttp_call_redirects(const hhttp_call_t *call);
 HV_EXPORT hio_t *hhttp_call_io(const hhttp_call_t *call);
 /* Whether it took a connection that had served before. */
 HV_EXPORT int hhttp_call_is_reused(const hhttp_call_t *call);
-/* Whether its request went out to a connection at least once, also after the call has ended: a server
- * may then have acted on it, and only an idempotent one may be sent again (RFC 9110 9.2.2). */
+/* Whether its request went out to a connection at least once, also after the call has ended: a
+ * server may then have acted on it, and only an idempotent one may be sent again (RFC 9110
+ * 9.2.2). */
 HV_EXPORT int hhttp_call_was_sent(const hhttp_call_t *call);
 /* Bytes of the body handed to the connection so far. */
 HV_EXPORT uint64_t hhttp_call_sent(const hhttp_call_t *call);

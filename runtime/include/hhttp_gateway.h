@@ -27,7 +27,8 @@ typedef struct hhttp_gateway_s hhttp_gateway_t;
 
 typedef struct hhttp_upstream_s {
     const char *url;       /* "http://host:port/prefix"; https, too */
-    const char *unix_path; /* connects there instead; the URL still gives Host and prefix. NULL: no */
+    /* Connects there instead; the URL still gives Host and prefix. NULL: no. */
+    const char *unix_path;
     uint32_t weight;       /* of the requests; 0: 1; up to 1000 */
     int is_backup;         /* asked only where no other is up */
     int is_down;           /* never asked: for one that is being repaired */
@@ -38,7 +39,7 @@ typedef struct hhttp_upstream_s {
 typedef enum {
     HHTTP_BALANCE_ROUND_ROBIN, /* in turn, by weight */
     HHTTP_BALANCE_LEAST_BUSY,  /* the fewest requests under way, by weight */
-    HHTTP_BALANCE_CLIENT,      /* the same client's address, the same upstream, as long as it is up */
+    HHTTP_BALANCE_CLIENT, /* the same client's address, the same upstream, as long as it is up */
     HHTTP_BALANCE_HASH,        /* the same value of hash_by, the same upstream; who has none goes by
                                   his address */
 } hhttp_balance_e;
@@ -100,16 +101,16 @@ typedef struct hhttp_gateway_result_s {
 typedef void (*hhttp_gateway_cb)(hhttp_request_t *req, const hhttp_gateway_result_t *result,
                                  void *userdata);
 
-/* Passes a request on to one of the upstreams and its answer back. Its body must not have been asked
- * for, or have been collected as a whole; its answer must not have begun; hhttp_request_on_abort and
- * hhttp_response_on_drain are the gateway's from here on.
+/* Passes a request on to one of the upstreams and its answer back. Its body must not have been
+ * asked for, or have been collected as a whole; its answer must not have begun;
+ * hhttp_request_on_abort and hhttp_response_on_drain are the gateway's from here on.
  *   on_done  called once, later, if 0 is returned; or NULL
  * Returns 0; HV_EBUSY, HV_ECLOSED; HV_EINVAL where the gateway has no upstreams; HV_ENOMEM. */
 HV_EXPORT int hhttp_gateway_pass(hhttp_gateway_t *gateway, hhttp_request_t *req,
                                  hhttp_gateway_cb on_done, void *userdata);
 
-/* What to change of both heads. A header replaces all of its name, one whose value.data is NULL takes
- * them off; of an answer Set-Cookie and Vary are added instead. Copied. */
+/* What to change of both heads. A header replaces all of its name, one whose value.data is NULL
+ * takes them off; of an answer Set-Cookie and Vary are added instead. Copied. */
 typedef struct hhttp_gateway_changes_s {
     const hhttp_header_t *request;
     size_t request_count;
@@ -117,21 +118,21 @@ typedef struct hhttp_gateway_changes_s {
     size_t response_count;
 } hhttp_gateway_changes_t;
 
-/* As hhttp_gateway_pass. Returns also HV_EINVAL for a header that cannot be sent, or that belongs to one
- * connection (Connection, Content-Length, Transfer-Encoding ...). */
+/* As hhttp_gateway_pass. Returns also HV_EINVAL for a header that cannot be sent, or that belongs
+ * to one connection (Connection, Content-Length, Transfer-Encoding ...). */
 HV_EXPORT int hhttp_gateway_pass_with(hhttp_gateway_t *gateway, hhttp_request_t *req,
                                       const hhttp_gateway_changes_t *changes,
                                       hhttp_gateway_cb on_done, void *userdata);
 
-/* Serves as a forward proxy: a request whose target is absolute goes to where it says, CONNECT makes
- * a tunnel. Who may do so is for the caller to check before.
+/* Serves as a forward proxy: a request whose target is absolute goes to where it says, CONNECT
+ * makes a tunnel. Who may do so is for the caller to check before.
  * Returns as above; HV_EINVAL for another form of target. */
 HV_EXPORT int hhttp_gateway_forward(hhttp_gateway_t *gateway, hhttp_request_t *req,
                                     hhttp_gateway_cb on_done, void *userdata);
 
-/* Gives up passing a request on, for instance because whoever wanted it is gone: the upstream is let go,
- * and on_done follows with HV_ECANCELED. An answer that has begun is broken off; where none has, the
- * caller answers. Nothing happens where the request is not being passed on. */
+/* Gives up passing a request on, for instance because whoever wanted it is gone: the upstream is
+ * let go, and on_done follows with HV_ECANCELED. An answer that has begun is broken off; where none
+ * has, the caller answers. Nothing happens where the request is not being passed on. */
 HV_EXPORT void hhttp_gateway_cancel(hhttp_request_t *req);
 
 typedef struct hhttp_upstream_state_s {

@@ -45,14 +45,16 @@ typedef enum { HIO_SERVER_SIDE = 0, HIO_CLIENT_SIDE = 1 } hio_side_e;
 
 #define HIO_LISTEN_REUSE_PORT 0x01 /* SO_REUSEPORT: the kernel spreads connections over listeners */
 #define HIO_LISTEN_IPV6_ONLY  0x02 /* "::" takes no IPv4 */
-/* Permissions of a unix socket's file, in force before anybody can connect: HIO_LISTEN_MODE(0660). */
+/* Permissions of a unix socket's file, in force before anybody can connect:
+ * HIO_LISTEN_MODE(0660). */
 #define HIO_LISTEN_MODE(mode) (0x20000 | (((mode) & 0777) << 20))
 
 /* ---- Making one ----
  * Each returns the io, or NULL with hloop_last_error set. Nothing completes inside these calls, so
  * options may be set on the io that they return. Addresses are literals, "localhost", "" for the
- * wildcard, or a path beginning with '/' for a unix socket (port is then ignored). Clients also take
- * names (hdns.h); a client of a name has no descriptor (hio_fd is -1) until it is connected. */
+ * wildcard, or a path beginning with '/' for a unix socket (port is then ignored). Clients also
+ * take names (hdns.h); a client of a name has no descriptor (hio_fd is -1) until it is
+ * connected. */
 
 /* Listens for TCP (or unix stream) connections; the new io has the listener's userdata. */
 HV_EXPORT hio_t *hloop_create_tcp_server(hloop_t *loop, const char *host, int port,
@@ -78,8 +80,8 @@ HV_EXPORT hio_t *hio_tcp_client(hloop_t *loop, const char *host, int port, hconn
 
 /* Binds a datagram socket; the peer of hio_write is the sender of the last datagram read. */
 HV_EXPORT hio_t *hloop_create_udp_server(hloop_t *loop, const char *host, int port);
-/* The same with HIO_LISTEN_REUSE_PORT: several sockets have one port. A datagram to one host goes to
- * one of them, one to a group to all who have joined. */
+/* The same with HIO_LISTEN_REUSE_PORT: several sockets have one port. A datagram to one host goes
+ * to one of them, one to a group to all who have joined. */
 HV_EXPORT hio_t *hloop_create_udp_listener(hloop_t *loop, const char *host, int port, int flags);
 /* A datagram socket whose peer is host:port. Of a name, the first address that there is a route to;
  * until it is known, writes return HV_EAGAIN and take nothing, and the connect callback, where one
@@ -109,8 +111,8 @@ HV_EXPORT int hio_create_pipe(hloop_t *loop, hio_t *ends[2]);
 HV_EXPORT hio_t *hio_get(hloop_t *loop, int fd);
 HV_EXPORT hio_t *haccept(hloop_t *loop, int listenfd, haccept_cb on_accept);
 /* Closes a listener so that no connection is lost: those that wait already are taken in first, by
- * the accept callback, in the next pass; its close callback follows. Where other processes share the
- * listening socket they go on. The loop's thread. Returns 0, or HV_ECLOSED. */
+ * the accept callback, in the next pass; its close callback follows. Where other processes share
+ * the listening socket they go on. The loop's thread. Returns 0, or HV_ECLOSED. */
 HV_EXPORT int hio_stop_accepting(hio_t *listener);
 HV_EXPORT hio_t *hconnect(hloop_t *loop, int connfd, hconnect_cb on_connect);
 /* `buf` and `len` are the caller's own read buffer, or NULL and 0 for the loop's. */
@@ -124,12 +126,14 @@ HV_EXPORT void hclose(hloop_t *loop, int fd);
 
 /* Sets the address that a TCP client connects from, a literal, or "" for any; port 0 for any. For a
  * name, addresses of the other family are then left out.
- * Returns 0; HV_EBUSY where connecting has begun, or this is no such client; HV_EINVAL, HV_ENOTFOUND
- * for what is no address; HV_ENOMEM. An address that is not ours fails the connection later. */
+ * Returns 0; HV_EBUSY where connecting has begun, or this is no such client; HV_EINVAL,
+ * HV_ENOTFOUND for what is no address; HV_ENOMEM. An address that is not ours fails the connection
+ * later. */
 HV_EXPORT int hio_set_bind(hio_t *io, const char *host, int port);
 
-/* Takes an io that has a descriptor out of its loop, still open, and puts it into another: the thread of the old loop
- * detaches, the thread of the new one attaches. Callbacks and queued data go along. */
+/* Takes an io that has a descriptor out of its loop, still open, and puts it into another: the
+ * thread of the old loop detaches, the thread of the new one attaches. Callbacks and queued data go
+ * along. */
 HV_EXPORT void hio_detach(hio_t *io);
 HV_EXPORT void hio_attach(hloop_t *loop, hio_t *io);
 
@@ -155,9 +159,9 @@ HV_EXPORT uint32_t hio_idle_ms(const hio_t *io);
 /* ---- Callbacks; NULL takes one off ---- */
 
 HV_EXPORT void hio_setcb_accept(hio_t *io, haccept_cb on_accept);
-/* On a listener with TLS: called for each connection before its handshake, so that it can be counted
- * and given a close callback; on_accept follows where the handshake succeeds. Nothing may be written
- * or read yet; hio_close is allowed. */
+/* On a listener with TLS: called for each connection before its handshake, so that it can be
+ * counted and given a close callback; on_accept follows where the handshake succeeds. Nothing may
+ * be written or read yet; hio_close is allowed. */
 HV_EXPORT void hio_setcb_accept_raw(hio_t *io, haccept_cb on_accept_raw);
 HV_EXPORT void hio_setcb_connect(hio_t *io, hconnect_cb on_connect);
 /* `buf` is borrowed until the callback returns; a NUL follows it, not counted. */
@@ -185,7 +189,7 @@ HV_EXPORT hclose_cb hio_getcb_close(const hio_t *io);
 HV_EXPORT void hio_set_connect_timeout(hio_t *io, int timeout_ms);
 HV_EXPORT void hio_set_close_timeout(hio_t *io, int timeout_ms);     /* to drain after hio_close */
 HV_EXPORT void hio_set_read_timeout(hio_t *io, int timeout_ms);      /* no byte came in */
-HV_EXPORT void hio_set_write_timeout(hio_t *io, int timeout_ms);     /* bytes queued, none went out */
+HV_EXPORT void hio_set_write_timeout(hio_t *io, int timeout_ms); /* bytes queued, none went out */
 HV_EXPORT void hio_set_keepalive_timeout(hio_t *io, int timeout_ms); /* neither in nor out */
 /* Calls on_heartbeat every interval while the io is connected, to send what keeps it alive. */
 HV_EXPORT void hio_set_heartbeat(hio_t *io, int interval_ms, void (*on_heartbeat)(hio_t *io));
@@ -270,8 +274,8 @@ HV_EXPORT void hio_set_peeraddr(hio_t *io, const struct sockaddr *addr, socklen_
  * already, HV_ECLOSED, HV_ENOMEM. */
 HV_EXPORT int hio_forward(hio_t *io1, hio_t *io2);
 /* The same for one direction: `from` is read, `to` is written. hio_forward does so by itself where
- * an end of a pipe has only one. `to` may then be forwarded to a third io, as a connection is to the
- * input of the program whose output it gets.
+ * an end of a pipe has only one. `to` may then be forwarded to a third io, as a connection is to
+ * the input of the program whose output it gets.
  *   when `from` ends, `to` closes behind what is queued; where `to` is forwarded itself, only its
  *   write side ends
  * Returns as hio_forward. */
@@ -340,10 +344,10 @@ HV_EXPORT int hio_handle_close(hio_handle_t handle);
 
 /* Closes after the queue has drained, within the close timeout; then the close callback. May be
  * called again and again, inside any callback, and from another thread. An io that is not connected
- * yet, or whose TLS handshake is not over, is closed at once, and what was written to it is lost: it
- * has no queue that could drain.
- * A TCP peer that has sent more than was read gets what was sent to it all the same: behind the close
- * callback its bytes are still taken and dropped, for two seconds or a MiB at most.
+ * yet, or whose TLS handshake is not over, is closed at once, and what was written to it is lost:
+ * it has no queue that could drain.
+ * A TCP peer that has sent more than was read gets what was sent to it all the same: behind the
+ * close callback its bytes are still taken and dropped, for two seconds or a MiB at most.
  * Returns 0. */
 HV_EXPORT int hio_close(hio_t *io);
 #define hio_close_async(io) hio_close(io)

@@ -16,7 +16,7 @@ HV_BEGIN_DECLS
 /* hloop_new flags. */
 #define HLOOP_FLAG_RUN_ONCE                   0x01 /* hloop_run does one pass and returns */
 #define HLOOP_FLAG_AUTO_FREE                  0x02 /* hloop_run frees the loop at its end */
-#define HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS 0x04 /* hloop_run ends when nothing is left to wait for */
+#define HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS 0x04 /* it ends when nothing is left to wait for */
 
 typedef enum {
     HLOOP_STATUS_STOP,
@@ -51,7 +51,8 @@ HV_EXPORT int hloop_process_events(hloop_t *loop, int timeout_ms);
 /* Ends hloop_run after the current pass; a stop before hloop_run ends that run before its first
  * pass. Any thread. Returns 0. */
 HV_EXPORT int hloop_stop(hloop_t *loop);
-/* Stops and takes up the calling of callbacks; events stay with the kernel meanwhile. Any thread. */
+/* Stops and takes up the calling of callbacks; events stay with the kernel meanwhile. Any
+ * thread. */
 HV_EXPORT int hloop_pause(hloop_t *loop);
 HV_EXPORT int hloop_resume(hloop_t *loop);
 /* Ends the wait of the current pass. Any thread. */

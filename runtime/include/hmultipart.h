@@ -1,5 +1,5 @@
-/* hmultipart.h - bodies of multipart/form-data (RFC 7578, RFC 2046 section 5.1) as a stream: bytes in, parts
- * out. Pure: no loop, no files.
+/* hmultipart.h - bodies of multipart/form-data (RFC 7578, RFC 2046 section 5.1) as a stream: bytes
+ * in, parts out. Pure: no loop, no files.
  *
  *     while (len > 0) {
  *         switch (hmultipart_next(form, data, len, &used, &piece)) {
@@ -41,8 +41,8 @@ typedef enum {
 
 /* Finds the boundary in a Content-Type (RFC 2046 section 5.1.1).
  *   out  gives it, at most 70 bytes; borrowed from `content_type`
- * Returns 0; HV_ENOTFOUND where the type is not multipart/form-data; HV_EPROTO where the boundary is
- * missing or none. */
+ * Returns 0; HV_ENOTFOUND where the type is not multipart/form-data; HV_EPROTO where the boundary
+ * is missing or none. */
 HV_EXPORT int hmultipart_boundary(hhttp_slice_t content_type, hhttp_slice_t *out);
 
 /* Makes a parser.

@@ -10,7 +10,8 @@
 
 HV_BEGIN_DECLS
 
-/* What a standard descriptor of the program is; or one of ours, 0 or more, which it gets a copy of. */
+/* What a standard descriptor of the program is; or one of ours, 0 or more, which it gets a copy
+ * of. */
 enum {
     HSPAWN_INHERIT   = -1, /* the one of this process */
     HSPAWN_NULL      = -2, /* /dev/null */
@@ -20,7 +21,7 @@ enum {
 
 #define HSPAWN_NEW_GROUP   0x01 /* its own process group: the terminal's Ctrl-C is not for it */
 #define HSPAWN_NEW_SESSION 0x02 /* its own session, without a terminal */
-#define HSPAWN_KILL        0x04 /* hloop_free kills it, where it still runs; without it, it goes on */
+#define HSPAWN_KILL        0x04 /* hloop_free kills it where it still runs; else it goes on */
 
 typedef struct hspawn_options_s {
     const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH unless it has a '/' */

@@ -10,7 +10,8 @@
  *     hio_set_hostname(io, "example.org");
  *
  * on_accept and on_connect are called when the handshake is over; one that fails or takes too long
- * calls only the close callback, with hio_error -HV_ETLS or ETIMEDOUT and hio_ssl_error for words. */
+ * calls only the close callback, with hio_error -HV_ETLS or ETIMEDOUT and hio_ssl_error for
+ * words. */
 #ifndef HV_SSL_H_
 #define HV_SSL_H_
 
@@ -70,7 +71,8 @@ HV_EXPORT const char *hssl_backend(void);
 
 /* ---- Making one: as their TCP kin in hio.h, see there ---- */
 
-/* A listener that lets nobody in before hio_new_ssl_ctx or hio_set_ssl_ctx has set a certificate. */
+/* A listener that lets nobody in before hio_new_ssl_ctx or hio_set_ssl_ctx has set a
+ * certificate. */
 HV_EXPORT hio_t *hloop_create_ssl_server(hloop_t *loop, const char *host, int port,
                                          haccept_cb on_accept);
 /* A client that verifies `host`. May be called with a close callback as a fifth argument. For a
@@ -101,7 +103,8 @@ HV_EXPORT const char *hio_get_hostname(const hio_t *io);
  * copied; "" offers none. After hio_set_ssl_ctx and before the handshake begins. Returns 0;
  * HV_EINVAL without TLS, and for what is no such list; HV_ENOMEM. */
 HV_EXPORT int hio_set_alpn(hio_t *io, const char *protocols);
-/* Milliseconds a server gives a handshake; default 10000. A client's connect timeout covers both. */
+/* Milliseconds a server gives a handshake; default 10000. A client's connect timeout covers
+ * both. */
 HV_EXPORT void hio_set_handshake_timeout(hio_t *io, int timeout_ms);
 
 /* ---- Facts, after the handshake ---- */

@@ -1,5 +1,5 @@
-/* hv.h - everything at once, but for what only a whole program needs: hmain.h, hini.h, hmaster.h and
- * nlog.h. */
+/* hv.h - everything at once, but for what only a whole program needs: hmain.h, hini.h, hmaster.h
+ * and nlog.h. */
 #ifndef HV_H_
 #define HV_H_
 

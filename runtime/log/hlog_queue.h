@@ -1,6 +1,6 @@
 /* hlog_queue.h - finished lines on their way to a slow sink: a thread of its own writes them, so
- * that who logs does not wait for the disk. Two buffers of a fixed size take turns; when one is full
- * and the other still being written, who logs does wait: no line is ever dropped. */
+ * that who logs does not wait for the disk. Two buffers of a fixed size take turns; when one is
+ * full and the other still being written, who logs does wait: no line is ever dropped. */
 #ifndef HV_LOG_QUEUE_H_
 #define HV_LOG_QUEUE_H_
 

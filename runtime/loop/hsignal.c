@@ -142,7 +142,9 @@ void hsignal_del(hsignal_t *sig) {
     sig->node.ev.flags |= HEVENT_FLAG_DEAD;
     int is_watched = 0;
     for (hsignal_t *other = loop->signals; other != NULL; other = other->next_signal) {
-        if (other->signo == sig->signo && !(other->node.ev.flags & HEVENT_FLAG_DEAD)) is_watched = 1;
+        if (other->signo == sig->signo && !(other->node.ev.flags & HEVENT_FLAG_DEAD)) {
+            is_watched = 1;
+        }
     }
     if (!is_watched) unwatch(loop, sig->signo);
     /* While watchers are being called the list must stay as it is; it is swept after that. */

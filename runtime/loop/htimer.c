@@ -6,8 +6,8 @@
  * stand in a list that the next pass takes whole.
  *
  * States: armed (in the wheel or the soon list) -> pending (collected) -> calling -> armed again or
- * freed. Deleting an armed timer frees it at once; a pending or calling one is marked dead and freed
- * by the dispatcher. */
+ * freed. Deleting an armed timer frees it at once; a pending or calling one is marked dead and
+ * freed by the dispatcher. */
 #include "hcalendar.h"
 #include "hclock.h"
 #include "hloop_int.h"
@@ -122,7 +122,8 @@ void htimer_reset(htimer_t *timer, uint32_t timeout_ms) {
     if (timer->node.ev.event_type != HEVENT_TYPE_TIMER) return;
     if (timeout_ms > 0) timer->timeout_ms = timeout_ms;
     if (is_armed(timer)) disarm(timer);
-    /* A pending one cannot leave the list of what is due; before_call sees the flag and waits on. */
+    /* A pending one cannot leave the list of what is due; before_call sees the flag and waits
+     * on. */
     if (timer->node.ev.flags & HEVENT_FLAG_PENDING) {
         timer->deadline_ms = (hclock_mono_us() + 999) / 1000 + timer->timeout_ms;
         return;
@@ -147,8 +148,8 @@ static int schedule_period(hperiod_t *period) {
     return period->next > 0 ? 0 : HV_EINVAL;
 }
 
-htimer_t *htimer_add_period(hloop_t *loop, htimer_cb on_timer, int8_t minute, int8_t hour, int8_t day,
-                            int8_t week, int8_t month, uint32_t repeat) {
+htimer_t *htimer_add_period(hloop_t *loop, htimer_cb on_timer, int8_t minute, int8_t hour,
+                            int8_t day, int8_t week, int8_t month, uint32_t repeat) {
     int is_valid = minute >= -1 && minute <= 59 && hour >= -1 && hour <= 23 && day >= -1 &&
                    day <= 31 && day != 0 && week >= -1 && week <= 6 && month >= -1 &&
                    month <= 12 && month != 0;

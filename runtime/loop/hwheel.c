@@ -75,7 +75,8 @@ static uint64_t next_slot(const hwheel_t *wheel, unsigned *level, unsigned *digi
         *level = l;
         *digit = (unsigned)__builtin_ctzll(candidates);
         unsigned shift = l * HWHEEL_DIGIT_BITS;
-        uint64_t above = wheel->now_ms >> (shift + HWHEEL_DIGIT_BITS) << (shift + HWHEEL_DIGIT_BITS);
+        unsigned above_shift = shift + HWHEEL_DIGIT_BITS;
+        uint64_t above = wheel->now_ms >> above_shift << above_shift;
         return above | (uint64_t)*digit << shift;
     }
     return UINT64_MAX;

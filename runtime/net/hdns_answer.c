@@ -4,8 +4,8 @@
  *     question: name, type, class
  *     record:   name, type, class, ttl (4 bytes), length, that many bytes of data
  *
- * All numbers are big-endian. A name is a row of labels, each with its length before it, ended by an
- * empty one or by a pointer: two bytes that begin with the bits 11, the rest an offset into the
+ * All numbers are big-endian. A name is a row of labels, each with its length before it, ended by
+ * an empty one or by a pointer: two bytes that begin with the bits 11, the rest an offset into the
  * message. A pointer may only go back from where its name began, and the next one only further
  * back, so reading a name ends whatever a peer sends. Nothing is read beyond `len`. */
 #include "hdns_answer.h"
@@ -269,7 +269,8 @@ static int add_record(hdns_answer_t *answer, reader_t *reader, hdns_type_e type,
     return 0;
 }
 
-int hdns_answer_read(hdns_answer_t *answer, hdns_type_e wanted, const uint8_t *message, size_t len) {
+int hdns_answer_read(hdns_answer_t *answer, hdns_type_e wanted, const uint8_t *message,
+                     size_t len) {
     reader_t reader = {.message = message, .len = len};
     skip(&reader, 4);
     unsigned questions = take(&reader, 2), answers = take(&reader, 2);

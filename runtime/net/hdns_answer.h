@@ -34,8 +34,8 @@ socklen_t hdns_addr_len(const hdns_addr_t *addr);
 
 /* Adds the records of type `wanted` in the answer section of a DNS message, whoever owns them, and
  * counts the ttl of the aliases before them. Sorted by priority.
- * Returns 0, also where there are none; HV_EPROTO for a message that breaks RFC 1035 4.1, HV_ENOMEM,
- * HV_ELIMIT; what was added by then stays. */
+ * Returns 0, also where there are none; HV_EPROTO for a message that breaks RFC 1035 4.1,
+ * HV_ENOMEM, HV_ELIMIT; what was added by then stays. */
 int hdns_answer_read(hdns_answer_t *answer, hdns_type_e wanted, const uint8_t *message, size_t len);
 
 #endif

@@ -1,4 +1,5 @@
-/* hdns_cache.h - a bounded table of answers, kept as long as their ttl allows. Pure: time is told. */
+/* hdns_cache.h - a bounded table of answers, kept as long as their ttl allows. Pure: time is
+ * told. */
 #ifndef HV_DNS_CACHE_H_
 #define HV_DNS_CACHE_H_
 

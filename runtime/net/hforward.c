@@ -80,7 +80,9 @@ uint64_t hio_forwarded_bytes(const hio_t *io) {
 /* ---- What may be set as callbacks ---- */
 
 static void read_linked(hio_t *from, hio_t *to) {
-    if (from != NULL && to != NULL && hio_is_connected(from) && hio_is_connected(to)) hio_read(from);
+    if (from != NULL && to != NULL && hio_is_connected(from) && hio_is_connected(to)) {
+        hio_read(from);
+    }
 }
 
 void hio_read_upstream(hio_t *io) {

@@ -1,5 +1,5 @@
-/* hio.c - the life of an io: made, registered, closed; and the end of a pass, where queues are flushed
- * and closed ios reported. Moving to another loop is in hio_move.c. */
+/* hio.c - the life of an io: made, registered, closed; and the end of a pass, where queues are
+ * flushed and closed ios reported. Moving to another loop is in hio_move.c. */
 #include "hio_virtual.h"
 #include "hlinger.h"
 #include "hnet_int.h"

@@ -1,5 +1,5 @@
-/* hio_facts.c - what an io is asked and told: its number, kind, state and addresses, its context, and
- * the functions it is to call. Nothing here starts anything. */
+/* hio_facts.c - what an io is asked and told: its number, kind, state and addresses, its context,
+ * and the functions it is to call. Nothing here starts anything. */
 #include "hnet_int.h"
 
 int hio_fd(const hio_t *io) { return io->watcher.fd; }

@@ -1,5 +1,5 @@
-/* hio_threads.c - the doors for other threads: a write or a close is copied, posted to the io's loop,
- * and there the io is looked up again by its descriptor and id, since it may be gone by then.
+/* hio_threads.c - the doors for other threads: a write or a close is copied, posted to the io's
+ * loop, and there the io is looked up again by its descriptor and id, since it may be gone by then.
  *
  * A posted write was accepted when it was posted. Where it then fails the io fails: a stream with
  * a hole is worse than none. Nothing here but hio_handle looks into the io before its own thread

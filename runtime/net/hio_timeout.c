@@ -121,7 +121,9 @@ void hv__io_timeouts_stop(hio_t *io) {
 
 static void set_timeout(hio_t *io, size_t field, int timeout_ms) {
     if (io->state == HIO_DEAD) return;
-    if (io->ext == NULL && timeout_ms <= 0 && field != offsetof(hio_ext_t, close_timeout_ms)) return;
+    if (io->ext == NULL && timeout_ms <= 0 && field != offsetof(hio_ext_t, close_timeout_ms)) {
+        return;
+    }
     hio_ext_t *ext = hv__io_ext(io);
     if (ext == NULL) return;
     uint32_t value = timeout_ms > 0 ? (uint32_t)timeout_ms : 0;

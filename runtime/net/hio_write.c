@@ -264,7 +264,9 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
         code = io->flags & HIO_FLAG_LAYERED ? io->ext->layer->write(io, buf, len)
                                             : write_wire(io, buf, len);
         /* Whoever sees now that it is high waits for on_drain. */
-        if (waiting > io->write_high && code == 0 && hio_write_is_high(io)) io->flags |= HIO_FLAG_WAS_HIGH;
+        if (waiting > io->write_high && code == 0 && hio_write_is_high(io)) {
+            io->flags |= HIO_FLAG_WAS_HIGH;
+        }
     }
     HV_API_LEAVE(io_loop(io));
     return code != 0 ? code : (int)len;

@@ -5,7 +5,8 @@
  *
  *     CONNECTING --connected--> OPEN --hio_close, queue not empty--> CLOSING
  *          |                     |                                     |
- *          +------failure--------+----hio_close, end, failure----------+--> DEAD --on_close--> freed
+ *          +------failure--------+----hio_close, end, failure----------+--> DEAD --on_close-->
+ *          freed
  *     LISTENING ------------------------------------------------------------^
  *
  * A dead io stands in net->closing until the end of the pass; nothing of it is reported any more
@@ -66,8 +67,8 @@ enum {
     HIO_FLAG_VIRTUAL        = 1 << 26, /* no descriptor: ext->wire; see hio_virtual.h */
 };
 
-/* A room above is told that an io it has given away is closed, after its close callback, or moves to
- * another loop (then from inside an API call). */
+/* A room above is told that an io it has given away is closed, after its close callback, or moves
+ * to another loop (then from inside an API call). */
 typedef void (*hv__io_let_go_fn)(hio_t *io, void *owner, int is_moving);
 
 struct hio_file_s;
@@ -260,8 +261,8 @@ void hv__io_flush_queue(hio_t *io);
 /* Sends what stands in the cork of `io`, which is net->current; the rest goes to the queue. */
 void hv__io_flush_cork(hio_t *io, int reports);
 void hv__io_mark_dirty(hio_t *io);
-/* For a room above that makes its bytes where they leave from: where the next hio_write of `len` bytes
- * would only copy them, returns that place, whose bytes count as written; else NULL. */
+/* For a room above that makes its bytes where they leave from: where the next hio_write of `len`
+ * bytes would only copy them, returns that place, whose bytes count as written; else NULL. */
 char *hv__io_place(hio_t *io, size_t len);
 /* Reports direct sends and a drained queue that could not be reported inside an API call. */
 void hv__io_report_owed(hio_t *io);
@@ -275,8 +276,8 @@ int hv__io_write_raw(hio_t *io, const void *data, size_t len);
 /* Sends now what a layer has handed on, before the io fails. */
 void hv__io_flush_raw(hio_t *io);
 
-/* Sends what stands in the cork of `io`, whose queue is empty; more follows at once. What the kernel
- * does not take goes to the queue. Returns 0 or a code: the io has failed. */
+/* Sends what stands in the cork of `io`, whose queue is empty; more follows at once. What the
+ * kernel does not take goes to the queue. Returns 0 or a code: the io has failed. */
 int hv__io_send_cork_more(hio_t *io);
 /* Notes what the kernel has taken. */
 void hv__io_note_sent(hio_t *io, size_t len);

@@ -146,7 +146,8 @@ int hsock_connect(int fd, const struct sockaddr *addr, socklen_t addr_len) {
     int result;
     RESTART(result, connect(fd, addr, addr_len));
     if (result == 0) return 0;
-    /* A unix socket whose queue is full says EAGAIN; it must be called again, which nobody tells. */
+    /* A unix socket whose queue is full says EAGAIN; it must be called again, which nobody
+     * tells. */
     return -errno;
 }
 

@@ -19,7 +19,8 @@ typedef union hsock_addr_s {
 
 /* Makes an address of a literal, "localhost", "" or "*" (wildcard), or a path beginning with '/' or
  * '@' (abstract) for a unix socket.
- * Returns its length, HV_EINVAL for a port or path out of range, HV_ENOTFOUND for any other name. */
+ * Returns its length, HV_EINVAL for a port or path out of range, HV_ENOTFOUND for any other
+ * name. */
 int hsock_address(hsock_addr_t *addr, const char *host, int port);
 /* Bytes of an address by its family; 0 for an unknown one. */
 socklen_t hsock_address_len(const struct sockaddr *addr);

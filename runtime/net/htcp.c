@@ -95,8 +95,8 @@ void hv__tcp_accept_ready(hio_t *io) {
     }
 }
 
-/* The listener is out of the backend by now. A wake-up may have been spent on this loop alone, for a
- * connection that nobody else would be woken for: whoever is in the queue is taken in here. */
+/* The listener is out of the backend by now. A wake-up may have been spent on this loop alone, for
+ * a connection that nobody else would be woken for: whoever is in the queue is taken in here. */
 static void accept_last(hv__defer_t *work) {
     hio_t *io = (hio_t *)(void *)((char *)work - offsetof(hio_t, work));
     for (int i = 0; i < LAST_ACCEPTS_MAX && io->state == HIO_LISTENING; i++) {

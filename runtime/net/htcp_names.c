@@ -7,14 +7,16 @@
  *     answers    IPv6 addresses are tried as they come; IPv4 ones wait RESOLUTION_DELAY_MS for the
  *                IPv6 answer, unless it has come (RFC 8305 3)
  *     order      within a family as the resolver sorted them; the families by turns, IPv6 first (4)
- *     attempts   the next begins ATTEMPT_DELAY_MS after the last one, or at once when that fails (5)
+ *     attempts   the next begins ATTEMPT_DELAY_MS after the last one, or at once when that fails
+ *                (5)
  *     the end    the first that connects gives its descriptor to the io; the others are closed
  *
  * One timer serves both delays: the first ends before the first attempt begins. The connect timeout
  * of the io covers everything. Whatever ends the io ends the connector (hv__connect_stop), and no
  * function here touches the connector after hv__io_fail or hv__tcp_connected.
  *
- * A datagram socket "connects" at once, so for a datagram io the first address with a route wins. */
+ * A datagram socket "connects" at once, so for a datagram io the first address with a route
+ * wins. */
 #include "hdns_int.h"
 #include "hwatch.h"
 
@@ -139,8 +141,8 @@ static void on_attempt_ready(hv__watch_t *attempt, unsigned ready) {
     go_on(connect);
 }
 
-/* Opens a socket and begins to connect it. Returns 0 with the descriptor connected, -EINPROGRESS, or
- * another code and no descriptor. */
+/* Opens a socket and begins to connect it. Returns 0 with the descriptor connected, -EINPROGRESS,
+ * or another code and no descriptor. */
 static int open_attempt(const hio_t *io, const hdns_addr_t *addr, int *fd) {
     int is_stream = io->kind == HSOCK_KIND_STREAM;
     const hsock_addr_t *own = io->ext->bind;
@@ -194,7 +196,8 @@ static int start_timer(hv__connect_t *connect, uint32_t delay_ms) {
     connect->timer = hv__timer_add_internal(io_loop(connect->io), on_delay_over, delay_ms);
     if (connect->timer == NULL) return HV_ENOMEM;
     hevent_set_userdata(connect->timer, connect);
-    hevent_set_priority(connect->timer, HEVENT_LOWEST_PRIORITY); /* what has connected comes first */
+    /* What has connected comes first. */
+    hevent_set_priority(connect->timer, HEVENT_LOWEST_PRIORITY);
     return 0;
 }
 

@@ -37,7 +37,9 @@ const char *hssl_backend(void) { return OpenSSL_version(OPENSSL_VERSION); }
 
 static int is_pem_text(const char *source) { return strstr(source, "-----BEGIN ") != NULL; }
 
-static const char *name_of(const char *source) { return is_pem_text(source) ? "(PEM text)" : source; }
+static const char *name_of(const char *source) {
+    return is_pem_text(source) ? "(PEM text)" : source;
+}
 
 /* Returns NULL with the reason in OpenSSL's queue. */
 static BIO *open_pem(const char *source) {

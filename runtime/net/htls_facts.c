@@ -180,4 +180,6 @@ int hio_ssl_is_truncated(const hio_t *io) {
     return tls != NULL && tls->is_truncated;
 }
 
-void hio_set_handshake_timeout(hio_t *io, int timeout_ms) { hio_set_connect_timeout(io, timeout_ms); }
+void hio_set_handshake_timeout(hio_t *io, int timeout_ms) {
+    hio_set_connect_timeout(io, timeout_ms);
+}

@@ -1,6 +1,6 @@
 /* htls_int.h - what the files of TLS share: contexts (htls_context.c), the layer between an io and
- * its stream (htls_layer.c), and what can be asked of a connection (htls_facts.c). They are the only
- * ones that include OpenSSL. */
+ * its stream (htls_layer.c), and what can be asked of a connection (htls_facts.c). They are the
+ * only ones that include OpenSSL. */
 #ifndef HV_TLS_INT_H_
 #define HV_TLS_INT_H_
 

@@ -1,7 +1,7 @@
-/* hmaster_sockets.c - sockets that workers ask for while they run (hworker_listen): the master opens
- * each once and hands copies of the descriptor to whoever asks for the same address (SCM_RIGHTS,
- * unix(7)). It is the master that keeps the socket, so a queue of connections outlives the workers
- * that crash or are replaced.
+/* hmaster_sockets.c - sockets that workers ask for while they run (hworker_listen): the master
+ * opens each once and hands copies of the descriptor to whoever asks for the same address
+ * (SCM_RIGHTS, unix(7)). It is the master that keeps the socket, so a queue of connections outlives
+ * the workers that crash or are replaced.
  *
  * A request names the address as the program wrote it; two that are written differently are two
  * sockets, of which the second fails as it would without a master. Port 0 is a free port: the n-th

@@ -71,8 +71,8 @@ void hv__worker_free(hworker_t *worker);
 /* Has every attached loop drained. Returns how many there are. Any thread. */
 int hv__worker_drain(hworker_t *worker);
 
-/* Asks the master for a socket; fills in what tells the question from others. Returns the descriptor
- * or a negative code. Any thread. */
+/* Asks the master for a socket; fills in what tells the question from others. Returns the
+ * descriptor or a negative code. Any thread. */
 int hv__worker_ask(int ask_fd, hworker_ask_t *ask);
 /* Opens what is asked for. Returns the descriptor or a negative code. */
 int hv__worker_open_socket(const hworker_ask_t *ask);

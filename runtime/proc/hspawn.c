@@ -247,7 +247,8 @@ static void close_plan(plan_t *plan) {
     }
 }
 
-/* Moves a descriptor above 2. Closes the old one where it is ours. Returns the new one or a code. */
+/* Moves a descriptor above 2. Closes the old one where it is ours. Returns the new one or a
+ * code. */
 static int move_up(int fd, int is_borrowed) {
     if (fd > 2) return fd;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);

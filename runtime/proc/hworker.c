@@ -1,6 +1,7 @@
-/* hworker.c - the worker's side of the life under a master. One byte each way on a socket pair: the worker says that it is
- * attached and ready, the master that it must drain. The end of that socket means that the master
- * has died, which is answered by draining too: otherwise orphans would hold the port for ever.
+/* hworker.c - the worker's side of the life under a master. One byte each way on a socket pair: the
+ * worker says that it is attached and ready, the master that it must drain. The end of that socket
+ * means that the master has died, which is answered by draining too: otherwise orphans would hold
+ * the port for ever.
  *
  * One of the attached loops reads the socket and posts to all of them. When that loop is detached
  * and others remain, the next one reads on from a duplicate of the descriptor. */

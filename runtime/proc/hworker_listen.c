@@ -1,6 +1,6 @@
-/* hworker_listen.c - a worker asks its master for a socket that all workers share. One question at a
- * time, answered at once: the master does nothing but wait for such things. Answers are told apart
- * by a number, so that one that came too late is not taken for the next. */
+/* hworker_listen.c - a worker asks its master for a socket that all workers share. One question at
+ * a time, answered at once: the master does nothing but wait for such things. Answers are told
+ * apart by a number, so that one that came too late is not taken for the next. */
 #include "hproc_int.h"
 
 #include "hassert.h"

@@ -56,7 +56,8 @@ static int to_integer(const char *text, size_t len, int64_t *value) {
 }
 
 /* A double as RESP3 writes it: digits, an optional fraction and exponent; inf, -inf, nan. strtod
- * takes more (hexadecimal digits, blanks, names in any case), so the text is looked through first. */
+ * takes more (hexadecimal digits, blanks, names in any case), so the text is looked through
+ * first. */
 static int to_number(const char *text, size_t len, double *value) {
     char copy[512];
     if (len == 0 || len >= sizeof copy) return 0;

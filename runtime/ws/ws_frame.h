@@ -78,7 +78,8 @@ int ws_parse(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t le
              ws_piece_t *piece);
 
 /* The same for a whole message in one frame that is not compressed: the piece is first and last.
- * Returns 1; 0: the bytes begin with anything else, and nothing is used; or a close code, negative. */
+ * Returns 1; 0: the bytes begin with anything else, and nothing is used; or a close code,
+ * negative. */
 int ws_parse_whole(ws_parser_t *parser, const ws_rules_t *rules, char *data, size_t len,
                    size_t *used, ws_piece_t *piece);
 

@@ -1,5 +1,5 @@
-/* The server of HTTP/2: time limits by a clock that is turned by hand, flow control, floods, and the
- * end of a server. What answers look like is in spec/hv/http2_spec.lua. RFC 9113. */
+/* The server of HTTP/2: time limits by a clock that is turned by hand, flow control, floods, and
+ * the end of a server. What answers look like is in spec/hv/http2_spec.lua. RFC 9113. */
 #include "h2_test.h"
 #include "http_test.h"
 
@@ -95,7 +95,9 @@ static void test_a_request_says_what_its_fields_say(void **state) {
     begin_with(NULL, check_request);
     int fd = open_client();
     const char *more[] = {"cookie", "a=1", "x-y", "z", "cookie", "b=2", NULL};
-    for (uint32_t id = 1; id <= 5; id += 2) put_request(&text, END_STREAM, id, "GET", "/a%20b?q=1", more);
+    for (uint32_t id = 1; id <= 5; id += 2) {
+        put_request(&text, END_STREAM, id, "GET", "/a%20b?q=1", more);
+    }
     send_text(fd);
     const unsigned char *payload;
     size_t len;
@@ -310,7 +312,9 @@ static void test_a_reset_of_the_peer_is_told(void **state) {
     hhttp_request_retain(req);
     put_number_frame(&text, F_RST_STREAM, 1, 8 /* CANCEL */);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->abort_calls == 0; i++) hloop_process_events(fix->loop, 1);
+    for (int i = 0; i < PASSES_MAX && fix->abort_calls == 0; i++) {
+        hloop_process_events(fix->loop, 1);
+    }
     assert_int_equal(fix->abort_calls, 1);
     assert_true(hhttp_request_is_over(req));
     assert_int_equal(hhttp_respond(req, 200, NULL, "x", 1), HV_ECLOSED);
@@ -376,7 +380,9 @@ static void test_a_server_that_drains_says_so_and_answers_what_it_has(void **sta
     hhttp_respond(fix->kept_too, 200, NULL, "a", 1);
     await_frame(fd, F_DATA, 1, 0, NULL, NULL);
     await_frame(fd, F_DATA, 3, 0, NULL, NULL);
-    for (int i = 0; i < PASSES_MAX && fix->close_calls == 0; i++) hloop_process_events(fix->loop, 1);
+    for (int i = 0; i < PASSES_MAX && fix->close_calls == 0; i++) {
+        hloop_process_events(fix->loop, 1);
+    }
     assert_int_equal(fix->close_calls, 1);
     fix->server = NULL;
     close(fd);

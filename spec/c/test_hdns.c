@@ -332,7 +332,8 @@ static void test_no_server_at_the_port_is_a_remote_error(void **state) {
     close(fd);
     char servers[32];
     snprintf(servers, sizeof servers, "127.0.0.1:%d", ntohs(addr.sin_port));
-    hdns_config_t config = {.servers = servers, .search = "", .attempt_timeout_ms = 50, .rounds = 1};
+    hdns_config_t config = {
+        .servers = servers, .search = "", .attempt_timeout_ms = 50, .rounds = 1};
     assert_int_equal(hdns_configure(loop, &config), 0);
     seen_t seen;
     resolve(&seen, "any.test", HDNS_A);

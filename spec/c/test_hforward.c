@@ -282,7 +282,9 @@ static void test_upstream_of_tls_is_set_up_in_one_call(void **state) {
 static void test_forward_between_all_kinds_keeps_bytes_and_ends(void **state) {
     (void)state;
     for (int front = TCP; front <= UNIX; front++) {
-        for (int back = TCP; back <= UNIX; back++) exchange(front, back, SHORT_BYTES, SHORT_BYTES - 999);
+        for (int back = TCP; back <= UNIX; back++) {
+            exchange(front, back, SHORT_BYTES, SHORT_BYTES - 999);
+        }
     }
 }
 

@@ -172,7 +172,8 @@ static void test_write_file_atomically_keeps_the_mode_and_leaves_nothing_else(vo
     struct stat facts;
     put("a", "old");
     assert_int_equal(chmod("a", 0640), 0);
-    assert_int_equal(end_of(hfs_write_file(loop, "a", "new", 3, HFS_ATOMIC | HFS_SYNC, on_done)), 0);
+    assert_int_equal(end_of(hfs_write_file(loop, "a", "new", 3, HFS_ATOMIC | HFS_SYNC, on_done)),
+                     0);
     assert_string_equal(text_of("a"), "new");
     assert_int_equal(stat("a", &facts), 0);
     assert_int_equal(facts.st_mode & 07777, 0640);

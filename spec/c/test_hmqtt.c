@@ -1,5 +1,5 @@
-/* Tests of the MQTT client's C API: what its events promise, whatever is called inside them. What it
- * says on the wire, and to real brokers, is tested in spec/hv/mqtt*_spec.lua. */
+/* Tests of the MQTT client's C API: what its events promise, whatever is called inside them. What
+ * it says on the wire, and to real brokers, is tested in spec/hv/mqtt*_spec.lua. */
 #include "loop_test.h"
 
 #include "fake_mqtt.h"

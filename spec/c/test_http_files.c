@@ -1,5 +1,5 @@
-/* Tests of runtime/http/http_static.c, http_send.c and http_listing.c: files as answers, over a real
- * socket. What conditions and ranges mean is in test_http_conditions.c. */
+/* Tests of runtime/http/http_static.c, http_send.c and http_listing.c: files as answers, over a
+ * real socket. What conditions and ranges mean is in test_http_conditions.c. */
 #include "http_test.h"
 
 #include "hcodec.h"

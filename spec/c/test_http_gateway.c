@@ -1,6 +1,6 @@
-/* Tests of runtime/http/http_gateway.c, http_gateway_head.c, http_pass.c and http_tunnel.c: a client
- * of plain TCP, a server with a gateway, and an upstream, on one loop. What gateways do for Lua is
- * told by spec/hv/http_proxy_spec.lua; here are their lives and ends. */
+/* Tests of runtime/http/http_gateway.c, http_gateway_head.c, http_pass.c and http_tunnel.c: a
+ * client of plain TCP, a server with a gateway, and an upstream, on one loop. What gateways do for
+ * Lua is told by spec/hv/http_proxy_spec.lua; here are their lives and ends. */
 #include "loop_test.h"
 
 #include "hhttp_gateway.h"
@@ -157,7 +157,8 @@ static void test_gateway_closed_while_a_request_waits_answers_503_later(void **s
 static void test_loop_freed_while_a_request_waits_tells_and_frees_everything(void **state) {
     (void)state;
     int port;
-    open_all((hhttp_gateway_options_t){.health_path = "/health", .health_interval_ms = 10000}, &port);
+    open_all((hhttp_gateway_options_t){.health_path = "/health", .health_interval_ms = 10000},
+             &port);
     client_of(port, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
     RUN_UNTIL(loop, held != NULL);
     hhttp_server_close(server, 0, NULL, NULL);
@@ -188,7 +189,8 @@ static void test_second_pass_of_one_request_is_refused(void **state) {
     open_all((hhttp_gateway_options_t){0}, &port);
     client_of(port, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
     RUN_UNTIL(loop, held != NULL);
-    assert_int_equal(hhttp_gateway_pass(gateway, held, NULL, NULL), 0); /* to itself: it is another */
+    /* To itself: it is another. */
+    assert_int_equal(hhttp_gateway_pass(gateway, held, NULL, NULL), 0);
     assert_int_equal(hhttp_gateway_pass(gateway, held, NULL, NULL), HV_EBUSY);
     assert_int_equal(hhttp_gateway_forward(gateway, held, NULL, NULL), HV_EINVAL);
     hhttp_gateway_close(gateway);

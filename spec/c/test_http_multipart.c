@@ -1,5 +1,5 @@
-/* Tests of runtime/http/http_multipart.c: each body is parsed whole and at every split point, and must
- * give the same events. */
+/* Tests of runtime/http/http_multipart.c: each body is parsed whole and at every split point, and
+ * must give the same events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -226,11 +226,12 @@ static void test_headers_of_a_part_are_there(void **state) {
     hmultipart_free(form);
 }
 
-/* Names are told without their backslashes; the header is what was sent. Between two parts there are
- * none. */
+/* Names are told without their backslashes; the header is what was sent. Between two parts there
+ * are none. */
 static void test_names_leave_their_header_alone(void **state) {
     (void)state;
-    static const char body[] = "--AaB-x\r\n" D "\"a\\\"b\"; filename=\"\\\\c\"\r\n\r\n1\r\n--AaB-x\r\n";
+    static const char body[] =
+        "--AaB-x\r\n" D "\"a\\\"b\"; filename=\"\\\\c\"\r\n\r\n1\r\n--AaB-x\r\n";
     static const char sent[] = "form-data; name=\"a\\\"b\"; filename=\"\\\\c\"";
     hmultipart_t *form = hmultipart_new(slice("AaB-x"), NULL);
     size_t at = 0, used;
@@ -255,7 +256,8 @@ static void test_boundary_of_a_content_type(void **state) {
     (void)state;
     hhttp_slice_t boundary;
     static const char *const good[] = {
-        "multipart/form-data; boundary=AaB-x", "Multipart/Form-Data;charset=utf-8;BOUNDARY=\"AaB-x\"",
+        "multipart/form-data; boundary=AaB-x",
+        "Multipart/Form-Data;charset=utf-8;BOUNDARY=\"AaB-x\"",
         "multipart/form-data ; boundary = AaB-x ; x=y",
     };
     for (size_t i = 0; i < 3; i++) {
@@ -267,9 +269,13 @@ static void test_boundary_of_a_content_type(void **state) {
                      HV_ENOTFOUND);
     assert_int_equal(hmultipart_boundary((hhttp_slice_t){NULL, 0}, &boundary), HV_ENOTFOUND);
     static const char *const bad[] = {
-        "multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary",
-        "multipart/form-data; boundary=\"a b \"", "multipart/form-data; boundary=\"a\\b\"",
-        ("multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary",
+        "multipart/form-data; boundary=\"a b \"",
+        "multipart/form-data; boundary=\"a\\b\"",
+        ("multipart/form-data; "
+         "boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
          "aaaaaaaaaaaaa"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

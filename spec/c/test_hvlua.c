@@ -1,5 +1,5 @@
-/* Tests of bindings/hvlua*.c: a runtime in a program that owns the loop, calls Lua, is called by it,
- * and survives whatever scripts do. */
+/* Tests of bindings/hvlua*.c: a runtime in a program that owns the loop, calls Lua, is called by
+ * it, and survives whatever scripts do. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <poll.h>
@@ -243,14 +243,15 @@ static void test_free_tells_those_that_have_not_ended(void **state) {
 static void test_free_closes_servers_and_connections(void **state) {
     (void)state;
     assert_int_equal(
-        run_text("local hv = require 'hv'\n"
-                 "local server = assert(hv.tcp.listen({ host = '127.0.0.1', port = 0 },\n"
-                 "  function(conn) conn:read() end))\n"
-                 "local conn = assert(hv.tcp.connect { host = '127.0.0.1', port = server:port() })\n"
-                 "hv.every(1, function() end)\n"
-                 "hv.udp.bind { host = '127.0.0.1', port = 0, on_message = print }\n"
-                 "hv.worker.spawn(function(ch) ch:recv() end)\n"
-                 "ready = true conn:read()"),
+        run_text(
+            "local hv = require 'hv'\n"
+            "local server = assert(hv.tcp.listen({ host = '127.0.0.1', port = 0 },\n"
+            "  function(conn) conn:read() end))\n"
+            "local conn = assert(hv.tcp.connect { host = '127.0.0.1', port = server:port() })\n"
+            "hv.every(1, function() end)\n"
+            "hv.udp.bind { host = '127.0.0.1', port = 0, on_message = print }\n"
+            "hv.worker.spawn(function(ch) ch:recv() end)\n"
+            "ready = true conn:read()"),
         0);
     int is_ready = 0;
     RUN_UNTIL(loop, hvlua_get(lua, "ready", "b", &is_ready) == 0);
@@ -471,8 +472,8 @@ static void test_several_runtimes_on_one_loop_know_nothing_of_each_other(void **
         others[i] = hvlua_new(loop, 0);
         assert_non_null(others[i]);
         assert_int_equal(hvlua_set(others[i], "me", "i", i), 0);
-        assert_int_equal(hvlua_run_string(others[i], several, sizeof several - 1, "=x", on_done, &seen),
-                         0);
+        assert_int_equal(
+            hvlua_run_string(others[i], several, sizeof several - 1, "=x", on_done, &seen), 0);
     }
     assert_int_equal(hloop_run(loop), 0);
     assert_int_equal(seen.count, 3);
@@ -492,14 +493,15 @@ static void test_several_runtimes_on_one_loop_know_nothing_of_each_other(void **
 
 static void test_foreign_loop_polls(void **state) {
     (void)state;
-    assert_int_equal(run_text("local hv = require 'hv'\n"
-                              "local server = assert(hv.tcp.listen({ host = '127.0.0.1', port = 0 },\n"
-                              "  function(conn) conn:write(assert(conn:read(2))) end))\n"
-                              "local c = assert(hv.tcp.connect { host = '127.0.0.1',\n"
-                              "  port = server:port() })\n"
-                              "hv.sleep(3) c:write('12') local n = tonumber(c:read(2))\n"
-                              "server:close() return n"),
-                     0);
+    assert_int_equal(
+        run_text("local hv = require 'hv'\n"
+                 "local server = assert(hv.tcp.listen({ host = '127.0.0.1', port = 0 },\n"
+                 "  function(conn) conn:write(assert(conn:read(2))) end))\n"
+                 "local c = assert(hv.tcp.connect { host = '127.0.0.1',\n"
+                 "  port = server:port() })\n"
+                 "hv.sleep(3) c:write('12') local n = tonumber(c:read(2))\n"
+                 "server:close() return n"),
+        0);
     struct pollfd fd = {.fd = hloop_backend_fd(loop), .events = POLLIN};
     for (int turn = 0; turn < 1000 && seen.count == 0; turn++) {
         assert_true(poll(&fd, 1, hloop_next_timeout(loop)) >= 0);

@@ -14,7 +14,8 @@ static const char script[] =
     "local total = 0\n"
     "for i = 1, 20 do\n"
     "  local conn = assert(hv.tcp.connect { host = '127.0.0.1', port = server:port() })\n"
-    "  conn:write('a' .. i .. '\\n') total = total + tonumber(conn:read_line():sub(2)) conn:close()\n"
+    "  conn:write('a' .. i .. '\\n') total = total + tonumber(conn:read_line():sub(2)) "
+    "conn:close()\n"
     "end\n"
     "server:close() hv.log.debug('done') return total";
 

@@ -1,5 +1,6 @@
 /* Tests of mqtt_log.c and mqtt_store.c: what is written comes back; a file cut at any byte, or with
- * any byte changed, gives what was whole before it; ids never collide; a long file becomes short. */
+ * any byte changed, gives what was whole before it; ids never collide; a long file becomes
+ * short. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Every allocation of conversations that Lua code holds fails in turn, in one state that lives
- * through all of them: a client of Redis with its fake server, a client of MQTT, an HTTP server with
- * hosts and an observer. Each conversation ends, by what is expected or by nil, message, code; no
- * reply reaches somebody else; and nothing leaks. LuaJIT has an allocator of its own, which does
+ * through all of them: a client of Redis with its fake server, a client of MQTT, an HTTP server
+ * with hosts and an observer. Each conversation ends, by what is expected or by nil, message, code;
+ * no reply reaches somebody else; and nothing leaks. LuaJIT has an allocator of its own, which does
  * not fail here. */
 #include "hvlua.h"
 #include "loop_test.h"
@@ -18,7 +18,8 @@ static const char helpers[] =
     /* Out of memory may be raised where there is no other way to tell. */
     "function round(fn)\n"
     "  local ok, problem = pcall(fn)\n"
-    "  if not ok and not tostring(problem):lower():find('memory', 1, true) then bad('raised', problem) end\n"
+    "  if not ok and not tostring(problem):lower():find('memory', 1, true) then bad('raised', "
+    "problem) end\n"
     "end\n"
     "hv.on_error(function(message)\n"
     "  if not message:lower():find('memory', 1, true) then told = message end\n"
@@ -42,7 +43,8 @@ static const char redis[] =
     "      conn:write('$' .. #words[2] .. '\\r\\n')\n"
     "      conn:write(words[2] .. '\\r\\n')\n"
     "    elseif name == 'SUBSCRIBE' then\n"
-    "      conn:write '>3\\r\\n+subscribe\\r\\n+c\\r\\n:1\\r\\n>3\\r\\n+message\\r\\n+c\\r\\n+hello\\r\\n'\n"
+    "      conn:write "
+    "'>3\\r\\n+subscribe\\r\\n+c\\r\\n:1\\r\\n>3\\r\\n+message\\r\\n+c\\r\\n+hello\\r\\n'\n"
     "    else conn:write '+OK\\r\\n' end\n"
     "  end\n"
     "end\n"
@@ -118,7 +120,8 @@ static const char mqtt[] =
 
 static const char http[] =
     "local function get(port, host, target)\n"
-    "  local conn, message, code = hv.tcp.connect { host = '127.0.0.1', port = port, timeout = 300,\n"
+    "  local conn, message, code = hv.tcp.connect { host = '127.0.0.1', port = port, timeout = "
+    "300,\n"
     "    read_timeout = 300 }\n"
     "  if not conn then return want('open', nil, message, code) end\n"
     "  conn:write('GET ' .. target .. ' HTTP/1.1\\r\\nHost: ' .. host ..\n"

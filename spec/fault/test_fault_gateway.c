@@ -1,7 +1,7 @@
 /* Every allocation of a gateway's requests fails in turn: nothing crashes, nothing leaks, and every
- * pass that was begun ends once, however far it had come. Answers with and without a body, bodies in
- * pieces, retries, redirects, health checks, upgrades, CONNECT; clients, server and upstream are of
- * the same loop. */
+ * pass that was begun ends once, however far it had come. Answers with and without a body, bodies
+ * in pieces, retries, redirects, health checks, upgrades, CONNECT; clients, server and upstream are
+ * of the same loop. */
 #include "fault_test.h"
 #include "hhttp_gateway.h"
 

@@ -1,6 +1,6 @@
-/* Each allocation of an MQTT client's life is failed in turn: connecting, subscribing, publishing with
- * each QoS, receiving, coming back, with and without a file. Whatever fails: each call that was taken
- * ends exactly once, none that was refused does, and no block is left. */
+/* Each allocation of an MQTT client's life is failed in turn: connecting, subscribing, publishing
+ * with each QoS, receiving, coming back, with and without a file. Whatever fails: each call that
+ * was taken ends exactly once, none that was refused does, and no block is left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Every allocation of ours in TLS conversations fails in turn: contexts, a listener, STARTTLS, a
- * forward between TLS and clear, certificates. Nothing crashes, nothing leaks, and every io that was
- * given out is closed exactly once. */
+ * forward between TLS and clear, certificates. Nothing crashes, nothing leaks, and every io that
+ * was given out is closed exactly once. */
 #include "fault_test.h"
 #include "loop_test.h"
 

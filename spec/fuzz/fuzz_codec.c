@@ -1,5 +1,5 @@
-/* fuzz_codec.c - decompressing what a peer sends. The first byte chooses the format, the second how it
- * is cut. No input may bring out more than the limit, and where a stream is whole, cutting it
+/* fuzz_codec.c - decompressing what a peer sends. The first byte chooses the format, the second how
+ * it is cut. No input may bring out more than the limit, and where a stream is whole, cutting it
  * elsewhere gives the same bytes. */
 #include "hcodec.h"
 

@@ -47,7 +47,9 @@ static size_t parse(const hresp_limits_t *limits, const uint8_t *data, size_t si
                 open -= token->closes;
                 if (hresp_is_done(&parser) && open != 0) abort();
                 at->token.data = NULL; /* the block is gone; where it was stands in its place */
-                if (token->len > 0) at->token.integer += (int64_t)(begin + (size_t)(data_at - block));
+                if (token->len > 0) {
+                    at->token.integer += (int64_t)(begin + (size_t)(data_at - block));
+                }
             }
             free(block);
             if (at->used < 0) memset(token, 0, sizeof *token); /* says nothing then */

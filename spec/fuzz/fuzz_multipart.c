@@ -1,5 +1,6 @@
-/* fuzz_multipart.c - forms. The first byte is how the body is cut. Whole and cut, the same parts and bytes
- * come out and the same error, no name is unsafe, and payload is never more than input. */
+/* fuzz_multipart.c - forms. The first byte is how the body is cut. Whole and cut, the same parts
+ * and bytes come out and the same error, no name is unsafe, and payload is never more than
+ * input. */
 #include "hmultipart.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
-/* embed.c - a program of somebody's who has only what is installed, and takes LuaJIT's own header, too:
- * both must go together, and neither order matters. */
+/* embed.c - a program of somebody's who has only what is installed, and takes LuaJIT's own header,
+ * too: both must go together, and neither order matters. */
 #include <hv/hvlua.h>
 
 #include <lauxlib.h>
@@ -21,8 +21,9 @@ static void on_done(hvlua_t *lua, const hvlua_outcome_t *outcome, void *userdata
 }
 
 int main(void) {
-    const char *code = "function sum(a, b) return twice(a) + b end\nfunction fail() error('deliberate') end\n"
-                       "function late(n) require('hv').sleep(5) return n + 1 end";
+    const char *code =
+        "function sum(a, b) return twice(a) + b end\nfunction fail() error('deliberate') end\n"
+        "function late(n) require('hv').sleep(5) return n + 1 end";
     double sum = 0;
     hloop_t *loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);
     hvlua_t *lua = hvlua_new(loop, 0);

@@ -20,18 +20,19 @@ static void received(hio_t* io, void* buf, int readbytes) {
     char method[16] = "";
     int id = 0, a = 0, b = 0;
     /* A NUL stands behind the packet, so that it may be scanned as a string. */
-    sscanf((char*)packet + HEAD, "{\"id\":%d,\"method\":\"%15[a-z]\",\"params\":[%d,%d]}", &id, method,
-           &a, &b);
+    sscanf((char *)packet + HEAD, "{\"id\":%d,\"method\":\"%15[a-z]\",\"params\":[%d,%d]}", &id,
+           method, &a, &b);
     char text[128];
     if (strcmp(method, "add") == 0) {
         snprintf(text, sizeof(text), "{\"id\":%d,\"result\":%d}", id, a + b);
     } else if (strcmp(method, "div") == 0 && b != 0) {
         snprintf(text, sizeof(text), "{\"id\":%d,\"result\":%d}", id, a / b);
     } else if (strcmp(method, "div") == 0) {
-        snprintf(text, sizeof(text), "{\"id\":%d,\"error\":{\"code\":400,\"message\":\"Bad Request\"}}",
-                 id);
+        snprintf(text, sizeof(text),
+                 "{\"id\":%d,\"error\":{\"code\":400,\"message\":\"Bad Request\"}}", id);
     } else {
-        snprintf(text, sizeof(text), "{\"id\":%d,\"error\":{\"code\":404,\"message\":\"Not Found\"}}", id);
+        snprintf(text, sizeof(text),
+                 "{\"id\":%d,\"error\":{\"code\":404,\"message\":\"Not Found\"}}", id);
     }
     int len = (int)strlen(text);
     unsigned char* out = NULL;

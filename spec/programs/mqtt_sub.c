@@ -4,7 +4,8 @@
 
 static void show_retries(mqtt_client_t* cli) {
     if (cli->reconn_setting && cli->reconn_setting->cur_retry_cnt > 0) {
-        printf("retry=%d delay=%d\n", cli->reconn_setting->cur_retry_cnt, cli->reconn_setting->cur_delay);
+        printf("retry=%d delay=%d\n", cli->reconn_setting->cur_retry_cnt,
+               cli->reconn_setting->cur_delay);
     }
 }
 

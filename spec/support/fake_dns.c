@@ -185,7 +185,8 @@ static void send_late(htimer_t *timer) {
     free(late);
 }
 
-static void send_udp(fake_dns_t *dns, const rule_t *rule, const unsigned char *message, size_t len) {
+static void send_udp(fake_dns_t *dns, const rule_t *rule, const unsigned char *message,
+                     size_t len) {
     const struct sockaddr *peer = hio_peeraddr(dns->udp);
     if (rule != NULL && rule->mode == FAKE_DNS_WRONG_ID) {
         unsigned char wrong[MESSAGE_MAX];

@@ -30,9 +30,10 @@ int fake_dns_port(const fake_dns_t *dns);
 /* How questions for that name and type are answered, and how late (by UDP); -1: a pass later. */
 void fake_dns_rule(fake_dns_t *dns, const char *name, hdns_type_e type, fake_dns_mode_e mode,
                    int delay_ms);
-/* Adds a record to an answer; makes the rule where there is none. After a CNAME the records are those
- * of its target.
- *   value  A, AAAA: a literal; CNAME, NS, PTR: a name; MX "10 name"; SRV "1 2 80 name"; TXT: bytes */
+/* Adds a record to an answer; makes the rule where there is none. After a CNAME the records are
+ * those of its target.
+ *   value  A, AAAA: a literal; CNAME, NS, PTR: a name; MX "10 name"; SRV "1 2 80 name"; TXT:
+ *          bytes */
 void fake_dns_record(fake_dns_t *dns, const char *name, hdns_type_e type, hdns_type_e record_type,
                      unsigned ttl, const char *value);
 

@@ -68,7 +68,8 @@ static void on_read(hio_t *io, void *data, int len) {
         long bytes = left > 0 ? mqtt_packet_bytes(hbuf_data(&broker->in), left) : 0;
         if (bytes <= 0 || (size_t)bytes > left) break;
         mqtt_packet_t packet;
-        int code = mqtt_packet_read(broker->version, hbuf_data(&broker->in), (size_t)bytes, &packet);
+        int code =
+            mqtt_packet_read(broker->version, hbuf_data(&broker->in), (size_t)bytes, &packet);
         if (code == 0) handle(broker, &packet);
         hbuf_consume(&broker->in, (size_t)bytes);
     }

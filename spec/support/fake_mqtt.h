@@ -1,5 +1,6 @@
-/* fake_mqtt.h - an MQTT broker for tests, on the test's own loop and on a free port of 127.0.0.1. It
- * answers everything as a broker does, and sends what is published back to whoever has published. */
+/* fake_mqtt.h - an MQTT broker for tests, on the test's own loop and on a free port of 127.0.0.1.
+ * It answers everything as a broker does, and sends what is published back to whoever has
+ * published. */
 #ifndef FAKE_MQTT_H_
 #define FAKE_MQTT_H_
 

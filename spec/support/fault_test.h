@@ -1,4 +1,5 @@
-/* fault_test.h - what the tests of spec/fault share: each allocation of a scenario fails in turn. */
+/* fault_test.h - what the tests of spec/fault share: each allocation of a scenario fails in
+ * turn. */
 #ifndef SPEC_FAULT_TEST_H_
 #define SPEC_FAULT_TEST_H_
 
@@ -16,8 +17,8 @@
 
 #define FAULT_ALLOCATIONS_MAX 10000
 
-/* Runs a scenario with its first allocation failing, then with its second, and so on; the last run is
- * the one in which none fails. After each run all memory must have been given back.
+/* Runs a scenario with its first allocation failing, then with its second, and so on; the last run
+ * is the one in which none fails. After each run all memory must have been given back.
  *   scenario  has a beginning and an end of its own, and makes all that is made once a process in
  *             a run before
  *   judge     called after each run, or NULL

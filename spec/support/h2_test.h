@@ -1,5 +1,6 @@
-/* h2_test.h - frames of HTTP/2 for tests: written one behind the other into a buffer, header blocks as
- * literals; and counted in what a server has sent. RFC 9113 section 4, RFC 7541 section 6.2.2. */
+/* h2_test.h - frames of HTTP/2 for tests: written one behind the other into a buffer, header blocks
+ * as literals; and counted in what a server has sent. RFC 9113 section 4, RFC 7541 section
+ * 6.2.2. */
 #ifndef SPEC_H2_TEST_H_
 #define SPEC_H2_TEST_H_
 

@@ -159,8 +159,8 @@ static inline void receive(int fd) {
     }
 }
 
-/* How often `needle` is in the reply behind *from, which moves to where a next search goes on: with a
- * byte a pass, a search of the whole reply in each takes longer than all else. */
+/* How often `needle` is in the reply behind *from, which moves to where a next search goes on: with
+ * a byte a pass, a search of the whole reply in each takes longer than all else. */
 static inline int count_from(const char *needle, size_t *from) {
     int count = 0;
     size_t len = strlen(needle);

@@ -1,5 +1,5 @@
-/* sink.c - the least that an MQTT 3.1.1 broker can do, so that clients are measured and not a broker:
- * it answers CONNECT, PUBLISH of QoS 1, SUBSCRIBE and PINGREQ, and drops what is published.
+/* sink.c - the least that an MQTT 3.1.1 broker can do, so that clients are measured and not a
+ * broker: it answers CONNECT, PUBLISH of QoS 1, SUBSCRIBE and PINGREQ, and drops what is published.
  *
  *     sink            prints "listening on 127.0.0.1:PORT"
  */
