@@ -9,6 +9,7 @@
 #include "http_file.h"
 
 #include "hcrypto.h"
+#include "hloop_int.h"
 #include "http_mime.h"
 
 #define JOBS_PER_CHUNK   8
@@ -266,6 +267,7 @@ static void on_read(hfs_req_t *fs_req) {
 /* In a thread: reads the next piece and compresses it. */
 static int squeeze_piece(void *arg) {
     http_job_t *job = arg;
+    HV_DASSERT(!hv__loop_is_mine(job->req->server->loop));
     size_t len = job->left < READ_BYTES ? (size_t)job->left : READ_BYTES;
     char *own = NULL;
     const char *data = job->memory != NULL ? job->memory + job->offset : NULL;

@@ -19,10 +19,12 @@ static void on_front(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     hhttp_slice_t target = hhttp_request_target(req);
     int is_forward = hhttp_request_method(req) == HHTTP_CONNECT || target.data[0] != '/';
+    static const hhttp_header_t added[] = {{{"X-Added", 7}, {"word", 4}}, {{"Via", 3}, {NULL, 0}}};
+    static const hhttp_gateway_changes_t changes = {added, 2, added, 1};
     int code = HV_ECLOSED;
     if (gateway != NULL) {
         code = is_forward ? hhttp_gateway_forward(gateway, req, on_passed, NULL)
-                          : hhttp_gateway_pass(gateway, req, on_passed, NULL);
+                          : hhttp_gateway_pass_with(gateway, req, &changes, on_passed, NULL);
     }
     begun += code == 0;
     if (code != 0) hhttp_request_refuse(req, 503);
@@ -95,7 +97,8 @@ static void run(hloop_t *loop, hhttp_server_t *front, hhttp_server_t *upstream) 
     /* The first refuses connections. */
     hhttp_upstream_t upstreams[] = {{.url = "http://127.0.0.1:1"}, {.url = url}};
     hhttp_gateway_options_t options = {
-        .upstreams = upstreams, .upstream_count = 2, .strip_prefix = "/api", .health_path = "/ok",
+        .upstreams = upstreams, .upstream_count = 2, .strip_prefix = "/api",
+        .hash_by = "header:host", .health_path = "/ok",
         .head_timeout_ms = 1000, .idle_timeout_ms = 1000, .connect_timeout_ms = 1000};
     gateway = hhttp_gateway_new(loop, &options);
     send_all(loop, port, upstream_port);

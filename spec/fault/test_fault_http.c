@@ -39,6 +39,21 @@ static void answer_in_pieces(hhttp_request_t *req) {
     hhttp_response_end(req);
 }
 
+/* Whole, or in pieces. */
+static void answer_compressed(hhttp_request_t *req, int in_pieces) {
+    static char text_of[20000];
+    hhttp_header_t header = {{"Content-Type", 12}, {"text/plain", 10}};
+    memset(text_of, 't', sizeof text_of);
+    hhttp_response_tag(req);
+    hhttp_response_compress(req, NULL);
+    int code = in_pieces ? hhttp_response_begin(req, 200, &header, 1, -1)
+                         : hhttp_respond(req, 200, "text/plain", text_of, sizeof text_of);
+    for (int i = 0; in_pieces && code == 0 && i < 3; i++)
+        code = hhttp_response_write(req, text_of, sizeof text_of);
+    if (in_pieces && code == 0) code = hhttp_response_end(req);
+    if (code != 0) hhttp_request_abort(req);
+}
+
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     switch (hhttp_request_path(req).data[1]) {
@@ -46,6 +61,8 @@ static void on_request(hhttp_request_t *req, void *userdata) {
         if (hhttp_request_collect_body(req, on_body) == 1) on_body(req, 0);
         break;
     case 'p': answer_in_pieces(req); break;
+    case 'c': answer_compressed(req, 0); break;
+    case 'd': answer_compressed(req, 1); break;
     case 'l':
         hhttp_request_on_abort(req, on_abort, NULL);
         waiting = req;
@@ -67,6 +84,8 @@ static const char *const conversations[] = {
      "POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n"),
     "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "GET /pieces HTTP/1.1\r\nHost: x\r\n\r\nGET /pieces HTTP/1.1\r\nHost: x\r\n\r\n",
+    ("GET /c HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"
+     "GET /d HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br\r\n\r\n"),
     "BAD REQUEST\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhel",
 };
