@@ -1,6 +1,6 @@
 -- Clients whose peers talk nonsense: pieces of their protocols in any order, cut off, with bytes
--- changed, in packets of any size, and connections that end in the middle. Whatever comes, each call
--- ends, and a failure says why; nothing is reported as an error of a task.
+-- changed, in packets of any size, and connections that end in the middle. Whatever comes, each
+-- call ends, and a failure says why; nothing is reported as an error of a task.
 local hv = require "hv"
 
 local ROUNDS = 40
@@ -35,7 +35,8 @@ local function one_of(list) return list[random(#list)] end
 local function spoil(text)
   local dice, at = random(10), random(#text)
   if dice == 1 then return text:sub(1, at) end
-  if dice == 2 then return text:sub(1, at - 1) .. string.char(random(0, 255)) .. text:sub(at + 1) end
+  local byte = string.char(random(0, 255))
+  if dice == 2 then return text:sub(1, at - 1) .. byte .. text:sub(at + 1) end
   if dice == 3 then return hv.crypto.random(random(12)) end
   return text
 end
