@@ -10,6 +10,7 @@
 local access_log = require "hv.http_access_log"
 local content = require "hv.http_content"
 local crypto = require "hv.crypto"
+local guard = require "hv.http_guard"
 local loop = require "_hv.loop"
 local misuse = loop.misuse
 local options = require "hv.options"
@@ -20,7 +21,8 @@ local timer = require "hv.timer"
 
 local M = {
   logger = access_log.logger, compress = content.compress, etag = content.etag,
-  cache_control = content.cache_control,
+  cache_control = content.cache_control, session = guard.session,
+  same_origin = guard.same_origin,
 }
 
 -- ---- Cross-origin requests ----

@@ -33,8 +33,8 @@ end
 -- ---- What servers set ----
 
 local read = options.reader("res:set_cookie", {
-  path = { "string", "/" }, domain = { "string" }, max_age = { "integer" },
-  expires = { "integer" }, secure = { "boolean" }, http_only = { "boolean" },
+  path = { "string", "/" }, domain = { "string" }, max_age = { "age" },
+  expires = { "age" }, secure = { "boolean" }, http_only = { "boolean" },
   same_site = { "string" }, partitioned = { "boolean" },
 })
 

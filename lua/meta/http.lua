@@ -101,6 +101,15 @@
 ---@field immutable? boolean
 ---@field must_revalidate? boolean
 
+---@class hv.SessionOptions
+---@field secret string|string[] 32 bytes at least; of several the first one signs
+---@field name? string           of the cookie; "session"
+---@field max_age? integer       milliseconds from its last change; 14 days
+---@field path? string           "/"
+---@field domain? string
+---@field secure? boolean        over TLS only; where the request came by it
+---@field same_site? string      "lax"
+
 ---@class hv.LoggerOptions
 ---@field format? "common"|"combined"|"json"|fun(req: hv.HttpRequest, res: hv.HttpResponse): string?
 ---@field file? string           appended to; standard output without it
