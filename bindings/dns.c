@@ -110,9 +110,24 @@ static int dns_configure(lua_State *L) {
     return 1;
 }
 
+/* address_bytes("127.0.0.1") -> its 4 or 16 bytes; nil where it is no address */
+static int address_bytes(lua_State *L) {
+    const char *text = luaL_checkstring(L, 1);
+    unsigned char bytes[16];
+    if (inet_pton(AF_INET, text, bytes) == 1) {
+        lua_pushlstring(L, (const char *)bytes, 4);
+    } else if (inet_pton(AF_INET6, text, bytes) == 1) {
+        lua_pushlstring(L, (const char *)bytes, 16);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
 int hvl_open_dns(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"resolve", dns_resolve}, {"configure", dns_configure}, {NULL, NULL}};
+        {"resolve", dns_resolve}, {"configure", dns_configure}, {"address_bytes", address_bytes},
+        {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     lua_newtable(L);
     hvl_setfuncs(L, rt, functions);

@@ -83,7 +83,8 @@ local mw = hv.http.middleware
 --- What a host takes from the top of the file where it does not say it.
 local inherited = {
   home_page = true, index_of = true, cache_control = true, compress = true, access_log = true,
-  access_log_format = true, rate_limit = true, security_headers = true, hsts = true,
+  access_log_format = true, rate_limit = true, allow = true, deny = true,
+  security_headers = true, hsts = true,
   error_page_403 = true, error_page_404 = true, error_page_429 = true, error_page_500 = true,
   error_page_502 = true, error_page_503 = true, error_page_504 = true,
 }
@@ -142,6 +143,10 @@ end
 
 local function add_middleware(app, site, name)
   if site.access_log then app:use(logger_of(site)) end
+  if config.trusted_proxies then app:use(mw.real_ip { trusted = config.trusted_proxies }) end
+  if site.allow or site.deny then
+    app:use(mw.ip_filter { allow = site.allow, deny = site.deny })
+  end
   if site.redirect_https then app:use(redirect_https) end
   if site.redirect then
     app:use(function(req, res) return res:redirect(site.redirect .. req.target, 301) end)

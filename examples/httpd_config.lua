@@ -35,6 +35,15 @@ local function readable(text)
   return text
 end
 
+--- "10.0.0.0/8 127.0.0.1": addresses and networks.
+local function networks(text, name)
+  local list = {}
+  for word in text:gmatch("[^%s,]+") do list[#list + 1] = word end
+  local ok, message = pcall(hv.http.middleware.ip_filter, { allow = list })
+  if not ok then return bad("%s: %s", name, tostring(message):gsub("^.-: ", "", 1)) end
+  return list
+end
+
 local upstream_options = { weight = tonumber, backup = function(text) return text == "true" end }
 local proxy_options = {
   balance = tostring, hash = tostring, timeout = tonumber, connect_timeout = tonumber,
@@ -77,7 +86,8 @@ local SITE = {
   fallback = { "string" }, cache_control = { "string" }, compress = { "boolean" },
   access_log = { "string" }, access_log_format = { one_of("common", "combined", "json") },
   redirect_https = { "boolean" }, redirect = { "string" }, rate_limit = { rate },
-  max_body = { "size" }, security_headers = { "boolean" }, hsts = { "time" },
+  allow = { networks }, deny = { networks }, max_body = { "size" },
+  security_headers = { "boolean" }, hsts = { "time" },
   error_page_403 = { readable }, error_page_404 = { readable }, error_page_429 = { readable },
   error_page_500 = { readable }, error_page_502 = { readable }, error_page_503 = { readable },
   error_page_504 = { readable },
@@ -94,6 +104,7 @@ local RULES = with(SITE, {
   loglevel = { "string" }, pidfile = { "string" }, worker_grace = { "string" },
   shutdown_grace = { "string" },
 
+  trusted_proxies = { networks },
   api = { "boolean", true }, upload_dir = { "string", "logs/uploads" },
   max_body = { "size", 64 * 1048576 }, max_connections = { "integer" },
   request_timeout = { "time" }, idle_timeout = { "time" }, server_name = { "string" },

@@ -8,6 +8,7 @@
 --- A piece that answers by itself (401, 429 ...) does not run what is inside it, so the order
 --- matters: what is used first is outermost. A logger sees every exchange wherever it stands.
 local access_log = require "hv.http_access_log"
+local address = require "hv.http_address"
 local content = require "hv.http_content"
 local crypto = require "hv.crypto"
 local guard = require "hv.http_guard"
@@ -22,7 +23,7 @@ local timer = require "hv.timer"
 local M = {
   logger = access_log.logger, compress = content.compress, etag = content.etag,
   cache_control = content.cache_control, session = guard.session,
-  same_origin = guard.same_origin,
+  same_origin = guard.same_origin, ip_filter = address.ip_filter, real_ip = address.real_ip,
 }
 
 -- ---- Cross-origin requests ----

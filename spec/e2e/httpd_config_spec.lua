@@ -37,6 +37,7 @@ logfile = logs/httpd.log
 compress = on
 error_page_404 = missing.html
 max_body = 1M
+trusted_proxies = 127.0.0.1
 [https]
 port = %d
 certificate = %s
@@ -56,6 +57,7 @@ redirect = https://own.example
 document_root = root
 rate_limit = 2/h
 max_body = 10
+deny = 192.0.2.0/24
 [proxy]
 /back = http://127.0.0.1:%d balance=least_busy
 [proxy own.example]
@@ -160,6 +162,13 @@ describe("httpd.conf", function()
     assert.are.same({ 301, "https://own.example/a?b=c" }, { status, headers.location })
   end)
 
+  it("believes its proxies, and turns addresses away", function()
+    assert.are.equal(403, (select(2, curl("slow.example", "/", "-H",
+      "X-Forwarded-For: 192.0.2.1"))))
+    local _, status = curl("safe.example", "/", "-H", "X-Forwarded-Proto: https")
+    assert.are.equal(200, status) -- TLS has ended before us
+  end)
+
   it("has limits", function()
     assert.are.equal(413, (select(2, curl("slow.example", "/", "-d", ("x"):rep(11)))))
     assert.are.equal(200, (select(2, curl("slow.example", "/"))))
@@ -222,7 +231,7 @@ describe("httpd.conf", function()
     helper.eventually(function()
       for name in hv.fs.scan(dir .. "/logs") do
         local text = hv.fs.read(dir .. "/logs/" .. name)
-        if text:find("httpd.conf:18: ", 1, true) and text:find("none.pem", 1, true) then
+        if text:find("httpd.conf:19: ", 1, true) and text:find("none.pem", 1, true) then
           return true
         end
       end
