@@ -75,6 +75,7 @@ static int gateway_new(lua_State *L) {
         .idle_timeout_ms = hvl_field_limit(L, 2, "idle_timeout"),
         .tunnel_timeout_ms = hvl_field_limit(L, 2, "tunnel_timeout"),
         .retries = retries > 0 ? (int32_t)retries : -1,
+        .retry_statuses = (uint32_t)hvl_field_number(L, 2, "retry_on"),
         .fail_max = hvl_field_limit(L, 2, "max_fails"),
         .rest_ms = hvl_field_limit(L, 2, "rest"),
         .health_path = hvl_field_text(L, 2, "health_path"),

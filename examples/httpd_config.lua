@@ -47,7 +47,8 @@ end
 local upstream_options = { weight = tonumber, backup = function(text) return text == "true" end }
 local proxy_options = {
   balance = tostring, hash = tostring, timeout = tonumber, connect_timeout = tonumber,
-  idle_timeout = tonumber, retries = tonumber, max_fails = tonumber, rest = tonumber,
+  idle_timeout = tonumber, retry_on = tonumber,
+  retries = tonumber, max_fails = tonumber, rest = tonumber,
   health_path = tostring, health_interval = tonumber, keep_host = true, strip = true,
   trust_forwarded = true, verify = true,
 }

@@ -35,10 +35,27 @@ local function headers_of(value, where)
   return value
 end
 
+local retry_bits = { [500] = 1, [502] = 2, [503] = 4, [504] = 8, [429] = 16 }
+
+--- Statuses as bits of C.
+local function statuses(value, where)
+  local bits = 0
+  for _, status in ipairs(type(value) == "table" and value or { value }) do
+    local bit = retry_bits[status]
+    if not bit then
+      return misuse(("%s: retry_on takes 429, 500, 502, 503 and 504, got %s"):format(where,
+        tostring(status)))
+    end
+    if math.floor(bits / bit) % 2 == 0 then bits = bits + bit end
+  end
+  return bits
+end
+
 local function known(where)
   return options.reader(where, {
     balance = { balance, 0 }, hash = { "string" }, request_headers = { headers_of },
     response_headers = { headers_of }, strip_prefix = { "string" },
+    retry_on = { statuses, 0 },
     keep_host = { "boolean", false }, trust_forwarded = { "boolean", false },
     forwarded = { "boolean", true },
     verify = { "boolean", true }, via = { "string", "hvlua" }, max_body = { "size", 0 },

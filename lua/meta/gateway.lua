@@ -37,6 +37,8 @@
 ---@field idle_timeout? integer without a byte either way; 60000
 ---@field tunnel_timeout? integer without a byte in a tunnel; 3600000
 ---@field retries? integer      other upstreams that are tried where that is safe; 2
+---@field retry_on? integer[]   429, 500, 502, 503, 504: such an answer counts as a failure, and another
+---                             upstream is asked where `retries` would; the last one is passed on
 ---@field max_fails? integer    failures in a row until an upstream rests; 3; 0: never
 ---@field rest? integer         ms; 10000; then one request may try it, and others when it has answered
 ---@field health_path? string   asked for every health_interval; nil: nobody is asked

@@ -145,6 +145,10 @@ static http_upstream_t *choose_by_hash(hhttp_gateway_t *gateway, uint32_t hash, 
 
 /* ---- Choosing ---- */
 
+int hv__gateway_has_other(const hhttp_gateway_t *gateway, const http_pass_t *pass) {
+    return candidates(gateway, pass) != 0;
+}
+
 static http_upstream_t *choose_soonest(hhttp_gateway_t *gateway, const http_pass_t *pass) {
     http_upstream_t *best = NULL;
     for (size_t i = 0; i < gateway->count; i++) {

@@ -97,6 +97,8 @@ struct http_pass_s {
 
 /* The upstream for a pass, not one that it has tried; NULL where there is none left. */
 http_upstream_t *hv__gateway_choose(hhttp_gateway_t *gateway, const http_pass_t *pass);
+/* Whether there is an upstream that is up and that a pass has not tried. */
+int hv__gateway_has_other(const hhttp_gateway_t *gateway, const http_pass_t *pass);
 /* Whether hash_by of hhttp_gateway_options_t says what it may. */
 int hv__gateway_may_hash(const char *by);
 

@@ -160,10 +160,41 @@ static int64_t length_to_pass(const http_pass_t *pass, const hhttp_call_t *call)
     return (int64_t)length;
 }
 
+static uint32_t bit_of_status(int status) {
+    switch (status) {
+    case 429: return HHTTP_GATEWAY_RETRY_429;
+    case 500: return HHTTP_GATEWAY_RETRY_500;
+    case 502: return HHTTP_GATEWAY_RETRY_502;
+    case 503: return HHTTP_GATEWAY_RETRY_503;
+    case 504: return HHTTP_GATEWAY_RETRY_504;
+    default: return 0;
+    }
+}
+
+static int attempt(http_pass_t *pass);
+static int may_retry(const http_pass_t *pass, const hhttp_call_t *call);
+
+/* Lets an answer go for that of another upstream. Returns whether there is one to ask. */
+static int ask_another(http_pass_t *pass, hhttp_call_t *call) {
+    if (!may_retry(pass, call) || !hv__gateway_has_other(pass->gateway, pass)) return 0;
+    let_go_of_call(pass);
+    leave_upstream(pass);
+    pass->state = PASS_START;
+    pass->retries_left--;
+    int code = attempt(pass);
+    if (code != 0) hv__pass_fail(pass, code, 502, herr_text(code));
+    return 1;
+}
+
 static void on_head(hhttp_call_t *call) {
     http_pass_t *pass = hhttp_call_userdata(call);
     if (pass == NULL) return;
-    if (pass->upstream != NULL) hv__gateway_note(pass->gateway, pass->upstream, 0);
+    if (pass->upstream != NULL) {
+        uint32_t bits = pass->gateway->options.retry_statuses;
+        int is_failure = (bits & bit_of_status(hhttp_call_status(call))) != 0;
+        hv__gateway_note(pass->gateway, pass->upstream, is_failure);
+        if (is_failure && ask_another(pass, call)) return;
+    }
     if (hhttp_call_status(call) == 101) {
         hv__tunnel_upgrade(pass);
         return;
@@ -200,8 +231,6 @@ static void on_data(hhttp_call_t *call, const void *data, size_t len) {
 }
 
 /* ---- Attempts ---- */
-
-static int attempt(http_pass_t *pass);
 
 static int status_of(int error) {
     switch (error) {

@@ -44,6 +44,15 @@ typedef enum {
                                   his address */
 } hhttp_balance_e;
 
+/* For retry_statuses. */
+enum {
+    HHTTP_GATEWAY_RETRY_500 = 1,
+    HHTTP_GATEWAY_RETRY_502 = 2,
+    HHTTP_GATEWAY_RETRY_503 = 4,
+    HHTTP_GATEWAY_RETRY_504 = 8,
+    HHTTP_GATEWAY_RETRY_429 = 16,
+};
+
 /* Everything is copied. Zero is a good default. */
 typedef struct hhttp_gateway_options_s {
     const hhttp_upstream_t *upstreams; /* none: hhttp_gateway_forward only */
@@ -70,6 +79,8 @@ typedef struct hhttp_gateway_options_s {
 
     int32_t retries;      /* other upstreams that are tried; 0: 2, -1: none. Only where nothing of
                              the request was sent, or where it may be sent twice (RFC 9110 9.2.2) */
+    uint32_t retry_statuses; /* answers that count as failures, and have another upstream asked as
+                                retries do: bits of HHTTP_GATEWAY_RETRY_*; the last one is passed on */
     uint32_t fail_max;    /* 3 failures in a row, and an upstream rests; INFINITE: never */
     uint32_t rest_ms;     /* 10000; then one request may try it while others still do not */
     const char *health_path; /* asked for by GET every health_interval_ms: whoever does not answer

@@ -175,6 +175,42 @@ describe("upstreams", function()
     assert.equal(504, exchange(server, "GET", "/").status)
   end)
 
+  it("are asked in turn where one answers with a status that is not wanted", function()
+    local asked = {}
+    local function failing(status, name)
+      local app = hv.http.app()
+      app:any("/*rest", function(req)
+        asked[#asked + 1] = name .. req.method
+        req:body()
+        return { status = status, text = name }
+      end)
+      return url_of(listen(app))
+    end
+    local first, second = failing(503, "first"), failing(502, "second")
+    local server, gateway = front({ first, second }, { retry_on = { 502, 503 }, max_fails = 0 })
+    -- The last answer is passed on where all of them fail.
+    local answer = exchange(server, "GET", "/")
+    assert.are.same({ 502, "second" }, { answer.status, answer.body })
+    assert.are.same({ "firstGET", "secondGET" }, asked)
+    assert.are.same({ 1, 1 }, { gateway:state()[1].failures, gateway:state()[2].failures })
+    -- What may not be sent twice is not; nor is a body that has gone.
+    asked = {}
+    exchange(server, "POST", "/", nil, "x")
+    exchange(server, "POST", "/")
+    exchange(server, "PUT", "/", nil, "x")
+    assert.are.equal(3, #asked)
+    local good = named("good")
+    server = front({ first, url_of(good) }, { retry_on = 503, max_fails = 1, rest = 60000 })
+    for _ = 1, 4 do
+      answer = exchange(server, "GET", "/")
+      assert.are.same({ 200, "good" }, { answer.status, answer.body })
+    end
+    assert.are.equal(4, #asked) -- it rests after its failure
+    for _, wrong in ipairs { 404, { 200 }, "503" } do
+      assert.has_error(function() hv.http.gateway(first, { retry_on = wrong }) end)
+    end
+  end)
+
   it("get the headers that are said, and so do clients", function()
     local back = hv.http.app()
     back:get("/*rest", function(req, res)
