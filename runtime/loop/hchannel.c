@@ -38,6 +38,7 @@ struct hchannel_s {
     hchannel_t *prev;
 
     /* Under the pair's lock. */
+    hv__posted_t notice; /* so that to tell somebody needs no memory */
     hloop_t *loop; /* where notices go; NULL: nowhere */
     message_t *first;
     message_t *last;
@@ -104,6 +105,7 @@ static void free_guest(hv__guest_t *self) {
         pair_t *pair = end->pair;
         list_remove(end);
         pthread_mutex_lock(&pair->lock);
+        if (end->has_notice) hv__unpost_kept(end->ev.loop, &end->notice);
         end->ev.loop = NULL;
         if (end->has_notice) {
             end->has_notice = 0;
@@ -129,6 +131,7 @@ static guest_t *guest_of(hloop_t *loop) {
 
 static void on_notice(hevent_t *ev) {
     hchannel_t *end = ev->userdata;
+    hloop_t *loop = ev->loop; /* without the notice, `ev` is for the next one */
     pair_t *pair = end->pair;
     pthread_mutex_lock(&pair->lock);
     end->has_notice = 0; /* its reference is ours until the end of this function */
@@ -137,21 +140,19 @@ static void on_notice(hevent_t *ev) {
     if (is_closed) {
         list_remove(end);
     } else {
-        HV_DISPATCH(ev->loop, end->on_change(end));
+        HV_DISPATCH(loop, end->on_change(end));
     }
     pthread_mutex_lock(&pair->lock);
     unlock_and_release(pair);
 }
 
-/* Under the lock. Returns 0, also where there is nobody to tell; HV_ENOMEM. */
-static int notify(hchannel_t *end) {
-    if (end->loop == NULL || end->is_closed || end->has_notice) return 0;
-    hevent_t ev = {.cb = on_notice, .userdata = end};
-    int code = hloop_post_event(end->loop, &ev);
-    if (code != 0) return code;
+/* Under the lock. A loop that is taken down has been forgotten before it refuses events. */
+static void notify(hchannel_t *end) {
+    if (end->loop == NULL || end->is_closed || end->has_notice) return;
+    int code = hv__post_kept(end->loop, &end->notice, on_notice, end);
+    HV_ASSERT(code == 0);
     end->has_notice = 1;
     end->pair->references++;
-    return 0;
 }
 
 /* ---- The API ---- */
@@ -183,10 +184,8 @@ int hchannel_attach(hchannel_t *end, hloop_t *loop, hchannel_cb on_change) {
     pthread_mutex_lock(&pair->lock);
     end->loop = loop;
     int has_news = end->first != NULL || peer_of(end)->is_closed || peer_of(end)->is_shut;
-    int code = has_news ? notify(end) : 0;
-    if (code != 0) end->loop = NULL;
+    if (has_news) notify(end);
     pthread_mutex_unlock(&pair->lock);
-    if (code != 0) return code;
     end->on_change = on_change;
     end->guest = guest;
     end->prev = NULL;
@@ -217,9 +216,7 @@ int hchannel_send(hchannel_t *end, const void *data, size_t len) {
         end->wants_room = 1;
         code = HV_EAGAIN;
     } else {
-        code = notify(peer); /* before it is queued, so that a failure leaves nothing behind */
-    }
-    if (code == 0) {
+        notify(peer);
         if (peer->last != NULL) {
             peer->last->next = message;
         } else {
@@ -234,14 +231,14 @@ int hchannel_send(hchannel_t *end, const void *data, size_t len) {
     return code;
 }
 
-/* Room is told of when half of it is there again: in batches, not for each message. Where that
- * cannot be for want of memory, the next message that is taken tries again. */
+/* Room is told of when half of it is there again: in batches, not for each message. */
 static void tell_of_room(hchannel_t *end) {
     pair_t *pair = end->pair;
     hchannel_t *peer = peer_of(end);
     if (!peer->wants_room) return;
     if (end->count > pair->count_max / 2 || end->bytes > pair->bytes_max / 2) return;
-    if (notify(peer) == 0) peer->wants_room = 0;
+    notify(peer);
+    peer->wants_room = 0;
 }
 
 int hchannel_recv(hchannel_t *end, void **data, size_t *len) {
@@ -293,7 +290,6 @@ void hchannel_close(hchannel_t *end) {
     end->loop = NULL;
     message_t *message = end->first;
     end->first = end->last = NULL;
-    /* Without memory the other end learns of it by its next call. */
     notify(peer_of(end));
     int stays_listed = end->has_notice;
     if (!stays_listed) list_remove(end);

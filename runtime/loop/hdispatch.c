@@ -97,9 +97,12 @@ static int call_timer(htimer_t *timer) {
 
 static int call_posted(hv__node_t *node) {
     hevent_t *ev = &node->ev;
+    hv__posted_t *posted = (hv__posted_t *)node;
+    int is_kept = posted->is_kept; /* such a one is not ours any more once it has been called */
     if (ev->cb != NULL) HV_DISPATCH(ev->loop, ev->cb(ev));
-    hv__free(((hv__posted_t *)node)->owned);
-    hv__free(node);
+    if (is_kept) return 1;
+    hv__free(posted->owned);
+    hv__free(posted);
     return 1;
 }
 

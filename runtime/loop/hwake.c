@@ -43,8 +43,9 @@ void hv__wake_close(hloop_t *loop) {
     pthread_mutex_unlock(&loop->post_lock);
     while (node != NULL) {
         hv__node_t *next = node->next;
-        hv__free(((hv__posted_t *)node)->owned);
-        hv__free(node);
+        hv__posted_t *posted = (hv__posted_t *)node;
+        hv__free(posted->owned);
+        if (!posted->is_kept) hv__free(posted);
         node = next;
     }
     if (loop->wake_watcher.fd >= 0) {
@@ -71,19 +72,15 @@ int hloop_wakeup(hloop_t *loop) {
 
 int hloop_post_event(hloop_t *loop, hevent_t *ev) { return hv__post_owned(loop, ev, NULL); }
 
-int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned) {
-    hv__posted_t *posted = hv__malloc(sizeof *posted);
-    if (posted == NULL) return HV_ENOMEM;
-    posted->node.ev = *ev;
+/* Returns 0 or HV_ECLOSED. */
+static int enqueue(hloop_t *loop, hv__posted_t *posted) {
     posted->node.ev.loop = loop;
     posted->node.ev.event_type = HEVENT_TYPE_CUSTOM;
     posted->node.ev.flags = HEVENT_FLAG_INTERNAL;
     posted->node.next = NULL;
-    posted->owned = owned;
     pthread_mutex_lock(&loop->post_lock);
     if (loop->is_closed) {
         pthread_mutex_unlock(&loop->post_lock);
-        hv__free(posted);
         return HV_ECLOSED;
     }
     if (loop->posted.last != NULL) {
@@ -97,6 +94,35 @@ int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned) {
     if (!hv__loop_is_mine(loop)) send_wake(loop);
     pthread_mutex_unlock(&loop->post_lock);
     return 0;
+}
+
+int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned) {
+    hv__posted_t *posted = hv__malloc(sizeof *posted);
+    if (posted == NULL) return HV_ENOMEM;
+    posted->node.ev = *ev;
+    posted->owned = owned;
+    posted->is_kept = 0;
+    int code = enqueue(loop, posted);
+    if (code != 0) hv__free(posted);
+    return code;
+}
+
+int hv__post_kept(hloop_t *loop, hv__posted_t *posted, hevent_cb cb, void *userdata) {
+    *posted = (hv__posted_t){.node.ev = {.cb = cb, .userdata = userdata}, .is_kept = 1};
+    return enqueue(loop, posted);
+}
+
+void hv__unpost_kept(hloop_t *loop, hv__posted_t *posted) {
+    hv__node_t *before = NULL;
+    pthread_mutex_lock(&loop->post_lock);
+    hv__node_t *node = loop->posted.first;
+    for (; node != NULL && node != &posted->node; node = node->next) before = node;
+    if (node != NULL) {
+        if (before != NULL) before->next = node->next;
+        if (loop->posted.first == node) loop->posted.first = node->next;
+        if (loop->posted.last == node) loop->posted.last = before;
+    }
+    pthread_mutex_unlock(&loop->post_lock);
 }
 
 void hv__posted_collect(hloop_t *loop) {

@@ -166,6 +166,26 @@ static const char http[] =
     "end\n"
     "function take_told() local text = told told = nil return text end\n";
 
+static const char worker[] =
+    "function worker_round()\n"
+    "  local w, message, code = hv.worker.spawn(function(ch)\n"
+    "    for value in ch:iter() do ch:send(value * 2) end\n"
+    "    return 'ended'\n"
+    "  end)\n"
+    "  if not w then return want('worker', nil, message, code) end\n"
+    "  round(function()\n"
+    "    for i = 1, 3 do\n"
+    "      want(true, w:send(i, 1000))\n"
+    "      want(2 * i, w:recv(1000))\n"
+    "    end\n"
+    "    w:close()\n"
+    "    want('ended', w:join(1000))\n"
+    "  end)\n"
+    "  w:stop()\n"
+    "  local _, _, how = w:join(10000)\n"
+    "  if how == 'ETIMEDOUT' then error('the worker does not end', 0) end\n"
+    "end\n";
+
 static hvlua_t *lua;
 static int done_count, done_code;
 static char done_message[400];
@@ -225,6 +245,7 @@ static int set_up(void **state) {
     do_text(redis);
     do_text(mqtt);
     do_text(http);
+    do_text(worker);
     return 0;
 }
 
@@ -249,6 +270,12 @@ static void test_http_hosts_and_observer(void **state) {
     run_all("http_round", 20);
 }
 
+/* Both threads take part: which of them an allocation is of differs from run to run. */
+static void test_worker(void **state) {
+    (void)state;
+    run_all("worker_round", 10);
+}
+
 /* Last: the states of the tests before are gone. */
 static size_t blocks_before;
 
@@ -270,6 +297,7 @@ int main(void) {
         ROUND_TEST(test_redis),
         ROUND_TEST(test_mqtt),
         ROUND_TEST(test_http_hosts_and_observer),
+        ROUND_TEST(test_worker),
         cmocka_unit_test(test_nothing_is_left),
     };
     return cmocka_run_group_tests_name("fault_bindings", tests, note_blocks, NULL);
