@@ -174,11 +174,19 @@ int mqtt_log_add(mqtt_log_t *log, const mqtt_record_t *record) {
 
 /* ---- Opening and closing ---- */
 
+static int is_still_named(int fd, const char *path) {
+    struct stat by_fd, by_path;
+    if (fstat(fd, &by_fd) != 0 || stat(path, &by_path) != 0) return 0;
+    return by_fd.st_dev == by_path.st_dev && by_fd.st_ino == by_path.st_ino;
+}
+
+/* A file that its owner has replaced between our opening and our locking of it is his, not ours. */
 static int open_file(const char *path, int flags, int *fd) {
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600);
     if (*fd < 0) return -errno;
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) return 0;
-    int code = errno == EWOULDBLOCK ? HV_EBUSY : -errno;
+    int is_locked = flock(*fd, LOCK_EX | LOCK_NB) == 0;
+    if (is_locked && is_still_named(*fd, path)) return 0;
+    int code = is_locked || errno == EWOULDBLOCK ? HV_EBUSY : -errno;
     close(*fd);
     *fd = -1;
     return code;

@@ -55,9 +55,16 @@ static pid_t holder_of(int fd) {
     return lock.l_pid > 0 ? lock.l_pid : read_number(fd);
 }
 
+static bool is_still_named(int fd, const char *path) {
+    struct stat by_fd, by_path;
+    if (fstat(fd, &by_fd) != 0 || stat(path, &by_path) != 0) return false;
+    return by_fd.st_dev == by_path.st_dev && by_fd.st_ino == by_path.st_ino;
+}
+
 /* The pid of the process that holds `path`; -1 where none does. */
 static pid_t holder_of_path(const char *path) {
-    if (hv__pidfile_is_mine() && strcmp(path, pidfile_path) == 0) return pidfile_owner;
+    /* By the file, not by its name: to open and close it by another name would lose the lock. */
+    if (hv__pidfile_is_mine() && is_still_named(pidfile_fd, path)) return pidfile_owner;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return -1;
     pid_t holder = holder_of(fd);
@@ -66,12 +73,6 @@ static pid_t holder_of_path(const char *path) {
 }
 
 pid_t getpid_from_pidfile(void) { return holder_of_path(g_main_ctx.pidfile); }
-
-static bool is_still_named(int fd, const char *path) {
-    struct stat by_fd, by_path;
-    if (fstat(fd, &by_fd) != 0 || stat(path, &by_path) != 0) return false;
-    return by_fd.st_dev == by_path.st_dev && by_fd.st_ino == by_path.st_ino;
-}
 
 /* Opens and locks the file. Returns its descriptor; HV_EBUSY with *holder set, or another code. */
 static int open_locked(const char *path, pid_t *holder) {

@@ -84,6 +84,13 @@ static void test_pidfile_asking_does_not_lose_the_lock(void **state) {
     (void)state;
     assert_int_equal(create_pidfile(), 0);
     assert_int_equal(getpid_from_pidfile(), getpid());
+    /* Nor by another name of the same file. */
+    const char *name = strrchr(g_main_ctx.pidfile, '/') + 1;
+    char longer[MAX_PATH + 8];
+    snprintf(longer, sizeof(longer), "%.*s./%s", (int)(name - g_main_ctx.pidfile),
+             g_main_ctx.pidfile, name);
+    assert_true(strlen(longer) < sizeof(g_main_ctx.pidfile));
+    strcpy(g_main_ctx.pidfile, longer);
     assert_int_equal(getpid_from_pidfile(), getpid());
     int hold, code;
     pid_t other = start_holder(&hold, &code);
