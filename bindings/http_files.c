@@ -27,6 +27,7 @@ static int files_new(lua_State *L) {
         .leaves_misses = 1,
         .index = hvl_field_text(L, 2, "index"),
         .cache_control = hvl_field_text(L, 2, "cache_control"),
+        .fallback = hvl_field_text(L, 2, "fallback"),
     };
     if (options.index == NULL) options.index = "";
     if (rt->loop == NULL) return hvl_push_error(L, dir, HV_ECLOSED);

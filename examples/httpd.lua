@@ -167,21 +167,11 @@ local function page_of(status, req)
   return { status = status, text = title .. "\n" }
 end
 
---- Pages of errors, and what is there instead of a missing file.
 local function add_pages(app, site)
   app:error_page(function(status, req)
     local file = site["error_page_" .. status]
     if file then return { status = status, html = assert(hv.fs.read(file)) } end
     return page_of(status, req)
-  end)
-  if not site.fallback then return end
-  local path = (site.document_root or ".") .. "/" .. site.fallback:gsub("^/", "")
-  app:not_found(function(req, res)
-    local is_page = (req.method == "GET" or req.method == "HEAD")
-      and not req.path:match("[^/]*$"):find(".", 1, true)
-    if not is_page then return 404 end
-    res.status = 200 -- a program in the browser reads the path
-    return { file = path }
   end)
 end
 
@@ -194,7 +184,7 @@ local function build(app, site, name, proxies)
   if site.document_root and not (proxies and proxies["/"]) then
     app:static("/", site.document_root, {
       index = site.home_page or "index.html", listing = site.index_of ~= false,
-      cache_control = site.cache_control,
+      cache_control = site.cache_control, fallback = site.fallback,
     })
   end
   add_pages(app, site)

@@ -192,7 +192,7 @@ end
 local read_static = options.reader("app:static", {
   index = { "any", "index.html" }, listing = { "boolean", false }, hidden = { "boolean", false },
   links = { "boolean", true }, precompressed = { "boolean", true }, compress = { "boolean", true },
-  cache_control = { "string" },
+  cache_control = { "string" }, fallback = { "string" },
 })
 
 --- Serves the files below a directory: GET and HEAD, with ranges, conditions, ETag, compression.

@@ -41,6 +41,8 @@
 ---@field precompressed? boolean false: name.br and name.gz are not looked for
 ---@field compress? boolean      false: text is not compressed on its way
 ---@field cache_control? string  the Cache-Control header
+---@field fallback? string       a file below the directory that is sent for pages that are missing (GET
+---                              of names without an ending): for programs in one page; "index.html"
 
 ---@class hv.HttpFileOptions
 ---@field type? string           Content-Type; by the ending of the name

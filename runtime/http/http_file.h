@@ -27,6 +27,7 @@ struct hhttp_files_s {
     hhttp_files_options_t options;
     char *index;
     char *cache_control;
+    char *fallback; /* or NULL */
 };
 
 typedef struct http_job_s http_job_t;
@@ -65,6 +66,7 @@ struct http_job_s {
     uint8_t varies;     /* by Accept-Encoding */
     uint8_t is_awaiting_drain;
     uint8_t wants_slash; /* the request's path ended in '/' */
+    uint8_t is_fallback; /* the fallback was tried, or is not to be */
     char boundary[20];
     char etag[64];
     char short_path[HTTP_JOB_PATH_BYTES];

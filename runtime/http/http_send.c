@@ -32,7 +32,7 @@ http_job_t *hv__http_job_new(hhttp_request_t *req, hhttp_done_cb on_done) {
     job->range_count = job->range_index = 0;
     job->offset = job->left = 0;
     job->is_inline = job->is_gone = job->is_multipart = job->varies = 0;
-    job->is_awaiting_drain = job->wants_slash = 0;
+    job->is_awaiting_drain = job->wants_slash = job->is_fallback = 0;
     job->req = req;
     job->on_done = on_done;
     job->fd = -1;

@@ -26,7 +26,14 @@ static int copy_options(hhttp_files_t *files, const hhttp_files_options_t *optio
         files->cache_control = hv__strndup(control, strlen(control));
         if (files->cache_control == NULL) return HV_ENOMEM;
     }
-    files->options.index = files->options.cache_control = NULL;
+    const char *fallback = files->options.fallback;
+    if (fallback != NULL) {
+        while (*fallback == '/') fallback++;
+        if (*fallback == '\0') return HV_EINVAL;
+        files->fallback = hv__strndup(fallback, strlen(fallback));
+        if (files->fallback == NULL) return HV_ENOMEM;
+    }
+    files->options.index = files->options.cache_control = files->options.fallback = NULL;
     return 0;
 }
 
@@ -59,6 +66,7 @@ void hhttp_files_free(hhttp_files_t *files) {
     if (files->dir_fd >= 0) close(files->dir_fd);
     hv__free(files->index);
     hv__free(files->cache_control);
+    hv__free(files->fallback);
     hv__free(files);
 }
 
@@ -101,8 +109,31 @@ static void open_below(http_job_t *job, void (*step)(http_job_t *job, int fd)) {
     await_open(job, hfs_open_below(files->loop, files->dir_fd, path, flags, on_opened));
 }
 
+static void send_file(http_job_t *job);
+
+static void on_fallback(http_job_t *job, int fd);
+
+/* Whether what is missing is a page: its name has no ending. */
+static int is_page(const http_job_t *job) {
+    const char *slash = strrchr(job->path, '/');
+    return strchr(slash != NULL ? slash + 1 : job->path, '.') == NULL;
+}
+
+/* Has the fallback sent in the place of a page. Returns whether there is one. */
+static int fall_back(http_job_t *job) {
+    const char *fallback = job->files->fallback;
+    if (fallback == NULL || job->is_fallback || !is_page(job)) return 0;
+    job->is_fallback = 1;
+    if (job->path != job->short_path) hv__free(job->path);
+    job->path = job->short_path;
+    if (hv__http_job_set_path(job, fallback, strlen(fallback)) != 0) return 0;
+    open_below(job, on_fallback);
+    return 1;
+}
+
 /* Nothing is there for this peer: 404 or 403, unless the program wants to say so itself. */
 static void miss(http_job_t *job, int status) {
+    if (status == 404 && fall_back(job)) return;
     if (job->files->options.leaves_misses) {
         hv__http_job_finish(job, status == 403 ? -EACCES : HV_ENOTFOUND);
     } else {
@@ -177,6 +208,17 @@ static void send_file(http_job_t *job) {
     } else {
         hv__http_job_send(job);
     }
+}
+
+static void on_fallback(http_job_t *job, int fd) {
+    if (fd >= 0 && job->found.type == HFS_TYPE_FILE) {
+        job->fd = fd;
+        job->stat = job->found;
+        send_file(job);
+        return;
+    }
+    if (fd >= 0) close(fd);
+    miss(job, 404);
 }
 
 /* ---- Directories ---- */
@@ -351,6 +393,7 @@ int hhttp_files_serve_with(hhttp_files_t *files, hhttp_request_t *req, hhttp_sli
     int status = method == HHTTP_GET || method == HHTTP_HEAD ? take_path(job, path) : 405;
     if (status == 0) return run_inline(job, begin_serve);
     job->on_done = NULL;
+    job->is_fallback = 1; /* a path that is refused is no page */
     if (status == 404 && files->options.leaves_misses) {
         miss(job, status);
         return HV_ENOTFOUND;

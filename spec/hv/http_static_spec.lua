@@ -36,6 +36,36 @@ describe("hv.http files", function()
     assert.are.equal("GET, HEAD, OPTIONS", refused.headers.allow)
   end)
 
+  it("have a fallback for pages that are missing", function()
+    app:static("/app", dir, { fallback = "sub/index.html" })
+    for _, target in ipairs { "/app/some/view", "/app/deep/er/" .. ("long"):rep(100), "/app/none/",
+      "/app/" } do
+      local answer = raw.exchange(server, "GET", target)
+      assert.are.same({ 200, "<p>index</p>", "text/html; charset=utf-8" },
+        { answer.status, answer.body, answer.headers["content-type"] })
+    end
+    local etag = raw.exchange(server, "GET", "/app/view").headers.etag
+    assert.are.equal(304, raw.exchange(server, "GET", "/app/other", { ["If-None-Match"] = etag })
+      .status)
+    assert.are.equal("hello", raw.exchange(server, "GET", "/app/a.txt").body)
+    assert.are.equal(301, raw.exchange(server, "GET", "/app/sub").status)
+    for _, target in ipairs { "/app/none.js", "/app/.hidden", "/app/a%2fb", "/app/x/../.x" } do
+      assert.are.equal(404, raw.exchange(server, "GET", target).status)
+    end
+    assert.are.equal(405, raw.exchange(server, "POST", "/app/view", nil, "x").status)
+    app:static("/bad", dir, { fallback = "none.html" })
+    assert.are.equal(404, raw.exchange(server, "GET", "/bad/view").status)
+    app:error_page(function(status) return "page " .. status end)
+    assert.are.equal("page 404", raw.exchange(server, "GET", "/bad/view").body)
+    app:use(function(_, res, next_handler)
+      res.headers:set("X-Own", "1")
+      return next_handler()
+    end)
+    local answer = raw.exchange(server, "GET", "/app/view")
+    assert.are.same({ "<p>index</p>", "1" }, { answer.body, answer.headers["x-own"] })
+    assert.has_error(function() app:static("/worse", dir, { fallback = "/" }) end)
+  end)
+
   it("are served at the root, behind other routes", function()
     app:get("/api", function() return "api" end)
     app:static("/", dir, { listing = true, index = false })
