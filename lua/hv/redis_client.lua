@@ -61,7 +61,7 @@ local function subscriber_of(self)
   if not ok then return nil, message, code end
   if first.protocol == 3 then return first end
   local link = self._subscriber
-  if link then
+  if link and not link.is_closed then -- else it was lost, and does not come back by itself
     ok, message, code = link:ready(self._options.timeout)
     return ok and link, message, code
   end

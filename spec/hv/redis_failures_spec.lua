@@ -165,6 +165,27 @@ describe("hv.redis", function()
     server.close()
   end)
 
+  it("subscribes over a new connection where the one for it was lost for good", function()
+    local subscriber
+    local server, r = fake(function(words, conn)
+      if words[1] == "HELLO" then return "-ERR unknown command 'HELLO'\r\n" end
+      if words[1] == "SUBSCRIBE" then
+        subscriber = conn
+        return "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+      end
+    end, { reconnect = false })
+    local note, calls = helper.recorder()
+    assert(r:subscribe("c", note))
+    subscriber:close()
+    helper.eventually(function() return r._subscriber.is_closed end)
+    assert(r:subscribe("c", note))
+    assert.are.equal(3, server.connections)
+    subscriber:write "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"
+    helper.eventually(function() return #calls > 0 end)
+    r:close()
+    server.close()
+  end)
+
   it("refuses CLIENT REPLY in every form", function()
     local server, r = fake(function() end)
     for _, call in ipairs {
