@@ -26,11 +26,12 @@ typedef struct run_s {
     size_t echo_bytes;       /* the client sends so many and waits for their echo */
     int server_closes_first;
     int server_detaches;
+    int refuses_raw; /* closes each connection before its handshake */
     int timeout_ms;
 
     size_t sent, got;
     int is_wrong;
-    int accepted, connected;
+    int accepted, connected, accepted_raw, closed_raw;
     int open_ends;
     int client_error, server_error;
     int is_resumed, is_truncated;
@@ -66,6 +67,21 @@ static void on_posted(hevent_t *ev) {
     hio_t *io = hevent_userdata(ev);
     hio_attach(ev->loop, io);
     hio_read(io);
+}
+
+static void on_raw_close(hio_t *io) {
+    run_t *run = run_of(io);
+    run->closed_raw++;
+    hio_close(run->listener);
+}
+
+static void on_accept_raw(hio_t *io) {
+    run_t *run = run_of(io);
+    assert_int_equal(run->accepted, run->accepted_raw);
+    run->accepted_raw++;
+    if (!run->refuses_raw) return;
+    hio_setcb_close(io, on_raw_close);
+    hio_close(io);
 }
 
 static void on_accept(hio_t *io) {
@@ -146,6 +162,7 @@ static void run_once(run_t *run) {
     run->listener = hloop_create_tcp_server(run->loop, "127.0.0.1", 0, on_accept);
     assert_non_null(run->listener);
     assert_int_equal(hio_new_ssl_ctx(run->listener, &run->server_opt), 0);
+    hio_setcb_accept_raw(run->listener, on_accept_raw);
     hio_t *client = hloop_create_tcp_client(run->loop, "127.0.0.1", port_of(run->listener),
                                             on_connect, on_client_close);
     assert_non_null(client);
@@ -231,6 +248,27 @@ static void test_tls_server_close_says_farewell(void **state) {
     run_once(&run);
     assert_echoed(&run);
     assert_false(run.is_truncated);
+}
+
+/* ---- Before the handshake ---- */
+
+static void test_tls_accept_raw_comes_once_before_accept(void **state) {
+    (void)state;
+    run_t run = usual();
+    run_once(&run);
+    assert_echoed(&run);
+    assert_int_equal(run.accepted_raw, 1);
+}
+
+static void test_tls_closed_in_accept_raw_is_never_accepted(void **state) {
+    (void)state;
+    run_t run = usual();
+    run.refuses_raw = 1;
+    run_once(&run);
+    assert_int_equal(run.accepted_raw, 1);
+    assert_int_equal(run.closed_raw, 1);
+    assert_int_equal(run.accepted, 0);
+    assert_int_equal(run.connected, 0);
 }
 
 /* ---- Who is trusted ---- */
@@ -488,6 +526,8 @@ static int remove_certs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tls_when_trusted_echoes),
+        cmocka_unit_test(test_tls_accept_raw_comes_once_before_accept),
+        cmocka_unit_test(test_tls_closed_in_accept_raw_is_never_accepted),
         cmocka_unit_test(test_tls_bytes_written_before_connect_come_first),
         cmocka_unit_test(test_tls_long_stream_arrives_whole),
         cmocka_unit_test(test_tls_io_moved_between_loops_keeps_its_bytes),

@@ -13,7 +13,8 @@ static hhttp_request_t *held; /* by the upstream, which does not answer */
 static int done_count, done_error, last_upstream;
 static char text[65536];
 static size_t text_len;
-static int client_closed;
+static int client_closed, upgraded;
+static const hhttp_gateway_changes_t *changes;
 
 static void on_done(hhttp_request_t *req, const hhttp_gateway_result_t *result, void *userdata) {
     (void)req;
@@ -26,7 +27,11 @@ static void on_done(hhttp_request_t *req, const hhttp_gateway_result_t *result, 
 
 static void on_front(hhttp_request_t *req, void *userdata) {
     (void)userdata;
-    if (gateway == NULL || hhttp_gateway_pass(gateway, req, on_done, &done_count) != 0) {
+    int code = HV_ECLOSED;
+    if (gateway != NULL) {
+        code = hhttp_gateway_pass_with(gateway, req, changes, on_done, &done_count);
+    }
+    if (code != 0) {
         hhttp_respond(req, 500, "text/plain", "no gateway", 10);
     }
 }
@@ -38,7 +43,20 @@ static void on_upstream(hhttp_request_t *req, void *userdata) {
         held = req;
         return;
     }
-    hhttp_respond(req, 200, "text/plain", path.data, path.len);
+    if (path.len == 3 && memcmp(path.data, "/up", 3) == 0) {
+        hhttp_header_t header = {{"Upgrade", 7}, {"echo", 4}};
+        hio_t *io;
+        assert_int_equal(hhttp_request_upgrade(req, 101, &header, 1, &io), 0);
+        upgraded++;
+        return;
+    }
+    hhttp_slice_t own = hhttp_request_header(req, "x-own", 5);
+    hhttp_header_t headers[] = {{{"X-Seen", 6}, own}, {{"X-Gone", 6}, {"1", 1}}};
+    if (own.data != NULL) {
+        hhttp_respond_with(req, 200, headers, 2, path.data, path.len);
+    } else {
+        hhttp_respond(req, 200, "text/plain", path.data, path.len);
+    }
 }
 
 static void on_read(hio_t *io, void *buf, int len) {
@@ -69,7 +87,8 @@ static int set_up(void **state) {
     loop = hloop_new(0);
     held = NULL;
     gateway = NULL;
-    done_count = done_error = client_closed = 0;
+    done_count = done_error = client_closed = upgraded = 0;
+    changes = NULL;
     last_upstream = -2;
     text_len = 0;
     server = hhttp_server_new(loop, NULL);
@@ -198,6 +217,61 @@ static void test_second_pass_of_one_request_is_refused(void **state) {
     RUN_UNTIL(loop, done_count);
 }
 
+static void test_headers_are_changed_both_ways(void **state) {
+    (void)state;
+    static const hhttp_header_t there[] = {{{"X-Own", 5}, {"ours", 4}}};
+    static const hhttp_header_t back[] = {{{"X-Gone", 6}, {NULL, 0}}, {{"X-New", 5}, {"n", 1}}};
+    static const hhttp_gateway_changes_t both = {there, 1, back, 2};
+    int port;
+    changes = &both;
+    open_all((hhttp_gateway_options_t){0}, &port);
+    client_of(port, "GET / HTTP/1.1\r\nHost: x\r\nX-Own: theirs\r\nConnection: close\r\n\r\n");
+    RUN_UNTIL(loop, client_closed);
+    assert_non_null(strstr(text, "\r\nX-Seen: ours\r\n"));
+    assert_non_null(strstr(text, "\r\nX-New: n\r\n"));
+    assert_null(strstr(text, "X-Gone"));
+    hhttp_gateway_close(gateway);
+}
+
+static void test_headers_that_cannot_be_sent_are_refused(void **state) {
+    (void)state;
+    static const hhttp_header_t bad[] = {{{"X Own", 5}, {"x", 1}},
+                                         {{"X-Own", 5}, {"a\r\nb", 4}},
+                                         {{"Transfer-Encoding", 17}, {"chunked", 7}},
+                                         {{"Content-Length", 14}, {NULL, 0}}};
+    int port;
+    open_all((hhttp_gateway_options_t){0}, &port);
+    client_of(port, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    RUN_UNTIL(loop, held != NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        hhttp_gateway_changes_t request = {&bad[i], 1, NULL, 0}, response = {NULL, 0, &bad[i], 1};
+        assert_int_equal(hhttp_gateway_pass_with(gateway, held, &request, NULL, NULL), HV_EINVAL);
+        assert_int_equal(hhttp_gateway_pass_with(gateway, held, &response, NULL, NULL), HV_EINVAL);
+    }
+    hhttp_gateway_close(gateway);
+    gateway = NULL;
+    RUN_UNTIL(loop, done_count);
+}
+
+/* A tunnel counts, outlives the gateway's close, and ends with the loop. */
+static void test_tunnel_keeps_its_upstream_busy_until_the_loop_ends(void **state) {
+    (void)state;
+    int port;
+    open_all((hhttp_gateway_options_t){.balance = HHTTP_BALANCE_HASH, .hash_by = "path"}, &port);
+    client_of(port, "GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    RUN_UNTIL(loop, done_count);
+    assert_int_equal(upgraded, 1);
+    hhttp_upstream_state_t seen;
+    assert_int_equal(hhttp_gateway_upstream(gateway, 0, &seen), 0);
+    assert_int_equal(seen.busy, 1);
+    hhttp_gateway_close(gateway);
+    hhttp_server_close(server, 0, NULL, NULL);
+    hhttp_server_close(upstream, 0, NULL, NULL);
+    hloop_free(&loop);
+    assert_int_equal(hv__mem_live_blocks(), blocks_before);
+    set_up(state); /* for tear_down */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_request_is_passed_and_answer_comes_back, set_up,
@@ -212,6 +286,11 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_second_pass_of_one_request_is_refused, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_headers_are_changed_both_ways, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_headers_that_cannot_be_sent_are_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_tunnel_keeps_its_upstream_busy_until_the_loop_ends,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
