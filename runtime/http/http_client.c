@@ -9,8 +9,12 @@
  * limit over all hosts. They do not keep the loop running. */
 #include "http_client_int.h"
 
+#include "hclock.h"
 #include "hloop_int.h"
 #include "hsock.h"
+
+/* A link that has rested for less is used unseen: to look costs as much as a small read. */
+#define LOOK_AFTER_US 100
 
 /* ---- The clients of a loop ---- */
 
@@ -268,6 +272,7 @@ void hv__http_idle_add(http_link_t *link) {
     http_group_t *group = link->group;
     hhttp_client_t *client = group->client;
     link->state = LINK_IDLE;
+    link->idle_since_us = hclock_mono_us();
     link->prev_idle = NULL;
     link->next_idle = group->idle;
     if (group->idle != NULL) group->idle->prev_idle = link;
@@ -370,6 +375,7 @@ static int may_open(const http_group_t *group, int is_fresh) {
  * that nobody has asked for spoil it as they do where they are read; only HTTP/2 has some to say. */
 static int is_good(const http_link_t *link) {
     if (!hio_is_opened(link->io)) return 0;
+    if (hclock_mono_us() - link->idle_since_us < LOOK_AFTER_US) return 1;
     int code = hsock_peek(hio_fd(link->io));
     return code == HV_EAGAIN || (code == 1 && link->h2 != NULL);
 }

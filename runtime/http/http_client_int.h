@@ -90,6 +90,7 @@ struct http_link_s {
     http_link_t *prev_idle;
     http_link_t *older; /* among all that idle */
     http_link_t *newer;
+    uint64_t idle_since_us; /* by the clock itself: the loop's may be far behind */
     http_through_t *through; /* while it talks with a proxy, or NULL */
     hbuf_t kept;    /* read, not parsed yet */
     size_t scanned; /* of a head, by h1_find_head_end */
