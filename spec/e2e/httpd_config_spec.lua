@@ -218,10 +218,34 @@ describe("httpd.conf", function()
     logged("main.log", "GET /after ")
   end)
 
-  it("takes hosts and certificates anew by a reload", function()
+  it("takes hosts and certificates anew by a reload, and loses no request", function()
+    local failures, count, is_over = {}, 0, false
+    local client = hv.http.client { tls = { ca = certs.ca, server_name = "main.example" } }
+    local function load(fresh, scheme, to)
+      while not is_over do
+        local reply, message = client:get(("%s://127.0.0.1:%d/"):format(scheme, to),
+          { fresh = fresh, headers = { Host = "main.example" } })
+        if not reply or reply.status ~= 200 then
+          failures[#failures + 1] = message or reply.status
+        end
+        count = count + 1
+      end
+    end
+    local tasks = {}
+    for i, fresh in ipairs { true, false, true, false } do
+      local is_https = i > 2
+      tasks[i] = hv.go(load, fresh, is_https and "https" or "http", is_https and https_port or port)
+    end
+    helper.eventually(function() return count > 20 end, 20)
     write_config(own_lines(new_cert) .. "\n[host late.example]\ndocument_root = own")
     assert.are.equal(0, httpd("-c", "httpd.conf", "-s", "reload").status)
     helper.eventually(function() return subject("own.example") == "new.example" end, 20)
+    local after = count
+    helper.eventually(function() return count > after + 20 end, 20)
+    is_over = true
+    for _, task in ipairs(tasks) do task:join() end
+    client:close()
+    assert.are.same({}, failures)
     assert.are.equal("<h1>own</h1>", (curl("late.example", "/")))
   end)
 
