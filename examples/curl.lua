@@ -32,7 +32,9 @@ local OPTIONS = {
   { nil, "cacert", "value", "Trust these roots (PEM).", value = "file" },
   { "E", "cert", "value", "Certificate of our own (PEM).", value = "file" },
   { nil, "key", "value", "And its key.", value = "file" },
-  { "x", "proxy", "value", "http://[user:password@]host:port or socks5://...", value = "url" },
+  { "x", "proxy", "value", "http[s]://[user:password@]host:port or socks5://...", value = "url" },
+  { nil, "proxy-cacert", "value", "Trust these roots (PEM) for an https proxy.", value = "file" },
+  { nil, "proxy-insecure", "flag", "Take any certificate of an https proxy." },
   { "u", "user", "value", "Sign in by basic authorization.", value = "user:password" },
   { nil, "oauth2-bearer", "value", "Sign in by a token.", value = "token" },
   { "A", "user-agent", "value", "Call ourselves so.", value = "name" },
@@ -168,6 +170,11 @@ local function tls_options()
   return { verify = not opts.insecure, ca = opts.cacert, cert = opts.cert, key = opts.key }
 end
 
+local function proxy_tls_options()
+  local ca, takes_any = opts["proxy-cacert"], opts["proxy-insecure"]
+  if ca or takes_any then return { verify = not takes_any, ca = ca } end
+end
+
 --- The options of hv.http.request that those of the command line mean.
 local function request_options(url)
   local headers = read_headers(opts.header)
@@ -177,6 +184,7 @@ local function request_options(url)
   local t = {
     url = url, headers = headers, stream = true, redirects = opts.location and
       (number "max-redirs" or 50) or false, proxy = opts.proxy or "env", tls = tls_options(),
+      proxy_tls = proxy_tls_options(),
     decompress = opts.compressed or false, unix_socket = opts["unix-socket"],
     timeout = ms "max-time" or 0, connect_timeout = ms "connect-timeout",
     idle_timeout = 0, user_agent = opts["user-agent"],

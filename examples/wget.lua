@@ -27,7 +27,7 @@ local OPTIONS = {
   { "U", "user-agent", "value", "Call ourselves so.", value = "name" },
   { nil, "user", "value", "Sign in.", value = "name" },
   { nil, "password", "value", "With this password.", value = "word" },
-  { nil, "proxy", "value", "http://host:port or socks5://host:port.", value = "url" },
+  { nil, "proxy", "value", "http[s]://host:port or socks5://host:port.", value = "url" },
   { nil, "no-check-certificate", "flag", "Take any certificate." },
   { nil, "ca-certificate", "value", "Trust these roots (PEM).", value = "file" },
 }

@@ -99,6 +99,10 @@ describe("a proxy spoken to by TLS", function()
     local result = assert(hv.process.run { "curl", "-s", "-m", "30", "-x", via:format("me:word@"),
       "--proxy-cacert", certs.ca, "--cacert", certs.ca, ("https://127.0.0.1:%d/c"):format(port) })
     assert.are.same({ "GET", "/c", 0 }, hv.json.decode(result.stdout))
+    result = assert(hv.process.run { os.getenv("HVLUA") or "build/bin/hvlua", "examples/curl.lua",
+      "-s", "-x", via:format("me:word@"), "--proxy-cacert", certs.ca, "--cacert", certs.ca,
+      ("https://127.0.0.1:%d/c"):format(port) })
+    assert.are.same({ "GET", "/c", 0 }, hv.json.decode(result.stdout))
   end)
 
   it("that goes away ends what is under way", function()
