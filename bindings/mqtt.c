@@ -12,12 +12,11 @@
  * runs. */
 #include "mqtt.h"
 
+#include "fields.h"
 #include "hbase.h"
 
 #define QUEUE_SOFT       256          /* messages; reading rests above */
 #define QUEUE_SOFT_BYTES (1u << 20)
-#define QUEUE_HARD       65536        /* messages; the client ends above */
-#define QUEUE_HARD_BYTES (64u << 20)
 
 static const hvl_class_t hvl_mqtt_class = {"hv.mqtt"};
 
@@ -223,7 +222,7 @@ static char *copy_bytes(char *at, hmqtt_bytes_t *bytes) {
 static void enqueue(hvl_mqtt_t *self, const hmqtt_event_t *event) {
     const hmqtt_message_t *message = event->message;
     size_t bytes = (size_t)message->topic.len + message->payload.len + event->properties.len;
-    if (self->queued >= QUEUE_HARD || self->queued_bytes + bytes > QUEUE_HARD_BYTES) {
+    if (self->queued >= self->kept_max || self->queued_bytes + bytes > self->kept_bytes_max) {
         self->is_over_limit = 1;
         if (message->qos > 0) hmqtt_hold_ack(self->mqtt, message); /* it comes again */
         hmqtt_disconnect(self->mqtt, HMQTT_QUOTA_EXCEEDED, NULL, 0);
@@ -361,6 +360,8 @@ static int new_client(lua_State *L) {
     options.will.property_count = will_properties.count;
     hvl_mqtt_t *self = hvl_object_new(L, rt, &hvl_mqtt_class, sizeof *self);
     self->deliver_ref = self->told_ref = LUA_NOREF;
+    self->kept_max = hvl_field_count(L, 1, "max_kept");
+    self->kept_bytes_max = hvl_field_count(L, 1, "max_kept_bytes");
     /* What may raise comes first: the client below must not outlive an object that was
      * collected. */
     lua_pushvalue(L, 2);

@@ -33,7 +33,9 @@ struct hvl_mqtt_s {
     hvl_mqtt_queued_t *first;
     hvl_mqtt_queued_t *last;
     uint32_t queued;
+    uint32_t kept_max; /* the client ends above */
     size_t queued_bytes;
+    size_t kept_bytes_max;
     hmqtt_held_t held; /* of the message that is handled */
     uint8_t is_busy;   /* a task handles a message */
     uint8_t is_running; /* ... and has not waited yet */

@@ -46,5 +46,7 @@ return {
   mqtt_packet = 2097152, -- of a packet that comes
   mqtt_queue = 1000, -- messages that wait to be sent; beyond it ELIMIT
   mqtt_queue_bytes = 67108864, -- and their bytes, those under way included
+  mqtt_kept = 65536, -- messages kept while a handler waits for answers of the broker; then ELIMIT
+  mqtt_kept_bytes = 67108864, -- and their bytes
   mqtt_inbox = 256, -- messages that wait for messages(); then the broker is slowed
 }

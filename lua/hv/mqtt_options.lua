@@ -45,6 +45,8 @@ local known = {
   write_high = { "size", limits.write_high },
   topic_aliases = { in_range("topic_aliases", 0, 65535), 16 },
   max_subscriptions = { in_range("max_subscriptions", 1, 60000), 10000 },
+  max_kept = { in_range("max_kept", 1, 1048576), limits.mqtt_kept },
+  max_kept_bytes = { "size", limits.mqtt_kept_bytes },
   store = { "string" }, store_sync = { sync, "never" }, auth = { "table" },
   on_message = fn, on_connect = fn, on_close = fn,
 }

@@ -72,6 +72,9 @@
 ---@field receive_maximum? integer messages of QoS 1 and 2 under way to us; default 1000
 ---@field topic_aliases? integer either side; default 16
 ---@field max_subscriptions? integer
+---@field max_kept? integer messages kept while a handler waits for an answer of the broker, behind
+---  which they come; default 65536; beyond it the client ends with ELIMIT
+---@field max_kept_bytes? integer|string and their bytes; "64M"
 ---@field write_high? integer|string publish waits above it
 ---@field store? string a file that keeps what is not acknowledged over a restart
 ---@field store_sync? "never"|"always" "always": on the disk before it is sent

@@ -268,21 +268,36 @@ describe("hv.mqtt on the wire", function()
     assert.equal(0, client:facts().inflight)
   end)
 
-  it("ends with ELIMIT where more comes than it can keep for a handler that waits", function()
-    local closed
-    local port = play(function(b)
-      b.expect("10")
-      b.send(CONNACK)
-      b.conn:write(bytes("30 04 0001 61 00"):rep(70000))
-      b.drain()
-    end)
-    local client
-    client = assert(connect(port, { reconnect = false,
-      on_message = function(self) self:publish("t", "", { qos = 1 }) end, -- is never answered
-      on_close = function(_, _, code) closed = code end }))
-    eventually(function() return closed end)
-    assert.equal("ELIMIT", closed)
-    assert.is_true(client:facts().closed)
+  it("ends with ELIMIT where more comes than it may keep for a handler that waits", function()
+    for _, case in ipairs {
+      { { max_kept = 100 }, 100, 101 }, -- one is being handled, and one more comes later
+      { { max_kept_bytes = 100 }, 50, 51 }, -- of two bytes each
+    } do
+      local options, good, bad = unpack(case)
+      for _, count in ipairs { good, bad } do
+        local closed, handled = nil, 0
+        local port = play(function(b)
+          b.expect("10")
+          b.send(CONNACK)
+          b.conn:write(bytes("30 05 0001 61 00 62"):rep(count))
+          local id = b.expect("32"):sub(7, 10)
+          b.send("30 05 0001 7A 00 62") -- read before the answer
+          b.send("40 02" .. id)
+          b.drain()
+        end)
+        options.reconnect = false
+        options.on_message = function(self)
+          handled = handled + 1
+          if handled == 1 then self:publish("t", "", { qos = 1 }) end
+        end
+        options.on_close = function(_, _, code) closed = code end
+        local client = assert(connect(port, options))
+        eventually(function() return closed or handled > good end)
+        assert.equal(count == bad and "ELIMIT" or nil, closed)
+        client._raw:drop()
+        options.host, options.port = nil, nil
+      end
+    end
   end)
 
   it("understands topic aliases of the broker", function()
