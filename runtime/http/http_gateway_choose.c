@@ -89,13 +89,18 @@ static uint32_t hash_of_client(const http_pass_t *pass) {
     return HASH_START;
 }
 
-/* The value of a cookie of that name; data NULL where there is none. */
+/* The value of a cookie of that name; data NULL where there is none. HTTP/2 may send each cookie in
+ * a line of its own (RFC 9113 section 8.2.3). */
 static hhttp_slice_t cookie_of(const hhttp_request_t *req, hstr_t name) {
-    hhttp_slice_t lines = hhttp_request_header(req, "cookie", 6);
-    hstr_t rest = {lines.data, lines.len}, piece, key;
-    while (rest.data != NULL && hstr_next(&rest, ';', &piece)) {
-        if (!hstr_next(&piece, '=', &key)) continue;
-        if (hstr_equals(hstr_trim(key), name)) return (hhttp_slice_t){piece.data, piece.len};
+    hhttp_header_t header;
+    size_t cursor = 0;
+    while (hhttp_request_next_header(req, &cursor, &header)) {
+        if (!h1_equals_folded(header.name.data, header.name.len, "cookie", 6)) continue;
+        hstr_t rest = {header.value.data, header.value.len}, piece, key;
+        while (hstr_next(&rest, ';', &piece)) {
+            if (!hstr_next(&piece, '=', &key)) continue;
+            if (hstr_equals(hstr_trim(key), name)) return (hhttp_slice_t){piece.data, piece.len};
+        }
     }
     return (hhttp_slice_t){NULL, 0};
 }

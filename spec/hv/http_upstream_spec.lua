@@ -75,6 +75,14 @@ describe("upstreams", function()
       same("cookie", cookie, "/", { Cookie = ("a=sid; sid=%d; b=%d"):format(i, i % 2) })
       same("path", path, "/" .. i, { ["X-User"] = "same" })
     end
+    -- Cookies may come in several lines, as HTTP/2 sends them.
+    for i = 0, 1 do
+      local one = exchange(cookie, "GET", "/", { Cookie = "sid=" .. i }).body
+      local client = raw_http.connect(cookie)
+      client:send(("GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: sid=%d\r\n\r\n"):format(i))
+      assert.equal(one, client:receive().body)
+      client:close()
+    end
     for _, names in pairs(seen) do -- each of the four has its share
       for i = 1, 4 do assert.is_true(names[tostring(i)]) end
     end
