@@ -278,6 +278,7 @@ void hv__h2_call_lose(h2_call_t *self, int error, const char *words) {
     h2_link_t *h2 = self->h2;
     if (h2->link->served > 0) self->flags |= H2_HAS_SERVED;
     if (!(self->flags & H2_CLOSED)) {
+        nghttp2_session_set_stream_user_data(h2->session, self->id, NULL);
         self->flags |= H2_CLOSED | H2_WAS_LOST;
         if (words == NULL && error == HV_EOF) words = hv__http_words_of_end(self->call);
         hv__h2_call_refuse(self, error, words);

@@ -5,28 +5,31 @@
 #include "hhttp_client.h"
 
 static int started, ended, failed, taken;
+static int http2; /* HHTTP_CALL_HTTP2_* of every call */
+static hhttp_call_t *canceled; /* the one to be, in the middle */
+static const char lots[100000];
+
+static int answer(hhttp_request_t *req) {
+    static const char packed[] = /* "hello\n" by gzip */
+        "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a"
+        "\x36"
+        "\x06\x00\x00\x00";
+    static const hhttp_header_t coding = {{"Content-Encoding", 16}, {"gzip", 4}};
+    static const hhttp_header_t location = {{"Location", 8}, {"/?x=1", 5}};
+    switch (hhttp_request_path(req).len) {
+    case 1: return hhttp_respond(req, 200, "text/plain", "hello\n", 6);
+    case 2: return hhttp_respond_with(req, 302, &location, 1, "moved", 5);
+    default: return hhttp_respond_with(req, 200, &coding, 1, packed, sizeof packed - 1);
+    }
+}
 
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
-    if (hhttp_request_path(req).len > 2) {
-        static const char packed[] = /* "hello\n" by gzip */
-            "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a"
-            "\x36"
-            "\x06\x00\x00\x00";
-        hhttp_header_t coding = {{"Content-Encoding", 16}, {"gzip", 4}};
-        hhttp_respond_with(req, 200, &coding, 1, packed, sizeof packed - 1);
-        return;
-    }
-    if (hhttp_request_path(req).len > 1) {
-        hhttp_header_t location = {{"Location", 8}, {"/?x=1", 5}};
-        hhttp_respond_with(req, 302, &location, 1, "moved", 5);
-        return;
-    }
-    hhttp_respond(req, 200, "text/plain", "hello\n", 6);
+    if (answer(req) != 0) hhttp_request_abort(req);
 }
 
 static void on_done(hhttp_call_t *call, int error) {
-    (void)call;
+    if (call == canceled) canceled = NULL;
     ended++;
     failed += error != 0;
 }
@@ -50,10 +53,11 @@ static void start_all(hhttp_client_t *client, int port) {
     snprintf(url, sizeof url, "http://127.0.0.1:%d/?x=1", port);
     hhttp_header_t header = {{"X-Long", 6}, {url, strlen(url)}};
     hhttp_proxy_t proxy = {HHTTP_PROXY_HTTP, "127.0.0.1", port, "me", "word"};
-    for (int kind = 0; kind < 10; kind++) {
+    for (int kind = 0; kind < 11; kind++) {
         hhttp_call_options_t options = {
             .on_done = on_done, .on_head = on_head, .headers = &header, .header_count = 1};
         options.total_timeout_ms = 1000;
+        options.http2 = http2;
         assert_int_equal(hhttp_url_parse(url, &options.url), 0);
         if (kind == 2 || kind == 3) options.method = "POST";
         if (kind == 2) options.body = "in memory", options.body_len = 9;
@@ -64,7 +68,10 @@ static void start_all(hhttp_client_t *client, int port) {
         if (kind == 7) options.redirects_max = 3, options.proxy = &proxy;
         if (kind == 8) options.redirects_max = 3, options.url.target = (hhttp_slice_t){"/m", 2};
         if (kind == 9) options.decodes = 1, options.url.target = (hhttp_slice_t){"/zip", 4};
-        started += hhttp_call_start(client, &options) != NULL;
+        if (kind == 10) options.method = "POST", options.body = lots, options.body_len = sizeof lots;
+        hhttp_call_t *call = hhttp_call_start(client, &options);
+        started += call != NULL;
+        if (kind == 10) canceled = call;
     }
 }
 
@@ -86,6 +93,7 @@ static void scenario(void) {
             start_all(client, port);
             for (int pass = 0; pass < 200 && ended < started; pass++) {
                 hloop_process_events(loop, 5);
+                if (pass == 2 && canceled != NULL) hhttp_call_cancel(canceled);
             }
         }
     }
@@ -96,7 +104,7 @@ static void scenario(void) {
 }
 
 static void test_every_allocation_failure_is_survived(void **state) {
-    (void)state;
+    http2 = *state != NULL ? HHTTP_CALL_HTTP2_PRIOR : HHTTP_CALL_HTTP2_OFF;
     scenario(); /* what is made once a process is made */
     int count = fail_each_allocation(scenario, NULL);
     assert_true(count > 50);
@@ -106,8 +114,10 @@ static void test_every_allocation_failure_is_survived(void **state) {
 }
 
 int main(void) {
+    static char by_http2;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_failure_is_survived),
+        cmocka_unit_test_prestate(test_every_allocation_failure_is_survived, &by_http2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
