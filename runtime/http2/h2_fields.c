@@ -138,7 +138,7 @@ int hv__h2_client_on_header(nghttp2_session *session, const nghttp2_frame *frame
     if (name[0] == ':') {
         /* nghttp2 takes no other one, and three digits only. */
         heading->status = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
-        return 0;
+        return heading->status >= 100 ? 0 : refuse_head(h2, HV_EPROTO);
     }
     int code = ++heading->count > limits->header_count_max ? HV_ELIMIT : 0;
     if (code == 0 && name_len == 14 && memcmp(name, "content-length", 14) == 0) {

@@ -87,6 +87,7 @@ describe("a server of HTTP/2 that breaks the rules", function()
 
   local of_stream = {
     ["no status"] = h2.headers(1, { { "x", "y" } }),
+    ["a status below 100"] = h2.status(1, "099"),
     ["a status of letters"] = h2.headers(1, { { ":status", "abc" } }),
     ["a status too many"] = h2.headers(1, { { ":status", "200" }, { ":status", "200" } }),
     ["a status behind the fields"] = h2.headers(1, { { "x", "y" }, { ":status", "200" } }),
