@@ -274,6 +274,22 @@ describe("hv.tcp", function()
       conn:close()
     end)
 
+    it("times only reads that wait, each from its own beginning", function()
+      local conn = pair()
+      conn:set_timeout { read = 30 }
+      local began = hv.hrtime()
+      conn:write("x")
+      assert.equal("x", conn:read())
+      hv.sleep(60) -- the time of the first is up, and nobody reads
+      local again = hv.hrtime()
+      assert.equal("ETIMEDOUT", select(3, conn:read()))
+      assert.is_true(hv.hrtime() - again >= 30e6)
+      assert.is_true(again - began >= 60e6)
+      conn:write("y")
+      assert.equal("y", conn:read())
+      conn:close()
+    end)
+
     it("lets one reader and one writer wait, and no second", function()
       local is_over = false
       local conn = pair({}, function() helper.eventually(function() return is_over end, 60) end)

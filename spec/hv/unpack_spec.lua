@@ -32,6 +32,8 @@ describe("hv.unpack", function()
     refused("length_field_bytes must be 1..8", { mode = "length_field", body_offset = 4 })
     refused("body_offset must not lie before",
       { mode = "length_field", body_offset = 1, length_field_bytes = 2 })
+    refused("body_offset must be at most 65535",
+      { mode = "length_field", body_offset = 65536, length_field_bytes = 2 })
     refused("length_field_coding must be", { mode = "length_field", body_offset = 2,
       length_field_bytes = 2, length_field_coding = "middle" })
     refused("length_adjustment", { mode = "length_field", body_offset = 2,
