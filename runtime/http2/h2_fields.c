@@ -112,20 +112,6 @@ static int take_length(h2_heading_t *heading, const char *value, size_t len) {
     return 0;
 }
 
-/* Returns 0 or a code. */
-static int add_line(hbuf_t *out, const char *name, size_t name_len, const char *value, size_t len,
-                    size_t max) {
-    int code = hbuf_reserve(out, name_len + len + 4, max);
-    if (code != 0) return code;
-    char *at = hbuf_tail(out);
-    memcpy(at, name, name_len);
-    memcpy(at + name_len, ": ", 2);
-    if (len > 0) memcpy(at + name_len + 2, value, len);
-    memcpy(at + name_len + 2 + len, "\r\n", 2);
-    hbuf_commit(out, name_len + len + 4);
-    return 0;
-}
-
 int hv__h2_client_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                             const uint8_t *name, size_t name_len, const uint8_t *value,
                             size_t value_len, uint8_t flags, void *userdata) {
@@ -145,7 +131,7 @@ int hv__h2_client_on_header(nghttp2_session *session, const nghttp2_frame *frame
         code = take_length(heading, text, value_len);
     }
     if (code == 0) {
-        code = add_line(&heading->fields, (const char *)name, name_len, text, value_len,
+        code = hv__h2_add_line(&heading->fields, (const char *)name, name_len, text, value_len,
                         limits->header_bytes_max);
     }
     return code == 0 ? 0 : refuse_head(h2, code);

@@ -77,20 +77,6 @@ static void take_pseudo(h2_heading_t *heading, const h1_limits_t *limits, const 
     }
 }
 
-/* Returns 0 or a code. */
-static int add_line(hbuf_t *out, const char *name, size_t name_len, const char *value, size_t len,
-                    size_t max) {
-    int code = hbuf_reserve(out, name_len + len + 4, max);
-    if (code != 0) return code;
-    char *at = hbuf_tail(out);
-    memcpy(at, name, name_len);
-    memcpy(at + name_len, ": ", 2);
-    if (len > 0) memcpy(at + name_len + 2, value, len);
-    memcpy(at + name_len + 2 + len, "\r\n", 2);
-    hbuf_commit(out, name_len + len + 4);
-    return 0;
-}
-
 static int take_cookie(h2_heading_t *heading, const char *value, size_t len, size_t max) {
     int code = 0;
     if (hbuf_len(&heading->cookie) > 0) code = hbuf_append(&heading->cookie, "; ", 2, max);
@@ -112,7 +98,7 @@ static void take_field(h2_heading_t *heading, const h1_limits_t *limits, const c
         if (!word_is(heading, heading->authority, value, len)) refuse(heading, 400);
         code = 0;
     } else {
-        code = add_line(&heading->fields, name, name_len, value, len, max);
+        code = hv__h2_add_line(&heading->fields, name, name_len, value, len, max);
     }
     if (code != 0) refuse(heading, code == HV_ENOMEM ? 503 : 431);
 }

@@ -1,6 +1,8 @@
 /* h2_session.c - nghttp2's memory, errors and output. RFC 9113 section 7 (reasons). */
 #include "h2_session.h"
 
+#include <string.h>
+
 #include "hmem.h"
 
 /* ---- Memory ---- */
@@ -57,6 +59,21 @@ int hv__h2_code_of_reason(uint32_t reason) {
     case NGHTTP2_INTERNAL_ERROR: return HV_EFAILED;
     default: return HV_EPROTO;
     }
+}
+
+/* ---- Heads ---- */
+
+int hv__h2_add_line(hbuf_t *out, const char *name, size_t name_len, const char *value, size_t len,
+                    size_t max) {
+    int code = hbuf_reserve(out, name_len + len + 4, max);
+    if (code != 0) return code;
+    char *at = hbuf_tail(out);
+    memcpy(at, name, name_len);
+    memcpy(at + name_len, ": ", 2);
+    if (len > 0) memcpy(at + name_len + 2, value, len);
+    memcpy(at + name_len + 2 + len, "\r\n", 2);
+    hbuf_commit(out, name_len + len + 4);
+    return 0;
 }
 
 /* ---- Output ---- */

@@ -9,6 +9,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "hbuf.h"
 #include "hhttp.h"
 
 /* nghttp2's allocations, which are ours: counted, and failed where a test wants it. */
@@ -20,6 +21,10 @@ int hv__h2_code(int lib_error);
 /* The code that a program gets where a peer has reset a stream, or ended the connection, for a
  * reason of RFC 9113 section 7. */
 int hv__h2_code_of_reason(uint32_t reason);
+
+/* Adds a field to a head as a line of HTTP/1, "name: value", CR and LF. Returns as hbuf_append. */
+int hv__h2_add_line(hbuf_t *out, const char *name, size_t name_len, const char *value, size_t len,
+                    size_t max);
 
 /* Sends the frames that the session has ready, until there are none or the io is above its
  * high-water mark; the rest goes once it has drained. Inside a callback of the io they are corked,
