@@ -1,6 +1,6 @@
-/* http.c - HTTP servers: routes are matched, and handlers begin and end here. What they return becomes
- * the answer in http_result.c. Objects for requests and responses are in http_message.c, routers in
- * http_router.c, servers in http_server.c.
+/* http.c - HTTP servers: routes are matched, and handlers begin and end here. What they return
+ * becomes the answer in http_result.c. Objects for requests and responses are in http_message.c,
+ * routers in http_router.c, servers in http_server.c.
  *
  * The path of a request whose handler takes no arguments and returns a string allocates nothing
  * but that string: pooled task, pooled exchange, the answer written from the task's stack. A

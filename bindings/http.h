@@ -140,16 +140,16 @@ void hvl_http_on_request(hhttp_request_t *req, void *userdata);
 void hvl_http_exchange_free(http_exchange_t *exchange);
 /* The pool of the state. */
 http_pool_t *hvl_http_pool(lua_State *L);
-/* Begins a task for the same exchange: a handler of the router's, its arguments the `nargs` values on
- * top of L, the request and the response. Returns 0 where there is none. */
+/* Begins a task for the same exchange: a handler of the router's, its arguments the `nargs` values
+ * on top of L, the request and the response. Returns 0 where there is none. */
 int hvl_http_continue_with(lua_State *L, http_exchange_t *exchange, int handler, int nargs);
 /* Pushes what is kept for an exchange that is_anchored: see http_pool_s. */
 void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int which);
 
 /* ---- http_result.c ---- */
 
-/* The handler has ended: its results are all of L, or its error, with nothing to be pushed there, on
- * top of `co`. Returns whether the exchange goes on in another task. */
+/* The handler has ended: its results are all of L, or its error, with nothing to be pushed there,
+ * on top of `co`. Returns whether the exchange goes on in another task. */
 int hvl_http_returned(lua_State *L, http_exchange_t *exchange);
 int hvl_http_failed(lua_State *co, http_exchange_t *exchange);
 /* Answers with 500; an answer that has begun is cut off. */
@@ -190,8 +190,8 @@ void hvl_http_wake_waiters(http_exchange_t *exchange, int code);
 /* Collects the headers set so far, which are borrowed from what it leaves on the stack; room for
  * HTTP_HEADERS_MAX. Returns how many, or a negative code. */
 int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_header_t *headers);
-/* Reads the field `proxy` of the table at `index`: { kind, host, port, user, password }, all checked. Its
- * strings are the table's. Returns whether there is one. */
+/* Reads the field `proxy` of the table at `index`: { kind, host, port, user, password }, all
+ * checked. Its strings are the table's. Returns whether there is one. */
 int hvl_http_read_proxy(lua_State *L, int index, hhttp_proxy_t *proxy);
 /* Answers in one piece with the status and headers set so far.
  *   type  Content-Type where the headers have none; or NULL

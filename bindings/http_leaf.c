@@ -1,7 +1,7 @@
 /* http_leaf.c - what handlers ask and say most, for compiled Lua to call through the FFI
- * (lua/hv/http_request.lua, http_response.lua): a handler then stays one trace. Leaves never enter Lua
- * and never wait; they do a thing whole, or nothing and leave it to the function that they stand in
- * for, which knows the errors. Lua has checked that the message is one of that class. */
+ * (lua/hv/http_request.lua, http_response.lua): a handler then stays one trace. Leaves never enter
+ * Lua and never wait; they do a thing whole, or nothing and leave it to the function that they
+ * stand in for, which knows the errors. Lua has checked that the message is one of that class. */
 #include "http.h"
 
 enum { LEAF_NIL = -1, LEAF_LEFT = 0, LEAF_DONE = 1 };

@@ -530,8 +530,9 @@ static int status_text(lua_State *L) {
     return 1;
 }
 
-/* Makes a class whose __index has the runtime, the methods and the facts as upvalues; leaves them as
- * <name>_methods, <name>_facts and <name>_meta. facts[0] is to be the metatable of hv.http.headers. */
+/* Makes a class whose __index has the runtime, the methods and the facts as upvalues; leaves them
+ * as <name>_methods, <name>_facts and <name>_meta. facts[0] is to be the metatable of
+ * hv.http.headers. */
 static void open_class(lua_State *L, hvl_t *rt, const hvl_class_t *class_, const luaL_Reg *methods,
                        const luaL_Reg *metamethods, lua_CFunction index, const char *name) {
     hvl_class_new(L, rt, class_, methods, metamethods); /* methods */

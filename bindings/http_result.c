@@ -1,8 +1,8 @@
 /* http_result.c - what a handler returns, or throws, becomes the answer.
  *
  * Strings, numbers and plain tables are answered at once. Whatever may wait, may call functions of
- * the user's or is wrong goes to a Lua function (HANDLER_DELIVER in lua/hv/http_response.lua) that runs
- * as a task of its own with the same exchange: it knows every kind of result. */
+ * the user's or is wrong goes to a Lua function (HANDLER_DELIVER in lua/hv/http_response.lua) that
+ * runs as a task of its own with the same exchange: it knows every kind of result. */
 #include "http.h"
 
 #include "watch.h"
@@ -100,8 +100,8 @@ static int read_plain(lua_State *L, int index, plain_result_t *result) {
     return result->body != 0;
 }
 
-/* Replaces the value on top of L by its JSON, where hv.json.encode is still a function of C: another
- * one might do anything. Returns whether it is there. */
+/* Replaces the value on top of L by its JSON, where hv.json.encode is still a function of C:
+ * another one might do anything. Returns whether it is there. */
 static int encode(lua_State *L, const http_exchange_t *exchange) {
     hvl_t *rt = exchange->server->object.rt;
     if (rt->memory != NULL) return 0; /* a limit that holds in tasks only */
@@ -121,8 +121,8 @@ static int encode(lua_State *L, const http_exchange_t *exchange) {
     return status == 0 && lua_type(L, -1) == LUA_TSTRING;
 }
 
-/* Answers by the table at `index`, where it is plain. Returns as hhttp_respond_with; 1: it is not, and
- * nothing was done. */
+/* Answers by the table at `index`, where it is plain. Returns as hhttp_respond_with; 1: it is not,
+ * and nothing was done. */
 static int answer_plainly(lua_State *L, http_exchange_t *exchange, int index) {
     plain_result_t result;
     if (!read_plain(L, index, &result)) return 1;

@@ -200,8 +200,8 @@ static void on_connect_canceled(hvl_task_t *task, void *data) {
     if (socket->ws != NULL) hws_abort(socket->ws);
 }
 
-/* connect(endpoint, url, headers, timeout, context, server_name, options) -> ws; waits. The options have
- * `proxy` and `proxy_context`. */
+/* connect(endpoint, url, headers, timeout, context, server_name, options) -> ws; waits. The options
+ * have `proxy` and `proxy_context`. */
 static int connect_to(lua_State *L) {
     if (hvl_is_dual(L)) return hvl_dual(L);
     ws_endpoint_t *self = hvl_check(L, 1, &endpoint_class);

@@ -187,7 +187,7 @@ if(NOT sanitizers AND NOT HV_HOSTILE)
     find_program(LUACHECK luacheck REQUIRED)
     set(lint ${PROJECT_SOURCE_DIR}/spec/lint)
     # The judges are judged: each must object to what is wrong on purpose.
-    foreach(judge layers linkage)
+    foreach(judge layers linkage shape)
         add_test(NAME ${prefix}lint_${judge} COMMAND ${LUAJIT} ${lint}/${judge}.lua
             ${PROJECT_SOURCE_DIR})
         add_test(NAME ${prefix}lint_${judge}_objects COMMAND ${LUAJIT} ${lint}/selftest.lua

@@ -363,8 +363,8 @@ static http_link_t *take_kept(http_group_t *group) {
     return link;
 }
 
-/* While a link is opening that may take many calls, no other one is opened, unless a link like it has
- * just failed: then each call finds out for itself. */
+/* While a link is opening that may take many calls, no other one is opened, unless a link like it
+ * has just failed: then each call finds out for itself. */
 static int may_open(const http_group_t *group, int is_fresh) {
     if (group->count >= group->client->options.connections_per_host_max) return 0;
     return is_fresh || group->opening_count == 0 || group->has_failed;
@@ -372,7 +372,8 @@ static int may_open(const http_group_t *group, int is_fresh) {
 
 /* Whether a link that rests is still good. Its end may not have been reported yet, or not even been
  * seen: a program that was busy for long starts a request before the loop has looked again. Bytes
- * that nobody has asked for spoil it as they do where they are read; only HTTP/2 has some to say. */
+ * that nobody has asked for spoil it as they do where they are read; only HTTP/2 has some to
+ * say. */
 static int is_good(const http_link_t *link) {
     if (!hio_is_opened(link->io)) return 0;
     if (hclock_mono_us() - link->idle_since_us < LOOK_AFTER_US) return 1;

@@ -1,6 +1,7 @@
 /* http_client_int.h - the inside of HTTP clients: the pool, a connection (link), a call. Private to
- * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c, http_answer.c, http_follow.c,
- * http_decode.c, and to the room http2, which speaks for links that many calls share.
+ * http_client.c, http_link.c, http_proxy.c, http_call.c, http_start.c, http_answer.c,
+ * http_follow.c, http_decode.c, and to the room http2, which speaks for links that many calls
+ * share.
  *
  *   call:  WAITING -> CONNECTING -> HEAD -> BODY -> DONE       (a 101: HEAD -> UPGRADED -> DONE)
  *             ^___________________|  sent again where a kept connection had ended
@@ -57,7 +58,7 @@ struct http_group_s {
     hlist_t waiting;
     uint32_t count; /* of links */
     uint32_t idle_count;
-    uint32_t streams_max;   /* calls that a shared link takes, as the last one has learnt; 0: unknown */
+    uint32_t streams_max;   /* calls that a shared link takes, by the last one; 0: unknown */
     uint32_t opening_count; /* links of which it is not known yet how many calls they take */
     uint8_t is_h1;      /* the server has chosen HTTP/1.1: nothing else is waited for */
     uint8_t wants_h1;   /* it has asked for it: nothing else is offered */
@@ -271,8 +272,8 @@ void hv__http_decoder_step(hhttp_call_t *call);
 
 /* Ends a call: on_done follows from the loop. Parts it from its link, which is dropped. */
 void hv__http_call_end(hhttp_call_t *call, int error, const char *words);
-/* Parts a call from its connection before its time: the connection is dropped, or where it is shared
- * the stream is reset. */
+/* Parts a call from its connection before its time: the connection is dropped, or where it is
+ * shared the stream is reset. */
 void hv__http_call_part(hhttp_call_t *call);
 /* Calls on_done, with call->error, and lets the call go. In a dispatch. */
 void hv__http_call_report(hhttp_call_t *call);
@@ -298,7 +299,8 @@ void hv__http_call_arm(hhttp_call_t *call);
 /* ---- runtime/http2/h2_client.c: links that many calls share ---- */
 
 typedef struct http_mux_s {
-    /* The connection is there: makes link->h2, and takes the io's callbacks. Returns 0 or an error. */
+    /* The connection is there: makes link->h2, and takes the io's callbacks. Returns 0 or an
+     * error. */
     int (*begin)(http_link_t *link);
     /* Whether it takes one more call now. */
     int (*has_room)(const http_link_t *link);

@@ -5,9 +5,9 @@
  * password, then the command with the name, which the proxy resolves. Each answer is read exactly,
  * so that the first bytes of the server behind it stay with the io.
  *
- * A proxy that is spoken to by TLS gets all of that inside of it. TLS with the server behind it is then
- * inside of the other: an io has one layer only, so the inner one is an end of a pair of sockets, whose
- * other end is joined with the outer io.
+ * A proxy that is spoken to by TLS gets all of that inside of it. TLS with the server behind it is
+ * then inside of the other: an io has one layer only, so the inner one is an end of a pair of
+ * sockets, whose other end is joined with the outer io.
  *
  *   HTTP:   CONNECT -> done
  *   SOCKS:  METHOD -> [PASSWORD ->] REPLY -> REPLY_REST -> done */
@@ -124,7 +124,8 @@ static void read_connect_answer(http_through_t *through, const char *data, size_
 
 /* ---- SOCKS 5 ---- */
 
-static void send_socks(http_through_t *through, const void *data, size_t len, int step, unsigned answer) {
+static void send_socks(http_through_t *through, const void *data, size_t len, int step,
+                       unsigned answer) {
     int code = hio_write(through->io, data, len);
     if (code < 0) {
         through->tell(through, code, NULL);
@@ -137,9 +138,11 @@ static void send_socks(http_through_t *through, const void *data, size_t len, in
 static void begin_socks(http_through_t *through) {
     static const unsigned char open[] = {SOCKS_VERSION, 1, SOCKS_NO_AUTH};
     static const unsigned char closed[] = {SOCKS_VERSION, 2, SOCKS_NO_AUTH, SOCKS_WITH_PASSWORD};
-    int has_user = through->user != NULL;
-    send_socks(through, has_user ? closed : open, has_user ? sizeof closed : sizeof open, STEP_METHOD,
-               2);
+    if (through->user != NULL) {
+        send_socks(through, closed, sizeof closed, STEP_METHOD, 2);
+    } else {
+        send_socks(through, open, sizeof open, STEP_METHOD, 2);
+    }
 }
 
 static void send_password(http_through_t *through) {

@@ -1,13 +1,14 @@
 /* h2_call.c - a call over HTTP/2: its stream, from the request to the end of the response.
  *
- * What comes for a stream (heads, pieces of the body, its end) is told to the call in that order, as
- * far as it takes it: while it is paused the rest is kept, and the server's window for the stream, of
- * which only what was told is given back, says how much that can be. The window of the connection is
- * given back at once, so that a call that is paused does not stop the others.
+ * What comes for a stream (heads, pieces of the body, its end) is told to the call in that order,
+ * as far as it takes it: while it is paused the rest is kept, and the server's window for the
+ * stream, of which only what was told is given back, says how much that can be. The window of the
+ * connection is given back at once, so that a call that is paused does not stop the others.
  *
- * A request is sent again where the server cannot have acted on it: it has not gone out, or the stream
- * was refused, or lies beyond the last one of a GOAWAY (RFC 9113 section 8.7); or, as in HTTP/1.1, its
- * connection, which had served before, has ended without a word and the method is idempotent. */
+ * A request is sent again where the server cannot have acted on it: it has not gone out, or the
+ * stream was refused, or lies beyond the last one of a GOAWAY (RFC 9113 section 8.7); or, as in
+ * HTTP/1.1, its connection, which had served before, has ended without a word and the method is
+ * idempotent. */
 #include "h2_client.h"
 
 #define OUT_HIGH    (256 * 1024) /* of a streamed request: the program waits above it */

@@ -239,7 +239,8 @@ HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
 HV_EXPORT int hhttp_response_status(const hhttp_request_t *req);
 /* Bytes of the answer's body that were handed to the connection so far, without the framing. */
 HV_EXPORT uint64_t hhttp_response_bytes(const hhttp_request_t *req);
-/* Tells whether all of an answer was handed to the connection: else it was cut off or never came. */
+/* Tells whether all of an answer was handed to the connection: else it was cut off or never
+ * came. */
 HV_EXPORT int hhttp_response_is_complete(const hhttp_request_t *req);
 /* Has the server answer, as it does where a request is malformed: with the status and its words;
  * then the connection closes (HTTP/2: the stream ends).

@@ -97,7 +97,7 @@ typedef enum {
     HHTTP_PROXY_NONE,
     HHTTP_PROXY_HTTP,   /* absolute-form for http, CONNECT for https (RFC 9110 section 9.3.6) */
     HHTTP_PROXY_SOCKS5, /* RFC 1928 and 1929; the proxy resolves the name */
-    HHTTP_PROXY_HTTPS,  /* as HHTTP_PROXY_HTTP, by TLS: with a tunnel for https, TLS inside of TLS */
+    HHTTP_PROXY_HTTPS,  /* as HHTTP_PROXY_HTTP, by TLS: a tunnel for https is TLS inside of TLS */
 } hhttp_proxy_e;
 
 typedef struct hhttp_proxy_s {
@@ -137,7 +137,7 @@ typedef struct hhttp_call_options_s {
     hssl_ctx_t tls;          /* retained; NULL: verifies by the system's roots */
     const char *server_name; /* to ask for and verify; NULL: the URL's host */
     const hhttp_proxy_t *proxy; /* NULL: none */
-    hssl_ctx_t proxy_tls;       /* for HHTTP_PROXY_HTTPS; retained; NULL: verify by the system's roots */
+    hssl_ctx_t proxy_tls;       /* for HHTTP_PROXY_HTTPS; retained; NULL: the system's roots */
     const char *upgrade;     /* "websocket": asks for it; see hhttp_call_take_io. NULL: no */
     int closes;              /* says Connection: close; the connection is not kept */
     int is_fresh;            /* takes no kept connection */

@@ -26,8 +26,8 @@ typedef void (*hhttp_done_cb)(hhttp_request_t *req, int error);
 typedef struct hhttp_files_options_s {
     const char *index;         /* "index.html"; the file that stands for a directory; "" for none */
     const char *cache_control; /* the Cache-Control header; none is sent */
-    const char *fallback;      /* a file below the directory that is sent, with 200, for paths that are
-                                  missing and whose last name has no '.'; none */
+    const char *fallback;      /* a file below the directory that is sent, with 200, for paths that
+                                  are missing and whose last name has no '.'; none */
     int lists;                 /* directories without index are listed */
     int shows_hidden;          /* names that begin with '.' are served and listed */
     int follows_no_links;      /* else links are followed that stay below the directory */

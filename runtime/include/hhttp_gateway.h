@@ -79,8 +79,9 @@ typedef struct hhttp_gateway_options_s {
 
     int32_t retries;      /* other upstreams that are tried; 0: 2, -1: none. Only where nothing of
                              the request was sent, or where it may be sent twice (RFC 9110 9.2.2) */
-    uint32_t retry_statuses; /* answers that count as failures, and have another upstream asked as
-                                retries do: bits of HHTTP_GATEWAY_RETRY_*; the last one is passed on */
+    uint32_t retry_statuses; /* answers that count as failures, and have another upstream asked
+                                as retries do: bits of HHTTP_GATEWAY_RETRY_*; the last one is passed
+                                on */
     uint32_t fail_max;    /* 3 failures in a row, and an upstream rests; INFINITE: never */
     uint32_t rest_ms;     /* 10000; then one request may try it while others still do not */
     const char *health_path; /* asked for by GET every health_interval_ms: whoever does not answer

@@ -132,7 +132,7 @@ typedef struct hws_connect_s {
     hssl_ctx_t ssl;          /* for wss; retained; NULL: verify by the system's roots */
     const char *server_name; /* to ask for and verify, where it is not the URL's host */
     const hhttp_proxy_t *proxy; /* to go through, by CONNECT or SOCKS; NULL: none */
-    hssl_ctx_t proxy_ssl;    /* for HHTTP_PROXY_HTTPS; retained; NULL: verify by the system's roots */
+    hssl_ctx_t proxy_ssl;    /* for HHTTP_PROXY_HTTPS; retained; NULL: the system's roots */
 } hws_connect_t;
 
 /* Connects. `options` is borrowed until return. What fails later is told by on_close alone, without

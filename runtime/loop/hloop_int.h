@@ -220,9 +220,9 @@ void hv__wake_close(hloop_t *loop);
 /* hloop_post_event that takes a block of hv__malloc, to be freed with the event. Where it fails the
  * block is still the caller's. */
 int hv__post_owned(hloop_t *loop, const hevent_t *ev, void *owned);
-/* The same in memory of the caller's, so that it needs none. From when `cb` begins to run, which must
- * look at the event before, the memory may be used for another one, or freed; where the loop is
- * freed first, `cb` does not run. Any thread. Returns 0 or HV_ECLOSED. */
+/* The same in memory of the caller's, so that it needs none. From when `cb` begins to run, which
+ * must look at the event before, the memory may be used for another one, or freed; where the loop
+ * is freed first, `cb` does not run. Any thread. Returns 0 or HV_ECLOSED. */
 int hv__post_kept(hloop_t *loop, hv__posted_t *posted, hevent_cb cb, void *userdata);
 /* Takes one back that waits for the next pass of a loop that is taken down. */
 void hv__unpost_kept(hloop_t *loop, hv__posted_t *posted);

@@ -313,7 +313,8 @@ static hio_t *make_io(hws_t *ws, const hws_connect_t *options, const ws_url_t *u
     } else if (proxy != NULL && proxy->kind == HHTTP_PROXY_HTTPS) {
         *code = hv__http_proxy_secure(io, proxy->host, options->proxy_ssl);
     } else if (proxy == NULL && url->is_secure) {
-        *code = set_tls(io, options->ssl, options->server_name != NULL ? options->server_name : host);
+        const char *name = options->server_name != NULL ? options->server_name : host;
+        *code = set_tls(io, options->ssl, name);
     }
     if (*code == 0) return io;
     if (io != NULL) hio_abort(io);

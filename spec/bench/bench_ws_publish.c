@@ -24,8 +24,8 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The child: connects, and at each byte of `orders` reads what has come, and answers with a byte. What
- * was sent must not stay in the kernel, and reading it is not part of the cost. */
+/* The child: connects, and at each byte of `orders` reads what has come, and answers with a byte.
+ * What was sent must not stay in the kernel, and reading it is not part of the cost. */
 static void be_peers(const struct sockaddr_in *addr, int count, int orders, int answers) {
     int *peers = calloc((size_t)count, sizeof *peers);
     char sink[4096], order;

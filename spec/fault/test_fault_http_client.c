@@ -68,7 +68,9 @@ static void start_all(hhttp_client_t *client, int port) {
         if (kind == 7) options.redirects_max = 3, options.proxy = &proxy;
         if (kind == 8) options.redirects_max = 3, options.url.target = (hhttp_slice_t){"/m", 2};
         if (kind == 9) options.decodes = 1, options.url.target = (hhttp_slice_t){"/zip", 4};
-        if (kind == 10) options.method = "POST", options.body = lots, options.body_len = sizeof lots;
+        if (kind == 10) {
+            options.method = "POST", options.body = lots, options.body_len = sizeof lots;
+        }
         hhttp_call_t *call = hhttp_call_start(client, &options);
         started += call != NULL;
         if (kind == 10) canceled = call;

@@ -1,6 +1,6 @@
 /* fuzz_h2_client.c - the input is what a server of HTTP/2 sends to three requests; its first byte
- * chooses where the bytes are parted and what the program does. Every call ends once, with its events
- * in their order and within its limits, and no memory is left behind. */
+ * chooses where the bytes are parted and what the program does. Every call ends once, with its
+ * events in their order and within its limits, and no memory is left behind. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
