@@ -435,9 +435,11 @@ static void close_all(hloop_t *loop) {
             found = 1;
         }
         for (hio_t *io; (io = hv__connect_first(net)) != NULL; found = 1) hio_abort(io);
-        if (found) report_closed(net);
+        if (net->closing.first != NULL) {
+            report_closed(net); /* which may take others along */
+            found = 1;
+        }
         if (hv__dns_cancel_all(loop) > 0) found = 1;
-        if (net->closing.first != NULL) found = 1; /* what others have taken along */
     }
     hv__linger_end_all(loop);
     hv__dns_close(loop);

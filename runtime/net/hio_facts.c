@@ -35,8 +35,9 @@ static struct sockaddr no_address = {.sa_family = AF_UNSPEC};
 
 struct sockaddr *hio_localaddr(hio_t *io) {
     /* A closed descriptor may be another socket's by now. */
-    int is_closed = io->state == HIO_DEAD && (io->ext == NULL || io->ext->local == NULL);
-    hio_ext_t *ext = is_closed || io_fd(io) < 0 ? NULL : hv__io_ext(io);
+    int is_known = io->ext != NULL && io->ext->local != NULL;
+    int is_askable = io->state != HIO_DEAD && io_fd(io) >= 0;
+    hio_ext_t *ext = is_known || is_askable ? hv__io_ext(io) : NULL;
     if (ext == NULL) return &no_address;
     if (ext->local == NULL) {
         ext->local = hv__malloc(sizeof *ext->local);
