@@ -12,19 +12,24 @@ describe("hv.ws with several messages in one read", function()
     hv.on_error(nil)
   end)
 
+  --- A client of a server that does this with a socket.
+  local function connect_to(handlers)
+    local app = hv.http.app()
+    app:ws("/", handlers)
+    server = assert(app:listen { host = "127.0.0.1", port = 0 })
+    return assert(hv.ws.connect("ws://127.0.0.1:" .. server:port()))
+  end
+
   --- `count` messages to a server with this on_message, which gets their number too.
   local function send_burst(count, on_message)
     seen, close_code = {}, nil
-    local app = hv.http.app()
-    app:ws("/", {
+    local ws = connect_to {
       on_message = function(ws, data)
         seen[#seen + 1] = data
         on_message(ws, data, #seen)
       end,
       on_close = function(_, code) close_code = code end,
-    })
-    server = assert(app:listen { host = "127.0.0.1", port = 0 })
-    local ws = assert(hv.ws.connect("ws://127.0.0.1:" .. server:port()))
+    }
     for i = 1, count do ws:send(tostring(i)) end
     return ws
   end
@@ -80,5 +85,82 @@ describe("hv.ws with several messages in one read", function()
     assert.is_nil((ws:receive()))
     assert.are.equal(1001, ws.close_code)
     assert.are.same({ "1", "2", "3" }, seen)
+  end)
+
+  it("names on_message where all of them together held the loop up", function()
+    local text = helper.run([[
+      local hv = require "hv"
+      hv.slow_callback(20)
+      local app, count = hv.http.app(), 0
+      app:ws("/", { on_message = function()
+        count = count + 1
+        local start = hv.hrtime()
+        while hv.hrtime() - start < 15e6 do end
+        if count == 4 then hv.stop() end
+      end })
+      local server = assert(app:listen { host = "127.0.0.1", port = 0 })
+      local ws = assert(hv.ws.connect("ws://127.0.0.1:" .. server:port()))
+      for i = 1, 4 do ws:send("x") end]])
+    assert.matches("held up for %d+ ms in the function at %(command line%):4 ", text)
+  end)
+
+  --- The same to a server whose task a socket is this function.
+  local function send_burst_to_task(count, run)
+    local ws = connect_to(run)
+    for i = 1, count do ws:send(tostring(i), i % 2 == 0 and "binary" or "text") end
+    return ws
+  end
+
+  it("gives them to a task that receives, in order and with their kinds", function()
+    local ws = send_burst_to_task(9, function(ws)
+      for data, kind in ws:messages() do
+        if data == "5" then hv.sleep(1) end
+        ws:send(data .. " " .. kind)
+      end
+    end)
+    for i = 1, 9 do
+      assert.are.equal(i .. (i % 2 == 0 and " binary" or " text"), (ws:receive()))
+    end
+    ws:close()
+  end)
+
+  it("gives a task that has closed nothing more", function()
+    local results
+    send_burst_to_task(5, function(ws)
+      local messages = ws:messages()
+      messages(ws)
+      ws:close(4002)
+      results = { messages(ws) }
+    end)
+    helper.eventually(function() return results end)
+    assert.are.equal("ECLOSED", results[3])
+  end)
+
+  it("raises in a task that was cancelled between two of them", function()
+    local first, second
+    local ws = send_burst_to_task(5, function(ws)
+      local messages = ws:messages()
+      first = messages(ws)
+      hv.current():cancel()
+      second = { pcall(messages, ws) }
+    end)
+    assert.is_nil((ws:receive()))
+    assert.are.equal("1", first)
+    assert.is_false(second[1])
+    assert.matches("task canceled", second[2])
+  end)
+
+  it("gives the next to another task that receives meanwhile", function()
+    local got = {}
+    local ws = send_burst_to_task(4, function(ws)
+      local messages = ws:messages()
+      got[1] = messages(ws)
+      hv.go(function() got[2] = messages(ws) end):join()
+      got[3] = messages(ws)
+      got[4] = messages(ws)
+      ws:send("done")
+    end)
+    assert.are.equal("done", (ws:receive()))
+    assert.are.same({ "1", "2", "3", "4" }, got)
   end)
 end)
