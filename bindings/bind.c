@@ -248,6 +248,13 @@ int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min
     return (int64_t)value;
 }
 
+/* ---- Leaves ---- */
+
+void hvl_set_leaf(lua_State *L, const char *name, const void *address) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)address);
+    lua_setfield(L, -2, name);
+}
+
 /* ---- Addresses ---- */
 
 /* The IP literal and port of an address. Returns whether it has them. */

@@ -169,6 +169,22 @@ int hvl_is_ours(const lua_Debug *at);
 /* An integer argument in a range, or misuse: "<what> must be 1..65535, got ...". */
 int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min, int64_t max);
 
+/* ---- Leaves: functions of C that compiled Lua calls by itself, through the FFI ----
+ *
+ * A leaf never enters Lua and never waits, and makes nothing that is collected. It does a thing
+ * whole, or nothing: then Lua goes by the ordinary function that it stands in for, which knows the
+ * errors. Lua has checked the classes of its arguments. */
+
+/* A text that a leaf has found, borrowed until the next call. The modules of lua/hv
+ * that cast to it know its shape. */
+typedef struct hvl_leaf_text_s {
+    const char *data;
+    int32_t len;
+} hvl_leaf_text_t;
+
+/* Sets a field of the table on top to the address of a leaf, or of what it leaves. */
+void hvl_set_leaf(lua_State *L, const char *name, const void *address);
+
 /* ---- Addresses ---- */
 
 /* Pushes {ip=, port=}, or {path=} for a unix socket. */

@@ -104,10 +104,7 @@ typedef struct http_pool_s {
     uint32_t count;
     int anchors_ref; /* index * 3 + 1: request, 2: response, 3: the handler's result */
     int json_ref;    /* the module hv.json, or LUA_NOREF */
-    struct {
-        const char *data;
-        int32_t len;
-    } text; /* what a leaf has found; lua/hv/http_request.lua knows its shape */
+    hvl_leaf_text_t text;
 } http_pool_t;
 
 /* A request or a response as Lua holds it. */

@@ -1,7 +1,5 @@
-/* http_leaf.c - what handlers ask and say most, for compiled Lua to call through the FFI
- * (lua/hv/http_request.lua, http_response.lua): a handler then stays one trace. Leaves never enter
- * Lua and never wait; they do a thing whole, or nothing and leave it to the function that they
- * stand in for, which knows the errors. Lua has checked that the message is one of that class. */
+/* http_leaf.c - the leaves (bind.h) of requests and responses: what handlers ask and say most, so
+ * that a handler stays one trace. lua/hv/http_request.lua and http_response.lua call them. */
 #include "http.h"
 
 enum { LEAF_NIL = -1, LEAF_LEFT = 0, LEAF_DONE = 1 };
@@ -38,16 +36,11 @@ static int leaf_send(const http_message_t *message, const char *body, int len, c
     return code == 0 ? LEAF_DONE : LEAF_LEFT;
 }
 
-static void set_address(lua_State *L, const char *name, const void *address) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)address);
-    lua_setfield(L, -2, name);
-}
-
 void hvl_http_open_leaves(lua_State *L) {
     lua_pushinteger(L, FACT_QUERY_STRING);
     lua_setfield(L, -2, "last_text_fact");
-    set_address(L, "leaf_text", &hvl_http_pool(L)->text);
-    set_address(L, "leaf_fact", (const void *)leaf_fact);
-    set_address(L, "leaf_header", (const void *)leaf_header);
-    set_address(L, "leaf_send", (const void *)leaf_send);
+    hvl_set_leaf(L, "leaf_text", &hvl_http_pool(L)->text);
+    hvl_set_leaf(L, "leaf_fact", (const void *)leaf_fact);
+    hvl_set_leaf(L, "leaf_header", (const void *)leaf_header);
+    hvl_set_leaf(L, "leaf_send", (const void *)leaf_send);
 }

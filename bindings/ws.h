@@ -19,10 +19,7 @@ enum {
 typedef struct ws_shared_s {
     int kind_refs[3]; /* "text" and "binary", by hws_kind_e */
     int driver_ref;   /* the function of lua/hv/ws.lua that runs on_message for several messages */
-    struct {
-        const char *data;
-        int32_t len;
-    } message; /* what leaf_next and leaf_receive have found; lua/hv/ws.lua knows its shape */
+    hvl_leaf_text_t message;
 } ws_shared_t;
 
 typedef struct ws_endpoint_s {

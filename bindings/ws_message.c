@@ -1,10 +1,8 @@
 /* ws_message.c - the messages of a WebSocket, to and from Lua.
  *
  * A message is short and comes often, so the price of an entry into Lua is what counts. Where one
- * read has brought several, the task of the first takes the others too, by functions that compiled
- * Lua calls through the FFI (lua/hv/ws.lua): hvl_ws_leaves. Those never enter Lua, never wait, and
- * do a thing whole or not at all; in the latter case Lua goes by the ordinary function beside it,
- * which knows the errors. */
+ * read has brought several, the task of the first takes the others too, by leaves (bind.h), which
+ * lua/hv/ws.lua calls. */
 #include "ws.h"
 
 ws_shared_t *hvl_ws_new_shared(lua_State *L) {
@@ -208,11 +206,6 @@ static int set_driver(lua_State *L) {
     return 0;
 }
 
-static void set_address(lua_State *L, const char *name, const void *address) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)address);
-    lua_setfield(L, -2, name);
-}
-
 void hvl_ws_open_messages(lua_State *L, hvl_t *rt, ws_shared_t *shared) {
     static const luaL_Reg functions[] = {{"room", socket_room}, {NULL, NULL}};
     hvl_setfuncs(L, rt, functions);
@@ -220,8 +213,8 @@ void hvl_ws_open_messages(lua_State *L, hvl_t *rt, ws_shared_t *shared) {
     lua_pushlightuserdata(L, shared);
     lua_pushcclosure(L, set_driver, 2);
     lua_setfield(L, -2, "set_driver");
-    set_address(L, "message", &shared->message);
-    set_address(L, "leaf_next", (const void *)leaf_next);
-    set_address(L, "leaf_receive", (const void *)leaf_receive);
-    set_address(L, "leaf_send", (const void *)leaf_send);
+    hvl_set_leaf(L, "message", &shared->message);
+    hvl_set_leaf(L, "leaf_next", (const void *)leaf_next);
+    hvl_set_leaf(L, "leaf_receive", (const void *)leaf_receive);
+    hvl_set_leaf(L, "leaf_send", (const void *)leaf_send);
 }
