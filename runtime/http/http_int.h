@@ -311,6 +311,11 @@ int hv__http_put_head(http_conn_t *conn, const h1_response_t *response);
 /* Writes a whole answer of the server's own, which says Connection: close. */
 void hv__http_write_refusal(http_conn_t *conn, int status);
 
+#define HTTP_REFUSAL_BYTES 64
+/* The head of such an answer, for any version; its body, content_length bytes of `text`, is filled
+ * in. */
+h1_response_t hv__http_refusal(hhttp_server_t *server, int status, char text[HTTP_REFUSAL_BYTES]);
+
 static inline uint64_t hv__http_now_ms(const hhttp_server_t *server) {
     return hloop_now_hrtime(server->loop) / 1000;
 }

@@ -340,25 +340,29 @@ int hhttp_request_refuse(hhttp_request_t *req, int status) {
     return 0;
 }
 
-void hv__http_write_refusal(http_conn_t *conn, int status) {
-    hhttp_server_t *server = conn->server;
-    hhttp_request_t *req = conn->req;
-    char text[64];
-    int len = snprintf(text, sizeof text, "%d %s\n", status, hhttp_status_text(status));
-    h1_response_t response = {
+h1_response_t hv__http_refusal(hhttp_server_t *server, int status, char text[HTTP_REFUSAL_BYTES]) {
+    int len = snprintf(text, HTTP_REFUSAL_BYTES, "%d %s\n", status, hhttp_status_text(status));
+    return (h1_response_t){
         .status = status,
         .content_type = {"text/plain", 10},
         .server_name = server->server_name,
         .date = hv__http_date(server),
         .framing = H1_FRAME_LENGTH,
         .content_length = (uint64_t)len,
-        .send_connection_close = 1,
     };
+}
+
+void hv__http_write_refusal(http_conn_t *conn, int status) {
+    hhttp_request_t *req = conn->req;
+    char text[HTTP_REFUSAL_BYTES];
+    h1_response_t response = hv__http_refusal(conn->server, status, text);
+    size_t len = (size_t)response.content_length;
+    response.send_connection_close = 1;
     if (hv__http_put_head(conn, &response) != 0) {
         hv__http_conn_abort(conn);
         return;
     }
     if (req != NULL) req->status = status;
     if (req != NULL && req->parser.head.method == HHTTP_HEAD) return;
-    if (put(conn, text, (size_t)len) == 0 && req != NULL) req->sent_bytes = (size_t)len;
+    if (put(conn, text, len) == 0 && req != NULL) req->sent_bytes = len;
 }

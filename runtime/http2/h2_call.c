@@ -35,17 +35,6 @@ static void list(h2_link_t *h2, h2_call_t *self) {
     h2->call_count++;
 }
 
-static void unlist_due(h2_link_t *h2, h2_call_t *self) {
-    h2_call_t *before = NULL;
-    for (h2_call_t *at = h2->first_due; at != self; at = at->next_due) before = at;
-    if (before != NULL) {
-        before->next_due = self->next_due;
-    } else {
-        h2->first_due = self->next_due;
-    }
-    if (h2->last_due == self) h2->last_due = before;
-}
-
 static void unlist(h2_link_t *h2, h2_call_t *self) {
     if (self->prev != NULL) {
         self->prev->next = self->next;
@@ -54,7 +43,7 @@ static void unlist(h2_link_t *h2, h2_call_t *self) {
     }
     if (self->next != NULL) self->next->prev = self->prev;
     h2->call_count--;
-    if (self->flags & H2_IS_DUE) unlist_due(h2, self);
+    if (self->flags & H2_IS_DUE) hlist_remove(&h2->due, &self->due);
     self->flags &= ~(uint32_t)H2_IS_DUE;
     if (h2->heading.call == self) h2->heading.call = NULL;
     if (h2->chunk_call == self) h2->chunk_call = NULL;

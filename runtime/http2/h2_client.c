@@ -27,13 +27,7 @@ void hv__h2_call_due(h2_call_t *self) {
     h2_link_t *h2 = self->h2;
     if (h2 == NULL || self->flags & H2_IS_DUE) return;
     self->flags |= H2_IS_DUE;
-    self->next_due = NULL;
-    if (h2->last_due != NULL) {
-        h2->last_due->next_due = self;
-    } else {
-        h2->first_due = self;
-    }
-    h2->last_due = self;
+    hlist_push(&h2->due, &self->due);
     hv__h2_link_later(h2);
 }
 
@@ -313,9 +307,8 @@ static void look(h2_call_t *self) {
 }
 
 static void look_at_due(h2_link_t *h2) {
-    for (h2_call_t *self; (self = h2->first_due) != NULL;) {
-        h2->first_due = self->next_due;
-        if (h2->first_due == NULL) h2->last_due = NULL;
+    for (hlink_t *link; (link = hlist_shift(&h2->due)) != NULL;) {
+        h2_call_t *self = HV_CONTAINER_OF(link, h2_call_t, due);
         self->flags &= ~(uint32_t)H2_IS_DUE;
         look(self);
     }
@@ -340,7 +333,7 @@ static void settle(h2_link_t *h2) {
     int code = hv__h2_flush(h2->session, link->io);
     if (code != 0 && h2->error == 0) h2->error = code;
     /* Sending may have ended a stream, or made room. */
-    if (h2->first_due != NULL) look_at_due(h2);
+    look_at_due(h2);
     int is_finished =
         !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
     if (h2->error != 0 || is_finished) end(h2);

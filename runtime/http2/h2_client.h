@@ -8,6 +8,7 @@
 #define HV_H2_CLIENT_H_
 
 #include "h2_session.h"
+#include "hlist.h"
 #include "http_client_int.h"
 
 typedef struct h2_link_s h2_link_t;
@@ -42,7 +43,7 @@ struct h2_call_s {
     hhttp_call_t *call;  /* NULL: the call is gone */
     h2_call_t *next;     /* of h2->calls */
     h2_call_t *prev;
-    h2_call_t *next_due;
+    hlink_t due;         /* in h2->due while H2_IS_DUE */
     h2_head_t *first_head;
     h2_head_t *last_head;
     uint32_t head_count; /* so far */
@@ -69,8 +70,7 @@ struct h2_link_s {
     nghttp2_session *session;
     hv__defer_t work;
     h2_call_t *calls;
-    h2_call_t *first_due;
-    h2_call_t *last_due;
+    hlist_t due; /* calls that something is to be told */
     h2_heading_t heading;
     h2_call_t *chunk_call; /* the piece of a body at which nghttp2 has paused */
     hhttp_slice_t chunk;

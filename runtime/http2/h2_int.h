@@ -10,6 +10,7 @@
 #define HV_H2_INT_H_
 
 #include "h2_session.h"
+#include "hlist.h"
 #include "http_transport.h"
 
 typedef struct h2_conn_s h2_conn_t;
@@ -33,7 +34,7 @@ typedef struct h2_stream_s {
     h2_conn_t *h2; /* NULL for a tunnel whose connection is gone */
     struct h2_stream_s *next; /* of the connection */
     struct h2_stream_s *prev;
-    struct h2_stream_s *next_event;
+    hlink_t event; /* in h2->events while STREAM_IS_EVENT */
     int32_t id;
     uint32_t flags;
     uint32_t reason;   /* of a reset (RFC 9113 section 7) */
@@ -72,8 +73,7 @@ struct h2_conn_s {
     h2_stream_t *streams;
     uint32_t stream_count;
     uint32_t request_count;
-    h2_stream_t *first_event;
-    h2_stream_t *last_event;
+    hlist_t events; /* streams to which something has happened */
     h2_heading_t heading;
     h2_stream_t *ready;  /* whose head is complete: at most one a frame */
     h2_stream_t *chunk_stream;

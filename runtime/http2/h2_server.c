@@ -38,13 +38,7 @@ void hv__h2_touch(h2_stream_t *stream) {
     h2_conn_t *h2 = stream->h2;
     if (stream->flags & STREAM_IS_EVENT) return;
     stream->flags |= STREAM_IS_EVENT;
-    stream->next_event = NULL;
-    if (h2->last_event != NULL) {
-        h2->last_event->next_event = stream;
-    } else {
-        h2->first_event = stream;
-    }
-    h2->last_event = stream;
+    hlist_push(&h2->events, &stream->event);
     hv__h2_send_soon(h2);
 }
 
@@ -206,10 +200,8 @@ static size_t cut(h2_conn_t *h2, const uint8_t *data, size_t len) {
 
 /* Tells of what has happened to streams. */
 static void run_events(h2_conn_t *h2) {
-    while (h2->first_event != NULL) {
-        h2_stream_t *stream = h2->first_event;
-        h2->first_event = stream->next_event;
-        if (h2->first_event == NULL) h2->last_event = NULL;
+    for (hlink_t *link; (link = hlist_shift(&h2->events)) != NULL;) {
+        h2_stream_t *stream = HV_CONTAINER_OF(link, h2_stream_t, event);
         stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
         hv__h2_stream_look(stream);
     }
@@ -304,7 +296,7 @@ static void run(h2_conn_t *h2, const char *data, size_t len) {
     run_events(h2);
     size_t used = feed(h2, data, len);
     hv__h2_send(h2); /* may close streams, and make room for what waits */
-    while (h2->first_event != NULL) {
+    while (h2->events.first != NULL) {
         run_events(h2);
         hv__h2_send(h2);
     }
@@ -348,6 +340,11 @@ static void on_eof(hio_t *io) {
     if (h2->conn->state == HTTP_V2) hv__http_conn_close(h2->conn);
 }
 
+static void unlist_event(h2_conn_t *h2, h2_stream_t *stream) {
+    if (stream->flags & STREAM_IS_EVENT) hlist_remove(&h2->events, &stream->event);
+    stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
+}
+
 static void end_streams(h2_conn_t *h2, int code) {
     for (h2_stream_t *stream = h2->streams; stream != NULL; stream = stream->next) {
         stream->flags |= STREAM_CLOSED;
@@ -357,14 +354,14 @@ static void end_streams(h2_conn_t *h2, int code) {
     }
     while (h2->streams != NULL) {
         h2_stream_t *stream = h2->streams;
-        stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
+        unlist_event(h2, stream);
         if (stream->tunnel != NULL) {
             hv__h2_stream_leave(stream); /* it ends with its io, a moment later */
             hv__h2_tunnel_lose(stream, code);
             continue;
         }
         hv__http_give_up(&stream->conn, code);
-        stream->flags &= ~(uint32_t)STREAM_IS_EVENT;
+        unlist_event(h2, stream);
         hv__h2_stream_free(stream);
     }
 }

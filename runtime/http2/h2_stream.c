@@ -342,28 +342,20 @@ static void abort_stream(http_conn_t *conn) {
 
 /* An answer of the server's own, as hv__http_write_refusal writes it. */
 static int write_refusal(h2_stream_t *stream, int status) {
-    hhttp_server_t *server = stream->conn.server;
     hhttp_request_t *req = stream->conn.req;
-    char text[64];
-    int len = snprintf(text, sizeof text, "%d %s\n", status, hhttp_status_text(status));
+    char text[HTTP_REFUSAL_BYTES];
     int is_head = req != NULL && req->parser.head.method == HHTTP_HEAD;
-    h1_response_t response = {
-        .status = status,
-        .content_type = {"text/plain", 10},
-        .server_name = server->server_name,
-        .date = hv__http_date(server),
-        .framing = H1_FRAME_LENGTH,
-        .content_length = (uint64_t)len,
-    };
+    h1_response_t response = hv__http_refusal(stream->conn.server, status, text);
+    size_t len = (size_t)response.content_length;
     int code = submit_head(stream, &response, is_head);
     if (code != 0) return code;
     stream->flags |= STREAM_OUT_ENDED;
     stream->moved_ms = now_ms(stream);
-    if (!is_head) code = hbuf_append(&stream->out, text, (size_t)len, sizeof text);
-    if (!is_head && code == 0) stream->h2->queued += (size_t)len;
+    if (!is_head) code = hbuf_append(&stream->out, text, len, sizeof text);
+    if (!is_head && code == 0) stream->h2->queued += len;
     if (code == 0 && req != NULL) {
         req->status = status;
-        req->sent_bytes = is_head ? 0 : (size_t)len;
+        req->sent_bytes = is_head ? 0 : len;
     }
     return code;
 }
