@@ -1,28 +1,6 @@
 /* The server of HTTP/2: time limits by a clock that is turned by hand, flow control, floods, and
  * the end of a server. What answers look like is in spec/hv/http2_spec.lua. RFC 9113. */
-#include "h2_test.h"
-#include "http_test.h"
-
-static h2_text_t text;
-
-/* Runs until a frame of that kind has come. Returns its flags. */
-static int await_frame(int fd, int kind, long stream, int nth, const unsigned char **payload,
-                       size_t *len) {
-    const unsigned char *unused;
-    size_t unused_len;
-    if (payload == NULL) payload = &unused;
-    if (len == NULL) len = &unused_len;
-    for (int i = 0; i < PASSES_MAX; i++) {
-        hloop_process_events(fix->loop, i < 10 ? 0 : 1);
-        receive(fd);
-        int flags = find_frame(fix->reply, fix->reply_len, kind, stream, nth, payload, len);
-        if (flags >= 0) return flags;
-        if (fix->reply_eof != 0) break;
-    }
-    fail_msg("no frame %d of stream %ld (eof %d, %zu bytes)", kind, stream, fix->reply_eof,
-             fix->reply_len);
-    return -1;
-}
+#include "h2_fixture.h"
 
 static int has_frame(int kind, long stream) {
     const unsigned char *payload;
@@ -38,15 +16,8 @@ static uint32_t code_of(int fd, int kind, long stream) {
     return read_u32(payload + (kind == F_GOAWAY ? 4 : 0));
 }
 
-static void send_text(int fd) {
-    say_bytes(fd, text.data, text.len);
-    text.len = 0;
-}
-
 static int open_client(void) {
-    int fd = client();
-    put_preface(&text);
-    put_frame(&text, F_SETTINGS, ACK, 0, NULL, 0);
+    int fd = greeting_client();
     send_text(fd);
     await_frame(fd, F_SETTINGS, 0, 1, NULL, NULL);
     return fd;

@@ -1,10 +1,8 @@
 /* Streams of HTTP/2 that are given away: the io that a program gets, its ends, and who outlives
  * whom. RFC 8441, RFC 9113 section 8.5. */
-#include "h2_test.h"
+#include "h2_fixture.h"
 #include "hio.h"
-#include "http_test.h"
 
-static h2_text_t text;
 static hio_t *tunnel;
 static int reads, eofs, closes, close_error, drains, shutdowns;
 static char heard[4096];
@@ -61,23 +59,6 @@ static void take_over(hhttp_request_t *req, void *userdata) {
     hhttp_upgraded_on_shutdown(tunnel, on_shutdown);
 }
 
-static int await_frame(int fd, int kind, long stream, int nth, const unsigned char **payload,
-                       size_t *len) {
-    const unsigned char *unused;
-    size_t unused_len;
-    if (payload == NULL) payload = &unused;
-    if (len == NULL) len = &unused_len;
-    for (int i = 0; i < PASSES_MAX; i++) {
-        hloop_process_events(fix->loop, i < 10 ? 0 : 1);
-        receive(fd);
-        int flags = find_frame(fix->reply, fix->reply_len, kind, stream, nth, payload, len);
-        if (flags >= 0) return flags;
-        if (fix->reply_eof != 0) break;
-    }
-    fail_msg("no frame %d of stream %ld (eof %d)", kind, stream, fix->reply_eof);
-    return -1;
-}
-
 static void await_int(const int *value, int wanted) {
     for (int i = 0; i < PASSES_MAX && *value < wanted; i++) hloop_process_events(fix->loop, 1);
     assert_int_equal(*value, wanted);
@@ -97,17 +78,10 @@ static void put_connect(uint32_t stream, const char *protocol) {
     free(block);
 }
 
-static void send_text(int fd) {
-    say_bytes(fd, text.data, text.len);
-    text.len = 0;
-}
-
 /* A client with an open tunnel on stream 1. */
 static int open_tunnel(const char *protocol) {
     forget();
-    int fd = client();
-    put_preface(&text);
-    put_frame(&text, F_SETTINGS, ACK, 0, NULL, 0);
+    int fd = greeting_client();
     put_connect(1, protocol);
     send_text(fd);
     await_frame(fd, F_HEADERS, 1, 0, NULL, NULL);

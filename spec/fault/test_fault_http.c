@@ -1,30 +1,7 @@
 /* Every allocation of an HTTP conversation fails in turn: nothing crashes, nothing leaks, and a
  * client either gets a whole answer or sees its connection end. Requests of every kind: answered at
  * once, later, in pieces, with bodies short and long, retained, refused, pipelined. */
-#include "fault_test.h"
-#include "hhttp.h"
-
-static hhttp_request_t *waiting, *retained;
-static int server_closed, bodies, aborts;
-
-static void on_server_close(hhttp_server_t *server, void *userdata) {
-    (void)server;
-    (void)userdata;
-    server_closed++;
-}
-
-static void on_abort(hhttp_request_t *req, void *userdata) {
-    (void)userdata;
-    aborts++;
-    if (req == waiting) waiting = NULL;
-}
-
-static void on_body(hhttp_request_t *req, int error) {
-    bodies++;
-    if (error != 0) return;
-    hhttp_slice_t body = hhttp_request_body(req);
-    hhttp_respond(req, 200, "text/plain", body.data, body.len);
-}
+#include "fault_http_test.h"
 
 static void answer_in_pieces(hhttp_request_t *req) {
     static char piece[100000];
@@ -57,23 +34,12 @@ static void answer_compressed(hhttp_request_t *req, int in_pieces) {
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     switch (hhttp_request_path(req).data[1]) {
-    case 'b':
-        if (hhttp_request_collect_body(req, on_body) == 1) on_body(req, 0);
-        break;
+    case 'b': echo_body(req); break;
     case 'p': answer_in_pieces(req); break;
     case 'c': answer_compressed(req, 0); break;
     case 'd': answer_compressed(req, 1); break;
-    case 'l':
-        hhttp_request_on_abort(req, on_abort, NULL);
-        waiting = req;
-        break;
-    case 'r':
-        if (retained == NULL) {
-            hhttp_request_retain(req);
-            retained = req;
-        }
-        hhttp_respond(req, 200, NULL, "r", 1);
-        break;
+    case 'l': answer_later(req); break;
+    case 'r': retain_once(req); break;
     default: hhttp_respond(req, 200, "text/plain", "hello\n", 6);
     }
 }
@@ -92,67 +58,22 @@ static const char *const conversations[] = {
 
 #define CLIENTS (sizeof conversations / sizeof conversations[0])
 
-static void run_passes(hloop_t *loop, const int *fds) {
-    static char sink[65536];
-    for (int pass = 0; pass < 60; pass++) {
-        hloop_process_events(loop, 0);
-        for (size_t i = 0; i < CLIENTS; i++) {
-            while (fds[i] >= 0 && recv(fds[i], sink, sizeof sink, MSG_DONTWAIT) > 0) {}
-        }
-        if (pass == 20 && waiting != NULL) {
-            hhttp_request_t *req = waiting;
-            waiting = NULL;
-            if (hhttp_respond(req, 200, NULL, "later", 5) != 0) hhttp_request_abort(req);
-        }
-    }
-}
-
-/* The whole conversation once. Returns 0 where even the loop or the server could not be made. */
 static void converse(hloop_t *loop, int port) {
     int fds[CLIENTS];
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (size_t i = 0; i < CLIENTS; i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(connect(fds[i], (struct sockaddr *)&addr, sizeof addr), 0);
-        send(fds[i], conversations[i], strlen(conversations[i]), MSG_NOSIGNAL);
+        fds[i] = say_to(port, conversations[i], strlen(conversations[i]));
     }
-    run_passes(loop, fds);
+    run_passes(loop, fds, CLIENTS);
     for (size_t i = 0; i < CLIENTS; i++) {
         if (i % 2 == 0) shutdown(fds[i], SHUT_WR);
     }
-    run_passes(loop, fds);
+    run_passes(loop, fds, CLIENTS);
     for (size_t i = 0; i < CLIENTS; i++) close(fds[i]);
 }
 
 static void scenario(void) {
-    hloop_t *loop = hloop_new(0);
-    if (loop == NULL) return;
     hhttp_server_options_t options = {.server_name = "faulty"};
-    hhttp_server_t *server = hhttp_server_new(loop, &options);
-    if (server == NULL) {
-        assert_int_equal(hloop_last_error(loop), HV_ENOMEM);
-        hloop_free(&loop);
-        return;
-    }
-    waiting = retained = NULL;
-    server_closed = 0;
-    hhttp_server_on_request(server, on_request, NULL);
-    hio_t *listener = hhttp_server_listen(server, "127.0.0.1", 0, 0);
-    if (listener == NULL) {
-        assert_int_equal(hloop_last_error(loop), HV_ENOMEM);
-    } else {
-        int port = fault_port_of(listener);
-        if (port != 0) converse(loop, port);
-    }
-    hhttp_server_close(server, 0, on_server_close, NULL);
-    for (int pass = 0; pass < 100 && server_closed == 0; pass++) hloop_process_events(loop, 1);
-    hloop_free(&loop);
-    assert_int_equal(server_closed, 1);
-    if (retained != NULL) {
-        assert_true(hhttp_request_is_over(retained));
-        hhttp_request_release(retained);
-    }
+    serve(&options, on_request, converse);
 }
 
 static void test_every_allocation_failure_is_survived(void **state) {
