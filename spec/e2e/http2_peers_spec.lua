@@ -2,6 +2,7 @@
 --- against our own: over TLS as ALPN has it, in the clear, and through proxies.
 local certs_of = require "certs"
 local h2_peer = require "h2_peer"
+local helper = require "helper"
 local hv = require "hv"
 local nginx_of = require "nginx"
 
@@ -17,14 +18,6 @@ teardown(function() certs:remove() end)
 before_each(function() client = assert(hv.http.client { tls = { ca = certs.ca } }) end)
 
 after_each(function() client:close() end)
-
---- Runs fn(i) for 1..n at once. Returns the list of { its results }.
-local function at_once(n, fn)
-  local tasks, results = {}, {}
-  for i = 1, n do tasks[i] = hv.go(function() results[i] = { fn(i) } end) end
-  for i = 1, n do tasks[i]:join() end
-  return results
-end
 
 describe("node's server of HTTP/2", function()
   local node, secure, clear
@@ -68,13 +61,14 @@ describe("node's server of HTTP/2", function()
   end)
 
   it("answers all over one connection, or as many as its limit says", function()
-    for _, result in ipairs(at_once(20, function(i)
+    for _, result in ipairs(helper.at_once(20, function(i)
       return client:post(secure .. "/echo", "number " .. i)
     end)) do
       assert.matches("^number %d+$", assert(result[1]).body)
     end
     assert.are.equal(1, client:counts().opened)
-    for _, result in ipairs(at_once(100, function() return client:get(secure .. "/slow") end)) do
+    local slow = helper.at_once(100, function() return client:get(secure .. "/slow") end)
+    for _, result in ipairs(slow) do
       assert.matches("piece 5\n$", assert(result[1]).body)
     end
     assert.is_true(client:counts().opened <= 5)
@@ -119,7 +113,7 @@ describe("node's server of HTTP/2", function()
   it("refuses requests, and goes away, without harm", function()
     assert.are.equal("after all", assert(client:post(secure .. "/refused", "x")).body)
     assert.are.equal(2, client:counts().repeated)
-    local results = at_once(4, function(i)
+    local results = helper.at_once(4, function(i)
       return client:get(secure .. (i == 1 and "/goaway" or "/slow"))
     end)
     assert.are.equal("the last", assert(results[1][1]).body)
@@ -139,7 +133,8 @@ describe("node's server of HTTP/2", function()
       return conn:pipe(up)
     end))
     local via = { proxy = "http://127.0.0.1:" .. server:port() }
-    for _, result in ipairs(at_once(5, function() return client:get(secure .. "/slow", via) end)) do
+    local slow = helper.at_once(5, function() return client:get(secure .. "/slow", via) end)
+    for _, result in ipairs(slow) do
       assert.are.equal("2", assert(result[1], result[2]).version)
     end
     assert.are.equal(1, client:counts().opened)
@@ -185,7 +180,7 @@ describe("nginx's HTTP/2", function()
     assert.are.equal("3000000\n", assert(get("https://localhost/up", "/tls", {
       method = "POST", body = ("x"):rep(3000000) })).body)
     -- It goes away after 50 requests, whatever is under way.
-    local results = at_once(200, function() return get("https://localhost/", "/tls") end)
+    local results = helper.at_once(200, function() return get("https://localhost/", "/tls") end)
     for _, result in ipairs(results) do
       assert.are.equal("HTTP/2.0 GET\n", assert(result[1], result[2]).body)
     end
@@ -212,7 +207,7 @@ describe("our own HTTP/2", function()
 
   it("answers a thousand requests at once", function()
     local count = 0
-    for _, result in ipairs(at_once(1000, function(i)
+    for _, result in ipairs(helper.at_once(1000, function(i)
       return client:post(url .. "/echo", tostring(i))
     end)) do
       count = count + tonumber(assert(result[1], result[2]).body)
@@ -222,7 +217,7 @@ describe("our own HTTP/2", function()
   end)
 
   it("streams to many who read at their own pace", function()
-    local results = at_once(10, function(i)
+    local results = helper.at_once(10, function(i)
       local reply = assert(client:get(url .. "/stream", { stream = true }))
       local bytes = 0
       for piece in reply:chunks() do
@@ -255,7 +250,7 @@ describe("a server that offers HTTP/2 and says nothing", function()
       local peer = h2_peer.peer(conn)
       peer:next "never"
     end))
-    local results = at_once(3, function()
+    local results = helper.at_once(3, function()
       return client:get("https://localhost:" .. server:port(), { timeout = 50 })
     end)
     for _, result in ipairs(results) do assert.are.equal("ETIMEDOUT", result[3]) end

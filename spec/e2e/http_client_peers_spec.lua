@@ -7,7 +7,8 @@ local nginx_of = require "nginx"
 
 local build = os.getenv("HV_BUILD_DIR") or "build"
 
-local certs, localhost, open
+local certs, localhost
+local keep, close_kept = helper.keeper()
 
 setup(function()
   certs = certs_of.new()
@@ -16,16 +17,7 @@ end)
 
 teardown(function() certs:remove() end)
 
-before_each(function() open = {} end)
-
-after_each(function()
-  for i = #open, 1, -1 do open[i]:close(0) end
-end)
-
-local function keep(handle)
-  open[#open + 1] = handle
-  return handle
-end
+after_each(close_kept)
 
 --- A server that tells what it has been asked; with certificates where `tls` is given.
 local function serve(tls)
@@ -331,7 +323,7 @@ describe("a pool", function()
     local reply = assert(client:get("http://127.0.0.1:" .. port .. "/", { stream = true }))
     assert.is_string(tostring(reply))
     client:close()
-    for i = #open, 1, -1 do open[i]:close(0) end
+    close_kept()
     helper.nothing_left(before)
   end)
 end)

@@ -1,11 +1,13 @@
 --- Clients of HTTP and of WebSocket through proxies: hvlua's own forward proxy with and without TLS
 --- (curl goes through it as well), and the SOCKS 5 proxy of the examples.
 local certs_of = require "certs"
+local helper = require "helper"
 local hv = require "hv"
 
 local build = os.getenv("HV_BUILD_DIR") or "build"
 
-local certs, localhost, open
+local certs, localhost
+local keep, close_kept = helper.keeper()
 
 setup(function()
   certs = certs_of.new()
@@ -14,17 +16,10 @@ end)
 
 teardown(function() certs:remove() end)
 
-before_each(function() open = {} end)
-
 after_each(function()
-  for i = #open, 1, -1 do open[i]:close(0) end
+  close_kept()
   hv.sleep(1)
 end)
-
-local function keep(handle)
-  open[#open + 1] = handle
-  return handle
-end
 
 local function listen(app, is_secure)
   return keep(assert(app:listen { host = "127.0.0.1", port = 0,

@@ -4,16 +4,14 @@ local h2 = require "h2_peer"
 local helper = require "helper"
 local hv = require "hv"
 
-local open, client
+local client
+local keep, close_kept = helper.keeper()
 
-before_each(function()
-  open = {}
-  client = assert(hv.http.client { http2 = "prior_knowledge" })
-end)
+before_each(function() client = assert(hv.http.client { http2 = "prior_knowledge" }) end)
 
 after_each(function()
   client:close()
-  for i = #open, 1, -1 do open[i]:close(0) end
+  close_kept()
 end)
 
 --- The first request gets the bytes, and what is asked later "good"; returns the URL.
@@ -29,7 +27,7 @@ local function serve(bytes)
       end
     end
   end)
-  open[#open + 1] = server
+  keep(server)
   return url
 end
 
@@ -167,7 +165,7 @@ describe("a server of HTTP/2 that sends too much", function()
       peer:send(h2.answer(peer:request(), "good"))
       peer:read()
     end)
-    open[#open + 1] = server
+    keep(server)
     local reply = assert(client:get(url, { stream = true }))
     helper.eventually(function() return has_reset end)
     local text, _, code = reply:text()
@@ -185,7 +183,7 @@ describe("a server of HTTP/2 that sends too much", function()
       end
       peer.conn:read_until "never"
     end)
-    open[#open + 1] = server
+    keep(server)
     local reply, message, code = client:get(url)
     assert.are.same({ nil, "ELIMIT" }, { reply, code }, message)
     assert.are.equal("good", assert(client:get(url)).body)
@@ -197,7 +195,7 @@ describe("a server of HTTP/2 that sends too much", function()
       peer:send(h2.status(id, 200))
       while peer:send(h2.data(id, "")) do hv.sleep(1) end
     end)
-    open[#open + 1] = server
+    keep(server)
     local reply = assert(client:get(url, { stream = true, idle_timeout = 30 }))
     local chunk, _, code = reply:read()
     assert.are.same({ nil, "ETIMEDOUT" }, { chunk, code })
@@ -222,7 +220,7 @@ describe("frames of a server of HTTP/2", function()
         peer:send(bytes:sub(number + 1))
       end
     end)
-    open[#open + 1] = server
+    keep(server)
     for _ = 1, #answer(1) do
       local reply = assert(client:get(url, { fresh = true, stream = true }))
       assert.are.same({ "body end", "z" }, { reply:text(), reply.headers["x-y"] })
@@ -239,7 +237,7 @@ describe("frames of a server of HTTP/2", function()
       end
       peer:read()
     end)
-    open[#open + 1] = server
+    keep(server)
     assert.are.equal("body", assert(client:get(url)).body)
   end)
 end)

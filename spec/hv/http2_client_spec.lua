@@ -4,22 +4,20 @@ local h2 = require "h2_peer"
 local helper = require "helper"
 local hv = require "hv"
 
-local open, client
+local client
+local keep, close_kept = helper.keeper()
 
-before_each(function()
-  open = {}
-  client = assert(hv.http.client { http2 = "prior_knowledge" })
-end)
+before_each(function() client = assert(hv.http.client { http2 = "prior_knowledge" }) end)
 
 after_each(function()
   client:close()
-  for i = #open, 1, -1 do open[i]:close(0) end
+  close_kept()
 end)
 
 --- Serves by fn(peer, number of the connection); returns the URL.
 local function serve(fn, settings)
   local url, server = h2.listen(fn, settings)
-  open[#open + 1] = server
+  keep(server)
   return url
 end
 
@@ -32,14 +30,6 @@ local function serve_requests(fn, settings)
       fn(peer, id, count)
     end
   end, settings)
-end
-
---- Runs fn(i) for 1..n at once. Returns the list of { its results }.
-local function at_once(n, fn)
-  local tasks, results = {}, {}
-  for i = 1, n do tasks[i] = hv.go(function() results[i] = { fn(i) } end) end
-  for i = 1, n do tasks[i]:join() end
-  return results
 end
 
 describe("hv.http requests over HTTP/2", function()
@@ -62,7 +52,7 @@ describe("hv.http requests over HTTP/2", function()
       if #waiting < 40 then return end
       for i = #waiting, 1, -1 do peer:send(h2.answer(waiting[i], "body " .. waiting[i])) end
     end)
-    local results = at_once(40, function() return client:get(url) end)
+    local results = helper.at_once(40, function() return client:get(url) end)
     local bodies = {}
     for _, result in ipairs(results) do bodies[assert(result[1]).body] = true end
     for i = 1, 40 do assert.is_true(bodies["body " .. i * 2 - 1]) end
@@ -83,7 +73,7 @@ describe("hv.http requests over HTTP/2", function()
     end, { [3] = 3 })
     local one = assert(hv.http.client { http2 = "prior_knowledge", max_connections = 1 })
     assert(one:get(url)) -- its SETTINGS are known from now on
-    for _, result in ipairs(at_once(20, function() return one:get(url) end)) do
+    for _, result in ipairs(helper.at_once(20, function() return one:get(url) end)) do
       assert.are.equal("ok", assert(result[1]).body)
     end
     assert.are.equal(3, most)
@@ -106,7 +96,7 @@ describe("hv.http requests over HTTP/2", function()
     end, { [3] = 2 })
     local from = {}
     assert(client:get(url))
-    for _, result in ipairs(at_once(5, function() return client:get(url) end)) do
+    for _, result in ipairs(helper.at_once(5, function() return client:get(url) end)) do
       local body = assert(result[1]).body
       from[body] = (from[body] or 0) + 1
     end
@@ -266,7 +256,7 @@ describe("HTTP/2 requests that a server does not answer", function()
         end
       end
     end)
-    local results = at_once(3, function() return client:post(url, "body") end)
+    local results = helper.at_once(3, function() return client:post(url, "body") end)
     local bodies = {}
     for i, result in ipairs(results) do bodies[i] = assert(result[1], result[2]).body end
     table.sort(bodies)
@@ -319,7 +309,7 @@ describe("HTTP/2 requests that a server does not answer", function()
       conn:write "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold"
       conn:read()
     end))
-    open[#open + 1] = server
+    keep(server)
     local secure = assert(hv.http.client { tls = { ca = certs.ca } })
     local reply = assert(secure:get("https://127.0.0.1:" .. server:port()))
     assert.are.same({ "old", "1.1" }, { reply.body, reply.version })

@@ -3,12 +3,7 @@
 local helper = require "helper"
 local hv = require "hv"
 
-local open = {}
-
-local function keep(handle)
-  open[#open + 1] = handle
-  return handle
-end
+local keep, close_kept = helper.keeper()
 
 --- A server of routes; returns the URL of its root.
 local function serve(define)
@@ -40,12 +35,7 @@ local function reply_with(body, head)
   return ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s"):format(#body, head or "", body)
 end
 
-after_each(function()
-  for i = #open, 1, -1 do
-    open[i]:close(0)
-    open[i] = nil
-  end
-end)
+after_each(close_kept)
 
 describe("hv.http.get and its kin", function()
   it("wait in a task, and call a trailing function with the same values", function()

@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw_http = require "raw_http"
 
@@ -5,18 +6,9 @@ local exchange = raw_http.exchange
 
 --- What somebody tries who means harm to what lies behind a gateway.
 describe("hv.http proxies under attack", function()
-  local open
+  local keep, close_kept = helper.keeper()
 
-  before_each(function() open = {} end)
-
-  after_each(function()
-    for i = #open, 1, -1 do open[i]:close(0) end
-  end)
-
-  local function keep(closable)
-    open[#open + 1] = closable
-    return closable
-  end
+  after_each(close_kept)
 
   local function listen(app) return keep(assert(app:listen { host = "127.0.0.1", port = 0 })) end
 

@@ -6,21 +6,12 @@ local raw_socket = require "raw_socket"
 local exchange = raw_http.exchange
 
 describe("hv.http proxies", function()
-  local open, before
+  local before
+  local keep, close_kept = helper.keeper()
 
-  before_each(function()
-    before = helper.active()
-    open = {}
-  end)
+  before_each(function() before = helper.active() end)
 
-  after_each(function()
-    for i = #open, 1, -1 do open[i]:close(0) end
-  end)
-
-  local function keep(closable)
-    open[#open + 1] = closable
-    return closable
-  end
+  after_each(close_kept)
 
   local function listen(app) return keep(assert(app:listen { host = "127.0.0.1", port = 0 })) end
 
@@ -419,8 +410,7 @@ describe("hv.http proxies", function()
   it("leaves nothing behind", function()
     local server = front("/", url_of(mirror()))
     exchange(server, "GET", "/")
-    for i = #open, 1, -1 do open[i]:close(0) end
-    open = {}
+    close_kept()
     collectgarbage()
     collectgarbage()
     helper.nothing_left(before)

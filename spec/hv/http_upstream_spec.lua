@@ -7,18 +7,12 @@ local raw_http = require "raw_http"
 local exchange = raw_http.exchange
 
 describe("upstreams", function()
-  local open
+  local keep, close_kept = helper.keeper()
 
-  before_each(function() open = {} end)
   after_each(function()
-    for i = #open, 1, -1 do open[i]:close(0) end
+    close_kept()
     hv.sleep(1)
   end)
-
-  local function keep(closable)
-    open[#open + 1] = closable
-    return closable
-  end
 
   local function listen(app) return keep(assert(app:listen { host = "127.0.0.1", port = 0 })) end
   local function url_of(server) return ("http://127.0.0.1:%d"):format(server:port()) end

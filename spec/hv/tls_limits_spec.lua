@@ -1,5 +1,6 @@
 -- TLS handshakes that do not come to an end: how many there may be, how long, what they count for.
 local certs_of = require "certs"
+local helper = require "helper"
 local hv = require "hv"
 
 local certs, localhost
@@ -11,17 +12,9 @@ end)
 
 teardown(function() certs:remove() end)
 
-local open = {}
+local keep, close_kept = helper.keeper()
 
-local function keep(handle)
-  open[#open + 1] = handle
-  return handle
-end
-
-after_each(function()
-  for i = #open, 1, -1 do open[i]:close(0) end
-  open = {}
-end)
+after_each(close_kept)
 
 local function tls() return { cert = localhost.cert, key = localhost.key } end
 

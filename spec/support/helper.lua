@@ -71,6 +71,32 @@ function M.collected(weak)
   end)
 end
 
+--- Runs fn(i) for 1..n at once. Returns the list of { its results }.
+function M.at_once(n, fn)
+  local hv = require "hv"
+  local tasks, results = {}, {}
+  for i = 1, n do tasks[i] = hv.go(function() results[i] = { fn(i) } end) end
+  for i = 1, n do tasks[i]:join() end
+  return results
+end
+
+--- Two functions: keep(handle), which returns the handle, and one for after_each, which closes all
+--- that was kept, the last first and at once.
+function M.keeper()
+  local open = {}
+  local function keep(handle)
+    open[#open + 1] = handle
+    return handle
+  end
+  local function close_kept()
+    for i = #open, 1, -1 do
+      open[i]:close(0)
+      open[i] = nil
+    end
+  end
+  return keep, close_kept
+end
+
 --- Waits until no more handles keep the loop running than `before` did (a result of M.active), and
 --- throws where some never go: a spec closes what it opens.
 function M.nothing_left(before)
