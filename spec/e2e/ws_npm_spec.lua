@@ -2,6 +2,7 @@
 --- of compression. The programs of the other side are in spec/npm/ws_peer.js.
 local hv = require "hv"
 local helper = require "spec.support.helper"
+local ws_peers = require "ws_peers"
 
 local function start(kind, argument)
   return assert(hv.process.spawn { "node", "spec/npm/ws_peer.js", kind, argument, stdout = "pipe" })
@@ -15,21 +16,8 @@ describe("the client of npm ws", function()
       { deflate = { min_bytes = 1, server_context = true, client_context = true } } },
   } do
     it("gets along with " .. server[1], function()
-      local app = hv.http.app()
-      local opts = server[2]
-      opts.max_message = "2M"
-      opts.on_message = function(ws, data, kind) ws:send(data, kind) end
-      app:ws("/", opts)
-      local listener = assert(app:listen { host = "127.0.0.1", port = 0 })
-      local peer = start("client", "ws://127.0.0.1:" .. listener:port() .. "/")
-      local passed = 0
-      for line in peer.stdout:lines() do
-        assert.is_truthy(line:find("^ok "), line)
-        passed = passed + 1
-      end
-      peer:wait()
-      assert.are.equal(24, passed)
-      listener:close(0)
+      server[2].max_message = "2M"
+      ws_peers.serve(server[2], function(url) return start("client", url) end, 24)
     end)
   end
 end)
@@ -44,19 +32,7 @@ describe("the server of npm ws", function()
       local ws = assert(hv.ws.connect(url, { protocols = { "other", "chat" }, deflate = deflate }))
       assert.are.equal("chat", ws.protocol)
       assert.are.equal(context ~= "none", ws.is_deflated)
-      for _, len in ipairs { 0, 1, 125, 126, 1000, 65535, 65536, 500000 } do
-        local text = ("lorem ipsum "):rep(len / 12) .. ("x"):rep(len % 12)
-        assert(ws:send(text))
-        assert.are.same({ text, "text" }, { ws:receive(10000) })
-        local bytes = ("\255\0\1"):rep(len / 3)
-        assert(ws:send(bytes, "binary"))
-        assert.are.same({ bytes, "binary" }, { ws:receive(10000) })
-      end
-      for i = 1, 100 do assert(ws:send('{"n":' .. i .. "}")) end
-      for i = 1, 100 do assert.are.equal('{"n":' .. i .. "}", (ws:receive(10000))) end
-      ws:send("close")
-      assert.are.same({ nil, "as you wish", "ECLOSED" }, { ws:receive(10000) })
-      assert.are.equal(4001, ws.close_code)
+      ws_peers.talk(ws, { 0, 1, 125, 126, 1000, 65535, 65536, 500000 })
 
       ws = assert(hv.ws.connect(url .. "/ping"))
       assert.are.equal("pong are you there", (ws:receive(10000)))
