@@ -81,7 +81,7 @@ static int leaf_next(ws_socket_t *socket) {
 
 /* For receive(): what it would return without having waited. */
 static int leaf_receive(ws_socket_t *socket) {
-    if (socket->ws == NULL || socket->is_closed_here || socket->is_eventful) return 0;
+    if (socket->ws == NULL || socket->is_eventful) return 0;
     const hvl_task_t *task = socket->object.rt->current;
     if (task == NULL || task->is_canceled || hvl_is_waited(&socket->reader)) return 0;
     return take_next(socket);
@@ -137,7 +137,7 @@ enum { NOT_SENT, SENT, SENT_AND_HIGH };
 
 /* send() without its errors and without its wait. Returns one of the above. */
 static int leaf_send(ws_socket_t *socket, int kind, const char *data, int len) {
-    if (socket->ws == NULL || socket->is_closed_here || is_canceled(socket)) return NOT_SENT;
+    if (socket->ws == NULL || is_canceled(socket)) return NOT_SENT;
     if (hvl_is_waited(&socket->writer)) return NOT_SENT;
     int code = hws_send(socket->ws, (hws_kind_e)kind, data, (size_t)len);
     if (code == HV_EAGAIN) return SENT_AND_HIGH;

@@ -124,14 +124,16 @@ describe("hv.http response", function()
     end)
 
     it("goes by an encoder that was put in the place of hv.json's", function()
-      local encode = hv.json.encode
+      local encode, calls = hv.json.encode, 0
       hv.json.encode = function(value)
+        calls = calls + 1
         hv.sleep(1)
         return "mine: " .. encode(value)
       end
       local answer = answer_by { json = { 1 } }
       hv.json.encode = encode
       assert.are.equal("mine: [1]", answer.body)
+      assert.are.equal(1, calls)
     end)
 
     it("tells what is wrong with it", function()

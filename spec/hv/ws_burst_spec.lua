@@ -150,6 +150,30 @@ describe("hv.ws with several messages in one read", function()
     assert.matches("task canceled", second[2])
   end)
 
+  it("gives nobody else what on_message is to have", function()
+    local first
+    local ws = send_burst(3, function(ws, data, n)
+      if n == 1 then first = { pcall(ws:messages(), ws) } end
+      ws:send(data)
+    end)
+    for i = 1, 3 do assert.are.equal(tostring(i), (ws:receive())) end
+    assert.is_false(first[1])
+    assert.matches("on_message reads this socket", first[2], 1, true)
+    ws:close()
+  end)
+
+  it("sends nothing for a task that was cancelled", function()
+    local sent
+    local ws = send_burst_to_task(1, function(ws)
+      ws:receive()
+      hv.current():cancel()
+      sent = { pcall(ws.send, ws, "late") }
+    end)
+    assert.is_nil((ws:receive()))
+    assert.is_false(sent[1])
+    assert.matches("task canceled", sent[2], 1, true)
+  end)
+
   it("gives the next to another task that receives meanwhile", function()
     local got = {}
     local ws = send_burst_to_task(4, function(ws)
