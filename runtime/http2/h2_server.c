@@ -25,6 +25,7 @@
 #define KEPT_BYTES_MAX        (1u << 30)
 #define GLITCHES_PER_SECOND   50
 #define RESET_COST            4 /* of a request that was not answered yet */
+#define PAYING_BYTES          1024 /* of a body in one piece */
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PREFACE_LEN  (sizeof preface - 1)
@@ -69,6 +70,15 @@ static void count_glitches(h2_conn_t *h2, uint32_t cost) {
     hv__h2_pay(h2, seconds < 1000 ? seconds * GLITCHES_PER_SECOND : UINT32_MAX);
 }
 
+/* Whether the frame that begins is of a stream that is over. */
+static int is_too_late(const h2_conn_t *h2) {
+    const uint8_t *at = h2->frame_head + 5;
+    uint32_t id = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    int32_t stream_id = (int32_t)(id & 0x7fffffff);
+    return stream_id <= nghttp2_session_get_last_proc_stream_id(h2->session) &&
+           nghttp2_session_get_stream_user_data(h2->session, stream_id) == NULL;
+}
+
 /* The head of a frame has come. */
 static void note_frame(h2_conn_t *h2) {
     uint8_t type = h2->frame_head[3];
@@ -76,8 +86,10 @@ static void note_frame(h2_conn_t *h2) {
     switch (type) {
     case NGHTTP2_DATA:
         if (h2->payload_left == 0 && !(flags & NGHTTP2_FLAG_END_STREAM)) count_glitches(h2, 1);
+        if (is_too_late(h2)) count_glitches(h2, 1);
         return;
     case NGHTTP2_HEADERS:
+        if (is_too_late(h2)) count_glitches(h2, 1);
         if (h2->stream_count >= hv__h2_server_of(h2)->options.streams_max) {
             count_glitches(h2, RESET_COST); /* it will be refused */
         }
@@ -125,7 +137,8 @@ static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t i
     }
     h2->chunk_stream = stream;
     h2->chunk = (hhttp_slice_t){(const char *)data, len};
-    hv__h2_pay(h2, 1);
+    /* Crumbs pay for nothing: a peer could buy a flood by them (CVE-2025-8671). */
+    if (len >= PAYING_BYTES) hv__h2_pay(h2, 1);
     return 0;
 }
 

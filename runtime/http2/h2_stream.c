@@ -112,7 +112,11 @@ static uint32_t now_ms(const h2_stream_t *stream) {
 void hv__h2_reset(h2_stream_t *stream, uint32_t reason) {
     if (!is_open(stream)) return;
     drop_out(stream->h2, stream);
-    nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, reason);
+    nghttp2_session *session = stream->h2->session;
+    if (nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, reason) != 0) {
+        hv__http_conn_abort(stream->h2->conn); /* the peer would wait for ever */
+        return;
+    }
     hv__h2_send_soon(stream->h2);
 }
 
@@ -432,6 +436,18 @@ static void drop_rest(h2_stream_t *stream, const hhttp_request_t *req) {
     if (stream->flags & STREAM_OUT_SENT) hv__h2_reset(stream, NGHTTP2_NO_ERROR);
 }
 
+/* Nobody will read what has come of the body: its window is given back all the same, so that the
+ * rest can come, to be dropped. */
+static void drop_in(h2_stream_t *stream) {
+    size_t len = hbuf_len(&stream->in);
+    if (len > 0 && is_open(stream)) {
+        stream->dropped += (uint32_t)len;
+        nghttp2_session_consume_stream(stream->h2->session, stream->id, len);
+        hv__h2_send_soon(stream->h2);
+    }
+    hbuf_deinit(&stream->in);
+}
+
 static void finish_request(h2_stream_t *stream) {
     http_conn_t *conn = &stream->conn;
     hhttp_request_t *req = conn->req;
@@ -442,7 +458,7 @@ static void finish_request(h2_stream_t *stream) {
         hv__http_body_tell(req, (hhttp_slice_t){NULL, 0}, HV_ECANCELED);
     }
     if (conn->req != NULL) hhttp_request_release(hv__http_request_cut(conn));
-    hbuf_deinit(&stream->in);
+    drop_in(stream);
     if (stream->flags & STREAM_CLOSED) hv__h2_touch(stream);
 }
 
@@ -519,9 +535,11 @@ void hv__h2_stream_body(h2_stream_t *stream) {
     if (stream->tunnel != NULL) hv__h2_tunnel_wake(stream);
     if (stream->conn.req == NULL && stream->tunnel == NULL) {
         stream->dropped += (uint32_t)h2->chunk.len;
-        stream->moved_ms = now_ms(stream);
+        /* An answer that waits for a window waits no longer for it. */
+        if (stream->flags & STREAM_OUT_SENT) stream->moved_ms = now_ms(stream);
         if (stream->dropped > DROPPED_MAX) {
-            hv__h2_reset(stream, NGHTTP2_NO_ERROR);
+            stream->flags |= STREAM_TOO_LONG; /* the answer goes out first */
+            if (stream->flags & STREAM_OUT_SENT) hv__h2_reset(stream, NGHTTP2_NO_ERROR);
         } else if (is_open(stream)) {
             nghttp2_session_consume_stream(h2->session, stream->id, h2->chunk.len);
         }
@@ -557,6 +575,7 @@ void hv__h2_stream_look(h2_stream_t *stream) {
         hv__http_drained(req);
         after_callback(stream);
     }
+    if (conn->req == NULL) drop_in(stream);
     int is_done = stream->flags & STREAM_CLOSED && conn->req == NULL;
     if (is_done && !(stream->flags & STREAM_IS_EVENT)) hv__h2_stream_free(stream);
 }

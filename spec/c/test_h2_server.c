@@ -402,6 +402,30 @@ static void test_a_connection_that_asks_nothing_is_closed(void **state) {
     close(fd);
 }
 
+static void answer_large_at_once(hhttp_request_t *req, void *userdata) {
+    (void)userdata;
+    assert_int_equal(hhttp_respond(req, 200, NULL, large, sizeof large), 0);
+}
+
+/* Bytes of a body that nobody reads are no sign that the answer is being read. */
+static void test_a_trickle_of_a_body_does_not_keep_an_answer_waiting(void **state) {
+    (void)state;
+    hhttp_server_options_t options = {.write_timeout_ms = 4000, .idle_timeout_ms = 600000};
+    begin_with(&options, answer_large_at_once);
+    int fd = open_client();
+    put_request(&text, 0, 1, "POST", "/", NULL);
+    send_text(fd);
+    await_frame(fd, F_DATA, 1, 0, NULL, NULL);
+    pass(20);
+    for (int i = 0; i < 6; i++) {
+        put_frame(&text, F_DATA, 0, 1, "x", 1);
+        send_text(fd);
+        pass_ms(1000);
+    }
+    await_frame(fd, F_RST_STREAM, 1, 0, NULL, NULL);
+    close(fd);
+}
+
 static void test_a_head_that_does_not_end_ends_the_connection(void **state) {
     (void)state;
     hhttp_server_options_t options = {.header_timeout_ms = 2000};
@@ -498,11 +522,29 @@ static void one_update(int i) {
     put_number_frame(&text, F_WINDOW_UPDATE, 1, 1);
 }
 
+/* A crumb of a body with every reset: it pays for none. */
+static void one_reset_with_a_crumb(int i) {
+    if (i == 0) put_request(&text, 0, 1, "POST", "/", NULL);
+    put_frame(&text, F_DATA, 0, 1, "x", 1);
+    put_request(&text, END_STREAM, (uint32_t)i * 2 + 3, "GET", "/", NULL);
+    put_number_frame(&text, F_RST_STREAM, (uint32_t)i * 2 + 3, 8);
+}
+
+/* For a stream that the server knows no more. */
+static void one_too_late(int i) {
+    if (i == 0) {
+        put_request(&text, END_STREAM, 1, "GET", "/", NULL);
+        put_number_frame(&text, F_RST_STREAM, 1, 8);
+    }
+    put_frame(&text, F_DATA, 0, 1, "x", 1);
+}
+
 static void test_frames_that_bring_nothing_end_the_connection(void **state) {
     (void)state;
     NEEDS_WHOLE_READS();
-    void (*const floods[])(int) = {one_ping,    one_settings, one_reset, one_empty,
-                                   one_unknown, one_priority, one_update};
+    void (*const floods[])(int) = {
+        one_ping,     one_settings, one_reset,  one_reset_with_a_crumb, one_too_late,
+        one_empty,    one_unknown,  one_priority, one_update};
     hhttp_server_options_t options = {.glitches_max = 400};
     begin_with(&options, count_only);
     for (size_t i = 0; i < sizeof floods / sizeof *floods; i++) {
@@ -597,6 +639,7 @@ int main(void) {
         TEST(test_leave_to_send_is_given_when_the_body_is_asked_for),
         TEST(test_a_program_waits_for_the_window_of_its_peer),
         TEST(test_a_peer_that_opens_no_window_is_given_up),
+        TEST(test_a_trickle_of_a_body_does_not_keep_an_answer_waiting),
         TEST(test_a_reset_of_the_peer_is_told),
         TEST(test_a_program_may_give_up_before_and_in_the_middle),
         TEST(test_a_connection_that_ends_ends_its_streams),
