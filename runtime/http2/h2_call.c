@@ -25,7 +25,11 @@ static void free_call(h2_call_t *self) {
     }
     hbuf_deinit(&self->in);
     hbuf_deinit(&self->out);
+    http_group_t *group = self->group;
     hv__free(self);
+    if (group == NULL) return;
+    group->holds--;
+    hv__http_group_leave(group);
 }
 
 static void list(h2_link_t *h2, h2_call_t *self) {
@@ -59,6 +63,7 @@ void hv__h2_call_use(http_link_t *link, hhttp_call_t *call) {
     h2_call_t *self = hv__calloc(1, sizeof *self);
     call->link = NULL;
     if (self == NULL) {
+        hv__h2_link_later(h2);
         hv__http_call_end(call, HV_ENOMEM, NULL);
         return;
     }
@@ -68,6 +73,7 @@ void hv__h2_call_use(http_link_t *link, hhttp_call_t *call) {
     int32_t id = hv__h2_send_head(self, call->flags & CALL_BODY_SENT ? NULL : &body);
     if (id < 0) {
         hv__free(self);
+        hv__h2_link_later(h2);
         if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) { /* all 2^30 are used */
             hv__h2_link_retire(h2);
             hv__http_call_repeat(call, REPEAT_FRESH);
@@ -274,6 +280,8 @@ void hv__h2_call_lose(h2_call_t *self, int error, const char *words) {
         hv__h2_call_refuse(self, error, words);
     }
     unlist(h2, self);
+    self->group = h2->link->group;
+    self->group->holds++;
     self->h2 = NULL;
     self->call->link = NULL;
     hv__h2_call_tell(self, NULL, 0);

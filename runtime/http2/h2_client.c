@@ -323,10 +323,12 @@ static void settle(h2_link_t *h2) {
     if (h2->was_left) {
         h2->was_left = 0;
         hv__http_serve_waiting(group);
+        if (h2->is_over) return;
     }
     int may_rest = link->state != LINK_IDLE || h2->is_retired;
     if (h2->error == 0 && h2->call_count == 0 && may_rest) {
         hv__http_link_rest(link);
+        if (!h2->is_over) hv__http_serve_waiting(group); /* there may be room for another link */
         if (h2->is_over) return;
     }
     h2->runs_again = 0;

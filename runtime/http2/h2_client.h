@@ -44,6 +44,7 @@ struct h2_call_s {
     h2_call_t *next;     /* of h2->calls */
     h2_call_t *prev;
     hlink_t due;         /* in h2->due while H2_IS_DUE */
+    http_group_t *group; /* held, where the connection is gone */
     h2_head_t *first_head;
     h2_head_t *last_head;
     uint32_t head_count; /* so far */

@@ -1,6 +1,6 @@
 /* h2_tunnel.c - a stream that has left HTTP: its DATA is somebody else's bytes, both ways.
  * WebSocket comes here by an extended CONNECT (RFC 8441), everything else by a plain one (RFC 9113
-  * section 8.5).
+ * section 8.5).
  *
  * Whoever takes it over gets a virtual io (hio_virtual.h), so a protocol room does not know the
  * difference. What the io writes goes into DATA as the peer's windows allow, and waits in the io

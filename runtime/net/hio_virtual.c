@@ -1,7 +1,7 @@
 /* hio_virtual.c - ios without a descriptor. They have no place in the backend: whoever brings their
  * bytes tells that there are some, and that there is room again, where otherwise the kernel would.
  * All else (queues, limits, cutting into messages, timeouts, forwarding) is as with any other io.
-  * */
+ * */
 #include "hio_virtual.h"
 
 #include "hnet_int.h"

@@ -1,7 +1,7 @@
 /* hio_virtual.h - an io without a descriptor, for rooms above: its bytes travel by something else
  * that is no socket, such as a stream of HTTP/2. To its user it is an io as any other, but that it
  * cannot move to another loop, send files, or be written to from another thread. Private to the
-  * runtime. */
+ * runtime. */
 #ifndef HV_IO_VIRTUAL_H_
 #define HV_IO_VIRTUAL_H_
 

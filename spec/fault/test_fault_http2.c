@@ -4,6 +4,8 @@
 #include "fault_http_test.h"
 #include "h2_test.h"
 
+#include <errno.h>
+
 #define CLIENTS 3
 
 static void answer_in_pieces(hhttp_request_t *req) {
@@ -85,9 +87,55 @@ static void test_every_allocation_failure_is_survived(void **state) {
     assert_true(count > 100); /* it did reach the streams */
 }
 
+static int abort_failed;
+
+static void abort_without_memory(htimer_t *timer) {
+    (void)timer;
+    hhttp_request_t *req = waiting;
+    waiting = NULL;
+    hhttp_response_begin(req, 200, NULL, 0, -1);
+    hhttp_response_write(req, "abc", 3);
+    hv__mem_fail_nth(1);
+    hhttp_request_abort(req);
+    abort_failed = hv__mem_has_failed();
+    hv__mem_fail_nth(0);
+}
+
+static void abort_soon(hhttp_request_t *req, void *userdata) {
+    waiting = req;
+    htimer_add(userdata, abort_without_memory, 5, 1);
+}
+
+/* Where there is no memory for the reset of a stream the peer must hear of it all the same. */
+static void test_a_reset_that_cannot_be_queued_ends_the_connection(void **state) {
+    (void)state;
+    hloop_t *loop = hloop_new(0);
+    hhttp_server_t *server = hhttp_server_new(loop, NULL);
+    hhttp_server_on_request(server, abort_soon, loop);
+    int port = fault_port_of(hhttp_server_listen(server, "127.0.0.1", 0, 0));
+    static h2_text_t text;
+    put_preface(&text);
+    put_request(&text, END_STREAM, 1, "GET", "/", NULL);
+    int fd = say_to(port, text.data, text.len);
+    ssize_t got = 1;
+    char sink[4096];
+    for (int pass = 0; pass < 1000 && got != 0; pass++) {
+        hloop_process_events(loop, 5);
+        got = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (got < 0 && errno == ECONNRESET) got = 0;
+    }
+    assert_true(abort_failed);
+    assert_int_equal(got, 0);
+    close(fd);
+    server_closed = 0;
+    hhttp_server_close(server, 0, on_server_close, NULL);
+    hloop_free(&loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_failure_is_survived),
+        cmocka_unit_test(test_a_reset_that_cannot_be_queued_ends_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

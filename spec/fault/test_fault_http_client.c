@@ -115,11 +115,53 @@ static void test_every_allocation_failure_is_survived(void **state) {
     assert_true(ended > failed);
 }
 
+static void greet(hhttp_request_t *req, void *userdata) {
+    (void)userdata;
+    hhttp_respond(req, 200, "text/plain", "hi", 2);
+}
+
+static void run_until_ended(hloop_t *loop) {
+    for (int pass = 0; pass < 200 && ended < started; pass++) hloop_process_events(loop, 5);
+    assert_int_equal(started, ended);
+}
+
+/* A kept connection of HTTP/2 that a call has taken, and had no memory to use, rests again: a
+ * client that closes ends it. */
+static void test_a_link_is_left_by_a_call_without_memory(void **state) {
+    (void)state;
+    for (int nth = 1; nth <= 12; nth++) {
+        hloop_t *loop = hloop_new(0);
+        hhttp_server_t *server = hhttp_server_new(loop, NULL);
+        hhttp_server_on_request(server, greet, NULL);
+        int port = fault_port_of(hhttp_server_listen(server, "127.0.0.1", 0, 0));
+        hhttp_client_t *client = hhttp_client_new(loop, NULL);
+        hhttp_call_options_t options = {.on_done = on_done, .http2 = HHTTP_CALL_HTTP2_PRIOR};
+        char url[64];
+        snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
+        hhttp_url_parse(url, &options.url);
+        started = ended = 0;
+        started += hhttp_call_start(client, &options) != NULL;
+        run_until_ended(loop);
+        hv__mem_fail_nth((uint64_t)nth);
+        started += hhttp_call_start(client, &options) != NULL;
+        hv__mem_fail_nth(0);
+        run_until_ended(loop);
+        hhttp_client_close(client);
+        for (int pass = 0; pass < 200 && hhttp_server_connections(server) > 0; pass++) {
+            hloop_process_events(loop, 5);
+        }
+        assert_int_equal(hhttp_server_connections(server), 0);
+        hhttp_server_close(server, 0, NULL, NULL);
+        hloop_free(&loop);
+    }
+}
+
 int main(void) {
     static char by_http2;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_failure_is_survived),
         cmocka_unit_test_prestate(test_every_allocation_failure_is_survived, &by_http2),
+        cmocka_unit_test(test_a_link_is_left_by_a_call_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

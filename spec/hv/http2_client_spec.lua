@@ -293,6 +293,26 @@ describe("HTTP/2 requests that a server does not answer", function()
     assert.are.equal("first 3", assert(client:get(url)).body) -- again, since it is idempotent
   end)
 
+  it("get a connection of their own once there is room for it", function()
+    local waiting
+    local url = serve(function(peer, number)
+      for id in function() return peer:request() end do
+        if number == 1 then helper.until_waiting(waiting) end
+        peer:send(h2.answer(id, "connection " .. number))
+      end
+    end)
+    local small = assert(hv.http.client { http2 = "prior_knowledge", max_connections = 1 })
+    local reply, message
+    waiting = hv.go(function()
+      hv.sleep(0) -- behind the other one
+      reply, message = small:get(url, { fresh = true })
+    end)
+    assert.are.equal("connection 1", assert(small:get(url)).body)
+    waiting:join()
+    assert.are.equal("connection 2", assert(reply, message).body)
+    small:close()
+  end)
+
   it("fall back to HTTP/1.1 where it insists", function()
     local certs = require("certs").new()
     local mine = certs:issue("localhost", "DNS:localhost,IP:127.0.0.1")
