@@ -171,12 +171,13 @@ int64_t hvl_check_integer(lua_State *L, int index, const char *what, int64_t min
 
 /* ---- Leaves: functions of C that compiled Lua calls by itself, through the FFI ----
  *
- * A leaf never enters Lua and never waits, and makes nothing that is collected. It does a thing
- * whole, or nothing: then Lua goes by the ordinary function that it stands in for, which knows the
- * errors. Lua has checked the classes of its arguments. */
+ * A leaf never enters Lua and never waits, and makes nothing that is collected. It does a thing, or
+ * it does not: then Lua goes by the ordinary function that it stands in for, which knows the
+ * errors, and says of a connection that was lost on the way, for want of memory say, that it is
+ * closed. Lua has checked the classes of its arguments. */
 
-/* A text that a leaf has found, borrowed until the next call. The modules of lua/hv
- * that cast to it know its shape. */
+/* A text that a leaf has found, borrowed until the next leaf is called. lua/hv/leaf.lua takes
+ * it. */
 typedef struct hvl_leaf_text_s {
     const char *data;
     int32_t len;

@@ -3,6 +3,7 @@
 local cookies = require "hv.http_set_cookie"
 local ffi = require "ffi"
 local json = require "hv.json"
+local leaf = require "hv.leaf"
 local misuse = require("_hv.loop").misuse
 local multipart = require "hv.http_multipart"
 local options = require "hv.options"
@@ -24,8 +25,8 @@ local meta, header = raw.request_meta, Request.header
 local index = meta.__index
 local leaf_fact = ffi.cast("int (*)(void *, int)", raw.leaf_fact)
 local leaf_header = ffi.cast("int (*)(void *, const char *, int)", raw.leaf_header)
-local found = ffi.cast("struct { const char *data; int32_t len; } *", raw.leaf_text)
-local ffi_string, getmetatable, type = ffi.string, getmetatable, type
+local found = leaf.texts(raw.leaf_text)
+local text_of, getmetatable, type = leaf.text, getmetatable, type
 
 local text_facts = {}
 for name, number in pairs(facts) do
@@ -37,8 +38,7 @@ meta.__index = function(self, key)
   if method ~= nil then return method end
   local fact = text_facts[key]
   if fact and getmetatable(self) == meta and leaf_fact(self, fact) == 1 then
-    local text = ffi_string(found.data, found.len)
-    return text -- a tail call of the FFI's would not be compiled
+    return text_of(found)
   end
   return index(self, key)
 end
@@ -47,10 +47,7 @@ function Request:header(name)
   if type(name) == "string" and getmetatable(self) == meta then
     local outcome = leaf_header(self, name, #name)
     if outcome == -1 then return nil end
-    if outcome == 1 then
-      local text = ffi_string(found.data, found.len)
-      return text
-    end
+    if outcome == 1 then return text_of(found) end
   end
   return header(self, name)
 end

@@ -4,6 +4,7 @@
 ---   ws:send("hello")
 ---   for message, kind in ws:messages() do print(kind, message) end
 local ffi = require "ffi"
+local leaf = require "hv.leaf"
 local misuse = require("_hv.loop").misuse
 local raw = require "_hv.ws"
 local read_connect = require("hv.ws_options").read_connect
@@ -14,7 +15,7 @@ local tls = require "hv.tls"
 local url = require "hv.url"
 local wait = require "hv.wait"
 
-local ffi_string, getmetatable, type = ffi.string, getmetatable, type
+local text_of, getmetatable, type = leaf.text, getmetatable, type
 
 ---@class hv.ws
 local M = {}
@@ -39,7 +40,7 @@ local finish = wait.finish
 local leaf_send = ffi.cast("int (*)(void *, int, const char *, int)", raw.leaf_send)
 local leaf_next = ffi.cast("int (*)(void *)", raw.leaf_next)
 local leaf_receive = ffi.cast("int (*)(void *)", raw.leaf_receive)
-local found = ffi.cast("struct { const char *data; int32_t len; } *", raw.message)
+local found = leaf.texts(raw.message)
 local kinds = { "text", "binary" }
 local kind_numbers = { text = 1, binary = 2 }
 
@@ -62,7 +63,7 @@ end
 local function next_message(self)
   if getmetatable(self) == meta then
     local number = leaf_receive(self)
-    if number ~= 0 then return ffi_string(found.data, found.len), kinds[number] end
+    if number ~= 0 then return text_of(found), kinds[number] end
   end
   return finish(receive(self))
 end
@@ -74,7 +75,7 @@ raw.set_driver(function(on_message, self, data, kind)
     on_message(self, data, kind)
     local number = leaf_next(self)
     if number == 0 then return end
-    data, kind = ffi_string(found.data, found.len), kinds[number]
+    data, kind = text_of(found), kinds[number]
   end
 end)
 

@@ -171,6 +171,32 @@ describe("hv.http request", function()
     assert.are.equal("EPROTO", code)
   end)
 
+  -- A finalizer may run wherever something is made, and ask another request for a header.
+  it("mixes nothing up where finalizers ask too", function()
+    local text = helper.run([[
+      local hv = require "hv"
+      jit.off()
+      local app, other, wrong = hv.http.app(), nil, 0
+      app:get("/other", function(req) other = req hv.sleep(60000) return "" end)
+      app:get("/", function(req)
+        for _ = 1, 3000 do
+          getmetatable(newproxy(true)).__gc = function() other:header("x-long") end
+          if req:header("x-short") ~= "ab" then wrong = wrong + 1 end
+        end
+        return ""
+      end)
+      local server = assert(app:listen { host = "127.0.0.1", port = 0 })
+      local url = "http://127.0.0.1:" .. server:port()
+      hv.go(hv.http.get, url .. "/other", { headers = { ["x-long"] = ("L"):rep(7000) } })
+      while not other do hv.sleep(1) end
+      collectgarbage("setpause", 50)
+      collectgarbage("setstepmul", 1000)
+      assert(hv.http.get(url, { headers = { ["x-short"] = "ab" } }))
+      print("wrong: " .. wrong)
+      hv.stop()]])
+    assert.are.equal("wrong: 0\n", text)
+  end)
+
   it("is the same to compiled code", function()
     local seen = {}
     local function look(req)
