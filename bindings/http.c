@@ -101,7 +101,11 @@ void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int whi
 /* The handler and what answers for it are done. */
 static void exchange_end(lua_State *L, http_exchange_t *exchange) {
     hvl_t *rt = exchange->server->object.rt;
-    if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
+    if (hhttp_response_has_begun(exchange->req)) {
+        hhttp_response_end(exchange->req);
+    } else if (!hhttp_request_is_over(exchange->req)) {
+        hhttp_request_abort(exchange->req); /* not even a failure could be told */
+    }
     hvl_http_wake_waiters(exchange, HV_ECLOSED);
     if (exchange->headers_ref != LUA_NOREF) hvl_unref(rt, &exchange->headers_ref);
     if (exchange->piece_ref != LUA_NOREF) hvl_unref(rt, &exchange->piece_ref);
@@ -331,13 +335,13 @@ static int hold_result(lua_State *L) {
     http_exchange_t *exchange = current_exchange(L);
     if (exchange == NULL) return 0;
     lua_settop(L, 1);
-    if (lua_type(L, 1) == LUA_TNUMBER) {
-        exchange->status = (int)lua_tonumber(L, 1);
-    } else if (lua_type(L, 1) == LUA_TTABLE) {
+    int status = hvl_http_status_at(L, 1);
+    if (lua_type(L, 1) == LUA_TTABLE) {
         lua_getfield(L, 1, "status");
-        if (lua_type(L, -1) == LUA_TNUMBER) exchange->status = (int)lua_tonumber(L, -1);
+        status = hvl_http_status_at(L, -1);
         lua_pop(L, 1);
     }
+    if (status != 0) exchange->status = status;
     set_anchor(L, exchange, 3);
     return 0;
 }

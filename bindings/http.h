@@ -143,6 +143,12 @@ int hvl_http_continue_with(lua_State *L, http_exchange_t *exchange, int handler,
 /* Pushes what is kept for an exchange that is_anchored: see http_pool_s. */
 void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int which);
 
+/* The number at an index as a status; 0 where it is none of 200..599. */
+static inline int hvl_http_status_at(lua_State *L, int index) {
+    lua_Number status = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : 0;
+    return status >= 200 && status < 600 ? (int)status : 0;
+}
+
 /* ---- http_result.c ---- */
 
 /* The handler has ended: its results are all of L, or its error, with nothing to be pushed there,

@@ -9,12 +9,12 @@
 
 /* ---- Failures ---- */
 
-/* Answers with the status alone, in words for people. */
-static void respond_status(lua_State *L, http_exchange_t *exchange) {
+/* Answers with the status alone, in words for people. Returns as hhttp_respond_with. */
+static int respond_status(lua_State *L, http_exchange_t *exchange) {
     char text[96];
     int len = snprintf(text, sizeof text, "%d %s\n", exchange->status,
                        hhttp_status_text(exchange->status));
-    hvl_http_respond(L, exchange, "text/plain", text, (size_t)len);
+    return hvl_http_respond(L, exchange, "text/plain", text, (size_t)len);
 }
 
 void hvl_http_fail(lua_State *L, http_exchange_t *exchange) {
@@ -72,9 +72,8 @@ static int take_pair(lua_State *L, plain_result_t *result) {
     if (lua_type(L, -2) != LUA_TSTRING) return 0;
     const char *key = lua_tostring(L, -2);
     if (strcmp(key, "status") == 0) {
-        lua_Number status = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-        result->status = status >= 200 && status <= 599 ? (int)status : 0;
-        return result->status == status;
+        result->status = hvl_http_status_at(L, -1);
+        return result->status != 0 && result->status == lua_tonumber(L, -1);
     }
     for (size_t i = 0; i < ARRAY_SIZE(body_keys); i++) {
         if (strcmp(key, body_keys[i].key) != 0) continue;
@@ -89,9 +88,11 @@ static int take_pair(lua_State *L, plain_result_t *result) {
     return 0;
 }
 
-/* Reads the table at `index`; its body is then on the stack. Returns whether it is plain. */
+/* Reads the table at `index`; its body is then on the stack. Returns whether it is plain: a
+ * metatable may have more to say. */
 static int read_plain(lua_State *L, int index, plain_result_t *result) {
     memset(result, 0, sizeof *result);
+    if (lua_getmetatable(L, index)) return 0;
     lua_pushnil(L);
     while (lua_next(L, index)) {
         if (!take_pair(L, result)) return 0;
@@ -121,59 +122,68 @@ static int encode(lua_State *L, const http_exchange_t *exchange) {
     return status == 0 && lua_type(L, -1) == LUA_TSTRING;
 }
 
-/* Answers by the table at `index`, where it is plain. Returns as hhttp_respond_with; 1: it is not,
- * and nothing was done. */
+/* Answers by the table at `index`. Returns whether it is answered, or the peer gone: else nothing
+ * was done, and Lua may try, which knows what is wrong. */
 static int answer_plainly(lua_State *L, http_exchange_t *exchange, int index) {
     plain_result_t result;
-    if (!read_plain(L, index, &result)) return 1;
+    if (!read_plain(L, index, &result)) return 0;
     lua_settop(L, result.body);
-    if (result.type == NULL && !encode(L, exchange)) return 1;
+    if (result.type == NULL && !encode(L, exchange)) return 0;
     size_t len;
     const char *text = lua_tolstring(L, -1, &len);
+    int status = exchange->status;
     if (result.status != 0) exchange->status = result.status;
-    return hvl_http_respond(L, exchange, result.type != NULL ? result.type : "application/json",
-                            text, len);
+    const char *type = result.type != NULL ? result.type : "application/json";
+    int code = hvl_http_respond(L, exchange, type, text, len);
+    if (code == 0 || code == HV_ECLOSED) return 1;
+    exchange->status = status;
+    return 0;
 }
 
 /* ---- Results ---- */
+
+/* An answer was to be sent. Where it could not the peer hears of a failure, and the program why. */
+static void conclude(lua_State *L, http_exchange_t *exchange, int code) {
+    if (code == 0 || code == HV_ECLOSED) return;
+    if (code == HV_EINVAL) {
+        report(exchange, "the answer has a header that cannot be sent", "");
+    } else {
+        report(exchange, "the answer cannot be sent: ", herr_text(code));
+    }
+    hvl_http_fail(L, exchange);
+}
 
 /* Makes the value at `index` the answer. Returns whether the exchange goes on in another task. */
 static int deliver(lua_State *L, http_exchange_t *exchange, int index) {
     size_t len;
     const char *text;
-    int code = 0;
     switch (lua_type(L, index)) {
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &len);
-        code = hvl_http_respond(L, exchange, "text/plain", text, len);
-        break;
+        conclude(L, exchange, hvl_http_respond(L, exchange, "text/plain", text, len));
+        return 0;
     case LUA_TNUMBER: {
-        lua_Number status = lua_tonumber(L, index);
-        if (!(status >= 200 && status <= 599)) {
+        int status = hvl_http_status_at(L, index);
+        if (status == 0) {
             report(exchange, "the handler returned a number that is no status of 200..599", "");
             hvl_http_fail(L, exchange);
             return 0;
         }
-        exchange->status = (int)status;
+        exchange->status = status;
         if (show_page(L, exchange)) return 1;
-        respond_status(L, exchange);
+        conclude(L, exchange, respond_status(L, exchange));
         return 0;
     }
-    case LUA_TTABLE:
-        code = answer_plainly(L, exchange, index);
+    case LUA_TTABLE: {
+        int is_answered = answer_plainly(L, exchange, index);
         lua_settop(L, index);
-        if (code == 1) return hvl_http_continue_with(L, exchange, HANDLER_DELIVER, 1);
-        break;
+        return is_answered ? 0 : hvl_http_continue_with(L, exchange, HANDLER_DELIVER, 1);
+    }
     default:
         report(exchange, "the handler returned neither a string, a status nor a table", "");
         hvl_http_fail(L, exchange);
         return 0;
     }
-    if (code == HV_EINVAL) {
-        report(exchange, "the answer has a header that cannot be sent", "");
-        hvl_http_fail(L, exchange);
-    }
-    return 0;
 }
 
 /* `co` has ended in an error, whose message lies on top: nothing may be pushed there. */

@@ -41,7 +41,7 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED, EBUSY: an answer has begun
 function Response:send(body, content_type)
-  local kind = content_type or "text/plain"
+  local kind = content_type == nil and "text/plain" or content_type
   if type(body) == "string" and type(kind) == "string" and getmetatable(self) == meta then
     -- The common case: no header is set.
     if leaf_send(self, body, #body, kind) == 1 then return true end

@@ -74,6 +74,42 @@ describe("hv.http response", function()
     assert.is_nil(answer.headers:get("b"))
   end)
 
+  it("answers with a failure where it cannot be sent", function()
+    local function with_too_many(result)
+      return function(_, res)
+        for i = 1, 130 do res:header("X-" .. i, "v") end
+        return result
+      end
+    end
+    local function with_a_bad_one(_, res)
+      res.headers[1], res.headers[2] = "X", 5
+      return 404
+    end
+    local handlers = {
+      with_too_many("x"), with_too_many(404), with_too_many { text = "x" },
+      with_too_many { text = "x", headers = {} }, with_a_bad_one,
+    }
+    for i, handler in ipairs(handlers) do
+      app:get("/" .. i, handler)
+      local errors = raw.errors_of(function()
+        local answer = raw.exchange(server, "GET", "/" .. i)
+        assert.are.equal(500, answer.status, i)
+        assert.are.equal("500 Internal Server Error\n", answer.body, i)
+      end)
+      assert.are.equal(1, #errors, i)
+    end
+  end)
+
+  it("refuses a type that is none", function()
+    local ok
+    local answer = answer_of(function(_, res)
+      ok = pcall(res.send, res, "x", false)
+      return "fine"
+    end)
+    assert.is_false(ok)
+    assert.are.equal("fine", answer.body)
+  end)
+
   it("sends text, html and json", function()
     app:get("/text", function(_, res) res:text("t") end)
     app:get("/html", function(_, res) res:html("<p>") end)
@@ -123,6 +159,27 @@ describe("hv.http response", function()
       assert.are.equal("{}", answer.body)
     end)
 
+    it("has a metatable that is asked as well", function()
+      local result = setmetatable({ text = "t" }, { __index = { status = 404 } })
+      local answer = answer_by(result)
+      assert.are.same({ 404, "t" }, { answer.status, answer.body })
+    end)
+
+    it("with a header that cannot be sent is a failure of the handler", function()
+      local seen
+      app:on_error(function(message, _, res)
+        seen = message
+        res.headers:remove("X")
+        return { text = "told" }
+      end)
+      local answer = answer_of(function(_, res)
+        res.headers[1], res.headers[2] = "X", 5
+        return { json = {} }
+      end)
+      assert.are.same({ 500, "told" }, { answer.status, answer.body })
+      assert.matches("a header or the type cannot be sent", seen, 1, true)
+    end)
+
     it("goes by an encoder that was put in the place of hv.json's", function()
       local encode, calls = hv.json.encode, 0
       hv.json.encode = function(value)
@@ -143,6 +200,9 @@ describe("hv.http response", function()
         { { "x" }, "unknown key 1 in a handler's result" },
         { { body = "b", status = 99 }, "res.status" },
         { { body = "b", status = 200.5 }, "res.status" },
+        { { body = "b", status = 0 }, "res.status" },
+        { { body = "b", status = "404" }, "res.status" },
+        { { body = "b", status = false }, "res.status" },
         { { body = {} }, "must be a string, got table" },
       }
       for i, case in ipairs(cases) do
