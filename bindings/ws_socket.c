@@ -90,12 +90,15 @@ static void wake_with(hvl_waiter_t *waiter, const char *what, int code) {
     if (task != NULL) hvl_resume_later(task, hvl_push_error(task->co, what, code));
 }
 
-static void close_socket(ws_socket_t *socket, int code, const char *reason) {
-    if (socket->ws == NULL || socket->is_closed_here) return;
+/* Returns 0, or HV_EINVAL for a reason that is no UTF-8: nothing was done. */
+static int close_socket(ws_socket_t *socket, int code, const char *reason) {
+    if (socket->ws == NULL || socket->is_closed_here) return 0;
+    int result = hws_close(socket->ws, code, reason);
+    if (result != 0) return result;
     socket->is_closed_here = 1;
-    hws_close(socket->ws, code, reason);
     wake_with(&socket->reader, "receive", HV_ECLOSED);
     wake_with(&socket->writer, "send", HV_ECLOSED);
+    return 0;
 }
 
 /* How a function has ended decides how the socket closes, where it does. */
@@ -297,11 +300,18 @@ static int socket_close(lua_State *L) {
         int is_own = code >= 3000 || code <= 1003 || (code >= 1007 && code <= 1014);
         if (!is_own) return hvl_misuse(L, "ws:close: code %d cannot be sent", code);
     }
-    const char *reason = lua_isnoneornil(L, 3) ? NULL : lua_tostring(L, 3);
+    size_t len = 0;
+    const char *reason = lua_isnoneornil(L, 3) ? NULL : lua_tolstring(L, 3, &len);
     if (reason == NULL && !lua_isnoneornil(L, 3)) {
         return hvl_misuse(L, "ws:close: reason must be a string, got %s", luaL_typename(L, 3));
     }
-    if (socket->ws != NULL && socket->object.rt->loop != NULL) close_socket(socket, code, reason);
+    if (reason != NULL && strlen(reason) != len) {
+        return hvl_misuse(L, "ws:close: reason must not have a NUL");
+    }
+    int is_alive = socket->ws != NULL && socket->object.rt->loop != NULL;
+    if (is_alive && close_socket(socket, code, reason) != 0) {
+        return hvl_misuse(L, "ws:close: reason must be UTF-8");
+    }
     lua_pushboolean(L, 1);
     return 1;
 }

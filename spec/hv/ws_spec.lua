@@ -130,6 +130,20 @@ describe("hv.ws", function()
     ws:close()
   end)
 
+  it("refuses reasons that cannot be sent, and closes all the same later", function()
+    start(function(a)
+      a:ws("/", function(ws) for data, kind in ws:messages() do ws:send(data, kind) end end)
+    end)
+    local ws = assert(hv.ws.connect(url))
+    for _, reason in ipairs { "caf\233", "a\0b" } do
+      assert.is_false((pcall(ws.close, ws, 1000, reason)))
+      assert.is_true(ws:send(reason, "binary"))
+      assert.are.equal(reason, (ws:receive()))
+    end
+    ws:close(1000, "café")
+    helper.eventually(function() return ws.close_code == 1000 end)
+  end)
+
   it("keeps what came before a close for whoever receives late", function()
     local got = {}
     start(function(a)
