@@ -241,7 +241,8 @@ int hvl_task_run(hvl_task_t *task, int nargs) {
 }
 
 int hvl_task_is_plain(const hvl_task_t *task) {
-    return task->handle == NULL && task->defers_ref == LUA_NOREF && !task->is_canceled;
+    return task->handle == NULL && task->defers_ref == LUA_NOREF && !task->is_canceled &&
+           !task->is_claimed && !task->is_unwatched;
 }
 
 void hvl_start_main(hvl_t *rt, int nargs) {

@@ -26,8 +26,8 @@ static inline uint64_t hvl_watch_ticks(void) {
 
 /* Sets the beginning that the counter's rate is reckoned from. */
 void hvl_watch_open(hvl_t *rt);
-/* Milliseconds since the counter showed `begin`. */
-int64_t hvl_watch_ms(const hvl_t *rt, uint64_t begin);
+/* Milliseconds since the counter showed `begin`, which is not before the last call. */
+int64_t hvl_watch_ms(hvl_t *rt, uint64_t begin);
 
 /* Whether the run that began at `begin` may have reached rt->slow_ms: mostly not, and that is
  * sure. */
