@@ -57,14 +57,7 @@ describe("a server", function()
     local conn = assert(hv.tcp.connect { host = "127.0.0.1", port = port })
     local before = peak()
     conn:write("GET /down HTTP/1.1\r\nHost: h\r\n\r\n")
-    local last
-    helper.eventually(function()
-      local now = written()
-      local is_still = now == last and now > 0
-      last = now
-      hv.sleep(50)
-      return is_still
-    end, 20)
+    local last = helper.stands_still(written)
     assert.is_true(peak() - before < 8 * MIB, ("%d bytes more"):format(peak() - before))
     -- It goes on as soon as there is room, and by as much as was read.
     for _ = 1, 32 do assert(conn:read(MIB)) end

@@ -55,11 +55,13 @@ end
 --- Returns it.
 function M.stands_still(amount)
   local hv = require "hv"
-  local before
-  repeat
-    before = amount()
+  local before, looks = amount(), 0
+  repeat -- one look more might find a process that was not given its turn
     hv.sleep(30)
-  until before > 0 and amount() == before
+    local now = amount()
+    looks = now > 0 and now == before and looks + 1 or 0
+    before = now
+  until looks == 5
   return before
 end
 
