@@ -11,6 +11,9 @@
 #include "ws_frame.h"
 
 #include "hassert.h"
+#include "hlanes.h"
+
+#define LANES_BYTES_MIN 256 /* shorter payloads gain nothing by them */
 
 enum {
     FLAG_PAYLOAD    = 0x01, /* the head is whole; `left` bytes of payload follow */
@@ -295,23 +298,48 @@ size_t ws_write_head(uint8_t *out, uint8_t first, uint64_t len, const uint8_t *m
     return at + 4;
 }
 
-void ws_mask(char *dst, const char *src, size_t len, const uint8_t mask[4]) {
-    uint32_t half;
-    memcpy(&half, mask, 4);
-    uint64_t whole = (uint64_t)half << 32 | half;
+/* Masks whole pairs of lanes. Returns the bytes done. */
+HV_LANES static size_t mask_lanes(char *dst, const char *src, size_t len, uint64_t mask) {
+    const hlanes_t lanes = {mask, mask, mask, mask};
+    size_t i = 0;
+    for (; i + 2 * HLANES_BYTES <= len; i += 2 * HLANES_BYTES) {
+        const hlanes_t *from = (const hlanes_t *)(src + i);
+        hlanes_t *to = (hlanes_t *)(dst + i);
+        to[0] = from[0] ^ lanes;
+        to[1] = from[1] ^ lanes;
+    }
+    return i;
+}
+
+/* Masks whole words. Returns the bytes done. */
+static size_t mask_words(char *dst, const char *src, size_t len, uint64_t mask) {
     size_t i = 0;
     for (; i + 32 <= len; i += 32) {
         uint64_t words[4];
         memcpy(words, src + i, 32);
-        words[0] ^= whole, words[1] ^= whole, words[2] ^= whole, words[3] ^= whole;
+        words[0] ^= mask, words[1] ^= mask, words[2] ^= mask, words[3] ^= mask;
         memcpy(dst + i, words, 32);
     }
     for (; i + 8 <= len; i += 8) {
         uint64_t word;
         memcpy(&word, src + i, 8);
-        word ^= whole;
+        word ^= mask;
         memcpy(dst + i, &word, 8);
     }
+    return i;
+}
+
+void ws_mask(char *dst, const char *src, size_t len, const uint8_t mask[4]) {
+    uint32_t half;
+    memcpy(&half, mask, 4);
+    uint64_t whole = (uint64_t)half << 32 | half;
+    size_t i = 0;
+    if (len >= LANES_BYTES_MIN && hlanes_are_here()) {
+        /* Lanes that lie across two cache lines cost twice: words up to where one begins. */
+        i = mask_words(dst, src, -(uintptr_t)dst % HLANES_BYTES, whole);
+        i += mask_lanes(dst + i, src + i, len - i, whole);
+    }
+    i += mask_words(dst + i, src + i, len - i, whole);
     for (; i < len; i++) dst[i] = (char)(src[i] ^ (char)mask[i & 3]);
 }
 

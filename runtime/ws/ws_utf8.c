@@ -1,10 +1,13 @@
-/* ws_utf8.c - the check. Three speeds: ASCII by 32 bytes, whole characters by one comparison each,
- * and the bytes at the borders of pieces by a small state (the next byte's range), which is all
- * that two pieces share. */
+/* ws_utf8.c - the check. Three speeds: ASCII by 32 or 128 bytes, whole characters by one comparison
+ * each, and the bytes at the borders of pieces by a small state (the next byte's range), which is
+ * all that two pieces share. */
 #include "ws_utf8.h"
 
 #include <string.h>
 
+#include "hlanes.h"
+
+#define LANES_BYTES_MIN 256 /* shorter texts gain nothing by them */
 #define HIGH_BITS 0x8080808080808080ull
 
 static int is_ascii_32(const uint8_t *p) {
@@ -13,8 +16,22 @@ static int is_ascii_32(const uint8_t *p) {
     return ((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS) == 0;
 }
 
+/* Goes on by 128 bytes while they are ASCII. */
+HV_LANES static const uint8_t *skip_ascii_lanes(const uint8_t *p, const uint8_t *end) {
+    for (; end - p >= 4 * (long)HLANES_BYTES; p += 4 * HLANES_BYTES) {
+        const hlanes_t *lanes = (const hlanes_t *)p;
+        hlanes_t all = (lanes[0] | lanes[1]) | (lanes[2] | lanes[3]);
+        if (((all[0] | all[1] | all[2] | all[3]) & HIGH_BITS) != 0) break;
+    }
+    return p;
+}
+
 /* The first byte at or after `p` that is not ASCII. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
+    /* In most scripts runs of ASCII are short, and lanes are not for them. */
+    if (end - p >= LANES_BYTES_MIN && is_ascii_32(p) && is_ascii_32(p + 32) && hlanes_are_here()) {
+        p = skip_ascii_lanes(p + 64, end);
+    }
     while (end - p >= 32 && is_ascii_32(p)) p += 32;
     while (end - p >= 8) {
         uint64_t word;

@@ -228,19 +228,31 @@ static void test_heads_written_are_read_back(void **state) {
     }
 }
 
-static void test_mask_of_any_length_is_each_byte_by_turns(void **state) {
-    (void)state;
+/* Masks `len` bytes that begin at any place of a cache line, to elsewhere or in place. */
+static void check_mask(size_t len, size_t at, int is_in_place) {
     static const uint8_t mask[4] = {0x11, 0x22, 0x44, 0x88};
-    char plain[100], masked[100];
+    char plain[800], masked[800] = {0};
     for (size_t i = 0; i < sizeof plain; i++)
         plain[i] = (char)(i * 7);
-    for (size_t len = 0; len <= sizeof plain; len++) {
-        memset(masked, 0, sizeof masked);
-        ws_mask(masked, plain, len, mask);
-        for (size_t i = 0; i < len; i++)
-            assert_int_equal(masked[i], (char)(plain[i] ^ mask[i & 3]));
-        for (size_t i = len; i < sizeof masked; i++)
-            assert_int_equal(masked[i], 0);
+    if (is_in_place) memcpy(masked + at, plain, len);
+    ws_mask(masked + at, is_in_place ? masked + at : plain, len, mask);
+    for (size_t i = 0; i < len; i++)
+        if (masked[at + i] != (char)(plain[i] ^ mask[i & 3])) fail_msg("byte %zu of %zu", i, len);
+    for (size_t i = 0; i < at; i++)
+        assert_int_equal(masked[i], 0);
+    for (size_t i = at + len; i < sizeof masked; i++)
+        assert_int_equal(masked[i], 0);
+}
+
+static void test_mask_of_any_length_is_each_byte_by_turns(void **state) {
+    (void)state;
+    for (size_t len = 0; len <= 700; len++) {
+        check_mask(len, len % 67, 0);
+        check_mask(len, len % 61, 1);
+    }
+    for (size_t at = 0; at < 64; at++) {
+        check_mask(255, at, 1);
+        check_mask(600, at, 0);
     }
 }
 
@@ -359,6 +371,24 @@ static void test_random_bytes_near_utf8_are_as_defined(void **state) {
     }
 }
 
+static void test_one_odd_byte_in_a_long_text_is_found_wherever_it_stands(void **state) {
+    (void)state;
+    uint8_t text[700];
+    for (size_t len = 200; len <= sizeof text; len += 125) {
+        memset(text, 'a', sizeof text);
+        assert_true(is_utf8(text, len, 0));
+        for (size_t at = 0; at < len; at++) {
+            text[at] = 0xff;
+            if (is_utf8(text, len, 0)) fail_msg("0xff at %zu of %zu passed", at, len);
+            text[at] = 0xc3;
+            text[at + 1 < len ? at + 1 : at] = 0xa9; /* e with an accent; at the end a half */
+            assert_int_equal(is_utf8(text, len, len / 3), at + 1 < len);
+            text[at] = 'a';
+            if (at + 1 < len) text[at + 1] = 'a';
+        }
+    }
+}
+
 static int load(void **state) {
     (void)state;
     case_count = ws_cases_load(cases);
@@ -381,6 +411,7 @@ int main(void) {
         cmocka_unit_test(test_codes_that_may_be_sent),
         cmocka_unit_test(test_every_pair_of_lead_and_next_byte_is_as_defined),
         cmocka_unit_test(test_random_bytes_near_utf8_are_as_defined),
+        cmocka_unit_test(test_one_odd_byte_in_a_long_text_is_found_wherever_it_stands),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
