@@ -18,7 +18,7 @@
 
 /* What all TLS connections of a loop share: plaintext on its way in and out. */
 typedef struct tls_room_s {
-    char plain[PLAIN_BYTES];
+    char plain[PLAIN_BYTES + BUFFERS_APART_BYTES]; /* what is over is not written to */
     char clear[PLAIN_BYTES + 1];
 } tls_room_t;
 
