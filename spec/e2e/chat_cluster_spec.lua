@@ -21,7 +21,7 @@ local function stop(p)
 end
 
 local function start_haproxy(hosts)
-  local port = servers.free_port()
+  local port = helper.free_port()
   local ports = {}
   for i, host in ipairs(hosts) do ports[i] = tostring(host.port) end
   local text = helper.hvlua { "examples/chat_cluster.lua", "--haproxy", tostring(port),

@@ -139,10 +139,7 @@ describe_socks("a SOCKS 5 proxy", function()
   --- Starts the example; port 0 would not tell which one it is.
   local function socks(...)
     for _ = 1, 20 do
-      local probe = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-      local port = probe:port()
-      probe:close()
-      hv.sleep(1)
+      local port = helper.free_port()
       local words = { socks_program, ... }
       words[#words + 1] = "127.0.0.1:" .. port
       local process = assert(hv.process.spawn(words))

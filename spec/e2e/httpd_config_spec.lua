@@ -18,13 +18,6 @@ end
 
 local function httpd(...) return run(hvlua, here .. "/examples/httpd.lua", ...) end
 
-local function free_port()
-  local probe = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  local free = probe:port()
-  probe:close()
-  return free
-end
-
 local function write(name, text) assert(hv.fs.write(dir .. "/" .. name, text)) end
 
 local function write_config(own_host)
@@ -99,7 +92,7 @@ setup(function()
   main_cert = certs:issue("main.example", "DNS:main.example")
   own_cert = certs:issue("own.example", "DNS:own.example")
   new_cert = certs:issue("new.example", "DNS:own.example")
-  port, https_port = free_port(), free_port()
+  port, https_port = helper.free_port(), helper.free_port()
   for _, name in ipairs { "root/secret", "own", "logs" } do
     assert(hv.fs.mkdir(dir .. "/" .. name, { recursive = true }))
   end

@@ -31,9 +31,7 @@ end
 
 setup(function()
   dir = assert(hv.fs.tmpdir())
-  local probe = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  port = probe:port()
-  probe:close()
+  port = helper.free_port()
   write_config()
   local result = httpd("-c", "httpd.conf", "-s", "restart", "-d")
   assert.are.same({ 0, "httpd start/running\n" }, { result.status, result.stdout }, result.stderr)

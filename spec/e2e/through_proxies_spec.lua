@@ -148,12 +148,8 @@ describe("WebSockets", function()
     local ws, message, code = hv.ws.connect(url, { proxy = via:format("") })
     assert.are.same({ nil, ("connect %s: the proxy answered 407 Proxy Authentication Required")
       :format(url), "EACCES" }, { ws, message, code })
-    local dead = keep(assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end)))
-    local dead_port = dead:port()
-    dead:close()
-    hv.sleep(1)
     assert.are.equal("ECONNREFUSED", select(3, hv.ws.connect(url,
-      { proxy = "socks5://127.0.0.1:" .. dead_port })))
+      { proxy = "socks5://127.0.0.1:" .. helper.free_port() })))
     local silent = keep(assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
       conn:read()
       hv.sleep(60000)
@@ -180,10 +176,7 @@ describe("WebSockets", function()
   it("go through SOCKS 5", function()
     local program = build .. "/bin/examples/socks5_proxy_server"
     if not hv.fs.exists(program) then return end -- built without examples
-    local probe = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-    local socks_port = probe:port()
-    probe:close()
-    hv.sleep(1)
+    local socks_port = helper.free_port()
     local p = assert(hv.process.spawn { program, tostring(socks_port), stdout = "null",
       stderr = "null" })
     local is_up

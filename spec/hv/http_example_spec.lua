@@ -1,4 +1,5 @@
 -- The examples, each as a program of its own, asked with curl as the tutorials do.
+local helper = require "helper"
 local hv = require "hv"
 local json = require "hv.json"
 
@@ -11,15 +12,6 @@ local function exists(path)
   return file ~= nil
 end
 
---- A port that was free a moment ago.
-local function free_port()
-  local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  local port = server:port()
-  server:close()
-  hv.sleep(1)
-  return port
-end
-
 local function run(command)
   local pipe = assert(io.popen(command))
   local text = pipe:read("*a")
@@ -29,7 +21,7 @@ end
 
 --- Starts a program that is given its port where the command has a %d, and waits until it listens.
 local function start(command)
-  local port = free_port()
+  local port = helper.free_port()
   local pid = run((command .. " >/dev/null 2>&1 & echo $!"):format(port)):match("%d+")
   for _ = 1, 500 do
     local conn = hv.tcp.connect { host = "127.0.0.1", port = port, timeout = 1000 }

@@ -44,10 +44,7 @@ describe("hv.http proxies", function()
 
   --- A port that nobody listens on.
   local function dead_url()
-    local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-    local url = ("http://127.0.0.1:%d"):format(server:port())
-    server:close()
-    return url
+    return ("http://127.0.0.1:%d"):format(helper.free_port())
   end
 
   it("puts the path of the upstream in the place of the prefix", function()

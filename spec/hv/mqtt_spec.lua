@@ -203,7 +203,7 @@ for _, version in ipairs { 4, 5 } do
     end)
 
     it("refuses more than its queue holds", function()
-      local client = assert(hv.mqtt.client { host = "127.0.0.1", port = mosquitto.free_port(),
+      local client = assert(hv.mqtt.client { host = "127.0.0.1", port = helper.free_port(),
         version = version, queue = 3 })
       open[#open + 1] = client
       local codes = {}
@@ -347,7 +347,7 @@ describe("hv.mqtt", function()
 
   it("ends messages() also where it never was connected", function()
     local closes = 0
-    local client = hv.mqtt.client { host = "127.0.0.1", port = mosquitto.free_port(),
+    local client = hv.mqtt.client { host = "127.0.0.1", port = helper.free_port(),
       on_close = function() closes = closes + 1 end }
     local reader = hv.go(function()
       for _ in client:messages() do error("there is none") end

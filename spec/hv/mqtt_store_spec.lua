@@ -86,7 +86,7 @@ end
 describe("hv.mqtt's store", function()
   it("keeps what was published before there was a broker, over a restart", function()
     local store = dir .. "/early"
-    local options = { host = "127.0.0.1", port = mosquitto.free_port(), client_id = "early",
+    local options = { host = "127.0.0.1", port = helper.free_port(), client_id = "early",
       clean_start = false, store = store, reconnect = false }
     local client = assert(hv.mqtt.client(options))
     for i = 1, 3 do client:publish("early", tostring(i), { qos = 1 }, function() end) end
@@ -110,7 +110,7 @@ describe("hv.mqtt's store", function()
 
   it("drops a torn end, and says how much", function()
     local store = dir .. "/torn"
-    local options = { host = "127.0.0.1", port = mosquitto.free_port(), client_id = "torn",
+    local options = { host = "127.0.0.1", port = helper.free_port(), client_id = "torn",
       clean_start = false, store = store, reconnect = false }
     local client = assert(hv.mqtt.client(options))
     client:publish("torn", "whole", { qos = 1 }, function() end)

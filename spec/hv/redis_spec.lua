@@ -403,7 +403,7 @@ describe("hv.redis", function()
     end)
 
     it("returns why there is no connection", function()
-      local c, message, code = hv.redis.connect { port = servers.free_port() }
+      local c, message, code = hv.redis.connect { port = helper.free_port() }
       assert.is_nil(c)
       assert.is_truthy(message:find("connection refused", 1, true))
       assert.are.equal("ECONNREFUSED", code)
@@ -412,7 +412,7 @@ describe("hv.redis", function()
     it("speaks TLS, and checks who is there", function()
       local certs = certs_of.new()
       local own = certs:issue("localhost", "DNS:localhost,IP:127.0.0.1")
-      local port = servers.free_port()
+      local port = helper.free_port()
       local secure = servers.start("--tls-port", tostring(port), "--tls-cert-file", own.cert,
         "--tls-key-file", own.key, "--tls-ca-cert-file", certs.ca, "--tls-auth-clients", "no")
       local c = assert(hv.redis.connect {

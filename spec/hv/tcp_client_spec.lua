@@ -12,10 +12,6 @@ local function listen(options, handler)
   return server
 end
 
-local function echo(conn)
-  for chunk in conn:chunks() do assert(conn:write(chunk)) end
-end
-
 describe("hv.tcp.client", function()
   after_each(function()
     for i, server in ipairs(servers) do
@@ -75,12 +71,7 @@ describe("hv.tcp.client", function()
   end)
 
   it("tells of each failure when it will try again, by its policy, and gives up", function()
-    local port
-    do
-      local server = listen({}, echo) -- a port where nobody listens
-      port = server:port()
-      server:close()
-    end
+    local port = helper.free_port()
     local expected = {
       fixed = { 2, 2, 2 }, linear = { 2, 4, 6 }, exponential = { 2, 4, 7 },
     }

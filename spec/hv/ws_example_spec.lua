@@ -12,13 +12,6 @@ local function exists(path)
   return file ~= nil
 end
 
-local function free_port()
-  local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  local port = server:port()
-  server:close()
-  return port
-end
-
 local languages = {
   { "lua", { hvlua, "examples/ws_server.lua" }, { hvlua, "examples/ws_client.lua" } },
 }
@@ -50,7 +43,7 @@ for _, language in ipairs(languages) do
     setup(function()
       local line
       repeat -- somebody else may take the port meanwhile
-        port = free_port()
+        port = helper.free_port()
         server = start(server_command, tostring(port))
         line = server.stdout:read_line()
       until line

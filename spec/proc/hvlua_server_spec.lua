@@ -31,9 +31,7 @@ local function new_site(options)
   local site = { folder = os.tmpname(), options = options or "" }
   os.remove(site.folder)
   os.execute("mkdir " .. quote(site.folder))
-  local probe = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  site.port = probe:port()
-  probe:close()
+  site.port = helper.free_port()
   write(site.folder .. "/app.lua", script "one")
 
   --- Returns what it wrote and its exit status.

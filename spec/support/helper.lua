@@ -32,6 +32,31 @@ function M.recorder()
   return function(...) calls[#calls + 1] = { n = select("#", ...), ... } end, calls
 end
 
+local last_port
+
+--- A port that nobody listens on, for a program that wants to be told its own, and for connections
+--- that are to be refused. It lies below the ports that the kernel gives to connections and to
+--- those who ask for any (ip_local_port_range), so that no other test gets it meanwhile; where to
+--- begin is by chance, since several specs ask at the same time. `host` is 127.0.0.1 unless given.
+function M.free_port(host)
+  local hv = require "hv"
+  local first, count = 20000, 12000
+  if not last_port then
+    local high, low = hv.crypto.random(2):byte(1, 2)
+    last_port = first + (high * 256 + low) % count
+  end
+  for _ = 1, count do
+    last_port = first + (last_port + 1 - first) % count
+    local server = hv.tcp.listen({ host = host or "127.0.0.1", port = last_port }, function() end)
+    if server then
+      server:close()
+      hv.sleep(1) -- what is closed is free after the next pass of the loop
+      return last_port
+    end
+  end
+  error("no port is free", 2)
+end
+
 --- Waits in short steps until `is_so()` holds; throws after ten seconds, or as many as are given.
 --- Returns what it gave.
 function M.eventually(is_so, seconds)

@@ -4,20 +4,13 @@
 ---   local broker = require("mosquitto").start { persistence = true }
 ---   hv.mqtt.connect { port = broker.port }
 ---   broker:restart() broker:stop()
+local helper = require "helper"
 local hv = require "hv"
 
 local Broker = {}
 Broker.__index = Broker
 
 local M = {}
-
-local function free_port()
-  local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  local port = server:port()
-  server:close()
-  return port
-end
-M.free_port = free_port
 
 local function config_of(self, opts)
   local lines = {
@@ -30,7 +23,7 @@ local function config_of(self, opts)
     "user root",
   }
   for i, line in ipairs(opts.listeners or {}) do
-    self.ports[i] = free_port()
+    self.ports[i] = helper.free_port()
     lines[#lines + 1] = ("listener %d 127.0.0.1\n%s"):format(self.ports[i], line)
   end
   if self.path then lines[#lines + 1] = "listener 0 " .. self.path end
@@ -73,7 +66,7 @@ function M.start(opts)
   for name, text in pairs(opts.files or {}) do assert(hv.fs.write(dir .. "/" .. name, text)) end
   -- Between choosing a port and listening somebody else may take it: then another one.
   for _ = 1, 20 do
-    local self = setmetatable({ dir = dir, port = free_port(), ports = {},
+    local self = setmetatable({ dir = dir, port = helper.free_port(), ports = {},
       path = opts.unix and dir .. "/socket" }, Broker)
     assert(hv.fs.write(dir .. "/conf", config_of(self, opts)))
     if self:run() then return self end
@@ -90,7 +83,7 @@ end
 --- The same, and starts it again on the same port.
 function Broker:restart(signal)
   self:kill(signal)
-  -- Somebody else may have the port for a moment: the system gives it to whoever connects.
+  -- Another spec that looks for a free port may have this one for a moment.
   for _ = 1, 200 do
     if self:run() then return end
     hv.sleep(20)

@@ -1,16 +1,8 @@
 --- redis_server.lua - Redis servers for specs: Debian's, as children, and scripted ones.
+local helper = require "helper"
 local hv = require "hv"
 
 local M = {}
-
---- A port that was free a moment ago.
-function M.free_port()
-  local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
-  local port = server:port()
-  server:close()
-  hv.sleep(1)
-  return port
-end
 
 -- ---- Debian's redis-server ----
 
@@ -59,7 +51,7 @@ function M.start(...)
   local dir = os.tmpname()
   os.remove(dir)
   assert(hv.fs.mkdir(dir))
-  return setmetatable({ port = M.free_port(), dir = dir, more = { ... } }, Server):start()
+  return setmetatable({ port = helper.free_port(), dir = dir, more = { ... } }, Server):start()
 end
 
 -- ---- Scripted servers ----
