@@ -299,7 +299,7 @@ size_t ws_write_head(uint8_t *out, uint8_t first, uint64_t len, const uint8_t *m
 }
 
 /* Masks whole pairs of lanes. Returns the bytes done. */
-HV_LANES static size_t mask_lanes(char *dst, const char *src, size_t len, uint64_t mask) {
+static HV_LANES size_t mask_lanes(char *dst, const char *src, size_t len, uint64_t mask) {
     const hlanes_t lanes = {mask, mask, mask, mask};
     size_t i = 0;
     for (; i + 2 * HLANES_BYTES <= len; i += 2 * HLANES_BYTES) {

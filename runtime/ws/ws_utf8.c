@@ -17,7 +17,7 @@ static int is_ascii_32(const uint8_t *p) {
 }
 
 /* Goes on by 128 bytes while they are ASCII. */
-HV_LANES static const uint8_t *skip_ascii_lanes(const uint8_t *p, const uint8_t *end) {
+static HV_LANES const uint8_t *skip_ascii_lanes(const uint8_t *p, const uint8_t *end) {
     for (; end - p >= 4 * (long)HLANES_BYTES; p += 4 * HLANES_BYTES) {
         const hlanes_t *lanes = (const hlanes_t *)p;
         hlanes_t all = (lanes[0] | lanes[1]) | (lanes[2] | lanes[3]);
