@@ -1,6 +1,5 @@
 /* http_int.h - the inside of HTTP server sessions: the server, a connection, a request. Private to
- * http_server.c, http_session.c, http_request.c and http_response.c, and seen by the room of
- * HTTP/2.
+ * this room, and seen by that of HTTP/2.
  *
  * A connection is what an idle peer costs beside its io, so it is small and holds no buffer; the
  * request, with parser, head and body, exists between a head's end and the answer's end. */
@@ -252,12 +251,14 @@ void hv__http_give_up(http_conn_t *conn, int code);
 void hv__http_drained(hhttp_request_t *req);
 /* Whether output has waited too long for the peer to take it. */
 int hv__http_is_stuck(const http_conn_t *conn);
-/* Fills req->parser for the head that lies in req->block, of which `repeated` says that it is the
- * same as the one before. Returns 0 or the status to refuse with. */
-int hv__http_parse_head(hhttp_request_t *req, int is_repeated);
-/* A client says mostly the same thing again: the head that was parsed last is compared first, and
- * where the bytes are equal its result is too. Returns its length, or 0 where it is another one. */
+
+/* ---- http_head.c ---- */
+
+/* The length of the head that was parsed last where `data` begins with the same bytes, or 0. */
 size_t hv__http_repeated_head(const hhttp_server_t *server, const char *data, size_t len);
+/* Fills req->parser for the head that lies in req->block; `is_repeated`: it is the one that
+ * hv__http_repeated_head has found. Returns 0 or the status to refuse with. */
+int hv__http_parse_head(hhttp_request_t *req, int is_repeated);
 
 /* ---- http_body.c ---- */
 
