@@ -344,6 +344,8 @@ static void tls_farewell(hio_t *io) {
 
 static void tls_keep(hio_t *io) {
     htls_t *tls = hv__tls_of(io);
+    /* A farewell or a failure behind the bytes that were delivered: OpenSSL tells it again. */
+    if (tls->is_open) io->flags |= HIO_FLAG_LAYER_KEPT;
     if (tls->in_len == 0) return;
     if (hbuf_append(&tls->kept, tls->in, tls->in_len, KEPT_BYTES_MAX) != 0) {
         tls->is_truncated = 1;

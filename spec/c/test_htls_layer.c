@@ -163,6 +163,55 @@ static void test_starttls_that_is_never_answered_times_out(void **state) {
     close(fd);
 }
 
+/* ---- An io that moves in its read callback ---- */
+
+static int is_truncated;
+
+static void on_moved(hevent_t *ev) {
+    hio_t *io = hevent_userdata(ev);
+    hio_attach(ev->loop, io);
+    hio_read(io);
+}
+
+static void move_when_read(hio_t *io, void *buf, int len) {
+    hevent_t ev = {.cb = on_moved, .userdata = io};
+    strncat(heard, buf, (size_t)len);
+    hio_detach(io);
+    assert_int_equal(hloop_post_event(loop, &ev), 0);
+}
+
+static void on_moved_close(hio_t *io) {
+    is_truncated = hio_ssl_is_truncated(io);
+    on_server_close(io);
+}
+
+static void on_tls_accept(hio_t *io) {
+    hio_setcb_read(io, move_when_read);
+    hio_setcb_close(io, on_moved_close);
+    hio_read(io);
+}
+
+static void say_and_end(hio_t *io) {
+    hio_write(io, "x", 1);
+    hio_shutdown(io);
+    hio_read(io);
+}
+
+/* The farewell may come with the last bytes, whose reader gives the io to another loop. */
+static void test_farewell_behind_bytes_moves_with_the_io(void **state) {
+    (void)state;
+    hio_t *listener = hloop_create_tcp_server(loop, "127.0.0.1", 0, on_tls_accept);
+    assert_int_equal(hio_set_ssl_ctx(listener, server_ctx), 0);
+    hio_t *client = hloop_create_tcp_client(loop, "127.0.0.1", port_of(listener), say_and_end,
+                                            NULL);
+    assert_int_equal(hio_set_ssl_ctx(client, client_ctx), 0);
+    assert_int_equal(hio_set_hostname(client, "localhost"), 0);
+    RUN_UNTIL(loop, server_closes == 1);
+    assert_string_equal(heard, "x");
+    assert_int_equal(server_error, 0);
+    assert_false(is_truncated);
+}
+
 static void test_certificate_is_described(void **state) {
     (void)state;
     int fd = connect_saying("START\n");
@@ -211,6 +260,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_starttls_gives_nothing_of_the_clear_to_the_reader,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_starttls_that_is_never_answered_times_out, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_farewell_behind_bytes_moves_with_the_io, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_certificate_is_described, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_context_of_bad_text_names_no_secret, set_up,
