@@ -114,7 +114,7 @@ static void on_io_close(hio_t *io) {
 
 static void on_io_connect(hio_t *io) {
     hclient_t *client = hio_context(io);
-    if (client->is_freed) return;
+    HV_ASSERT(!client->is_freed); /* which has closed the io: only its close is told then */
     reconn_setting_reset(&client->reconnect);
     client->error = 0;
     call(client, client->on_connect);

@@ -89,8 +89,8 @@ static void on_timer(htimer_t *timer) {
 void hv__io_timeouts_changed(hio_t *io) {
     hio_ext_t *ext = io->ext;
     if (ext == NULL || io_loop(io) == NULL) return;
-    if (io->state == HIO_DEAD || io->state == HIO_LISTENING) return;
     uint32_t now_ms = hv__loop_stamp_ms(io_loop(io));
+    /* Never, in the states that have no timeouts. */
     uint32_t sleep = least(until_timeout(io, now_ms), until_heartbeat(io, now_ms));
     sleep = least(sleep, longest_sleep(io));
     if (sleep == UINT32_MAX) {

@@ -157,7 +157,7 @@ hini_t *hini_parse(const char *text, const char *name, char *error, size_t error
     /* inih's handler and reader get the same pointer: both need to know the line. */
     int bad_line = ini_parse_stream(read_line, &source, on_value, &source);
     if (bad_line > 0) fail(ini, bad_line, "neither [section] nor name = value");
-    if (bad_line < 0) fail(ini, 0, "%s", herr_text(HV_ENOMEM));
+    HV_ASSERT(bad_line >= 0); /* a line stands on inih's stack: there is no memory to lack */
     if (ini->error[0] == '\0') return ini;
     snprintf(error, error_size, "%s", ini->error);
     hini_free(ini);

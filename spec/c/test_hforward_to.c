@@ -183,6 +183,39 @@ static void test_forward_that_cannot_flow_is_refused(void **state) {
     assert_int_equal(hio_forward_to(out, in), 0); /* again */
 }
 
+static const char block[1000];
+
+static void write_beyond_the_mark(hio_t *io) {
+    hio_set_write_high(io, 10);
+    assert_int_equal(hio_write(io, block, sizeof block), (int)sizeof block);
+    assert_true(hio_write_is_high(io));
+}
+
+/* Where nobody forwards to it, a queue that drains is of no concern to the forwarding. */
+static void test_source_of_one_way_may_be_written_to(void **state) {
+    (void)state;
+    assert_int_equal(hio_forward_to(conn, in), 0);
+    write_beyond_the_mark(conn);
+    RUN_UNTIL(loop, hio_write_is_complete(conn));
+    assert_int_equal(conn_closes, 0);
+}
+
+/* A drain goes on with what the forwarding has stopped, not with what its user has. */
+static void test_source_stopped_by_hand_stays_stopped(void **state) {
+    (void)state;
+    hio_t *ends[2];
+    assert_int_equal(hio_create_pipe(loop, ends), 0);
+    assert_int_equal(hio_forward_to(conn, ends[0]), 0);
+    hio_read_stop(conn);
+    write_beyond_the_mark(ends[0]);
+    say(client, "x");
+    RUN_UNTIL(loop, hio_write_is_complete(ends[0]));
+    RUN_PASSES(loop, 5);
+    assert_int_equal(hio_forwarded_bytes(conn), 0);
+    hio_read(conn);
+    RUN_UNTIL(loop, hio_forwarded_bytes(conn) == 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_forward_to_and_from_a_program_both_ways, set_up,
@@ -198,6 +231,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_forward_with_an_end_of_a_pipe_goes_one_way, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_forward_that_cannot_flow_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_source_of_one_way_may_be_written_to, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_source_stopped_by_hand_stays_stopped, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests_name("hforward_to", tests, NULL, NULL);

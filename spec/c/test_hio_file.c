@@ -178,6 +178,26 @@ static void test_peer_that_goes_ends_it(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static int code_of_file;
+
+static void answer_with_file(hio_t *to, void *buf, int len) {
+    (void)buf;
+    (void)len;
+    assert_int_equal(hio_write(to, "head", 4), 4); /* it goes with the file's first bytes */
+    code_of_file = hio_write_file(to, file_fd, 0, 1000, 0);
+}
+
+static void test_file_behind_bytes_that_cannot_be_sent_fails_the_io(void **state) {
+    (void)state;
+    hio_setcb_read(io, answer_with_file);
+    hio_read(io);
+    assert_int_equal(send(peer, "?", 1, 0), 1);
+    shutdown(peer, SHUT_RD);
+    RUN_UNTIL(loop, closed == 1);
+    assert_int_equal(code_of_file, HV_EPIPE);
+    assert_int_equal(io_error, EPIPE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ranges_keep_their_place_among_bytes),
@@ -187,6 +207,7 @@ int main(void) {
         TEST(test_shorter_file_fails_the_io),
         TEST(test_owned_file_is_closed_with_the_io),
         TEST(test_peer_that_goes_ends_it),
+        TEST(test_file_behind_bytes_that_cannot_be_sent_fails_the_io),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

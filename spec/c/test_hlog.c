@@ -218,6 +218,31 @@ static void test_log_that_cannot_be_written_is_counted(void **state) {
     logger_destroy(logger);
 }
 
+static int synced_fd, sync_count;
+
+/* Stands in for the C library's: whether a disk has the bytes cannot be seen from outside. */
+int fdatasync(int fd) {
+    synced_fd = fd;
+    sync_count++;
+    return 0;
+}
+
+static void test_log_line_is_synced_only_where_asked_for(void **state) {
+    (void)state;
+    logger_t *logger = logger_create();
+    logger_set_file(logger, "synced");
+    logger_enable_fsync(logger, 0);
+    logger_print(logger, LOG_LEVEL_INFO, "x");
+    assert_int_equal(sync_count, 0);
+    logger_enable_fsync(logger, 1);
+    logger_print(logger, LOG_LEVEL_INFO, "x");
+    assert_int_equal(sync_count, 1);
+    assert_true(synced_fd > STDERR_FILENO);
+    logger_print(logger, LOG_LEVEL_INFO, "x");
+    assert_int_equal(sync_count, 2);
+    logger_destroy(logger);
+}
+
 /* Of two loggers with one file, as of two processes, only one renames it when it is full. */
 static void test_log_shared_file_is_rotated_once(void **state) {
     (void)state;
@@ -347,6 +372,7 @@ int main(void) {
         cmocka_unit_test(test_log_rotation_by_size_loses_nothing),
         cmocka_unit_test(test_log_removes_only_its_own_old_files),
         cmocka_unit_test(test_log_that_cannot_be_written_is_counted),
+        cmocka_unit_test(test_log_line_is_synced_only_where_asked_for),
         cmocka_unit_test(test_log_shared_file_is_rotated_once),
         cmocka_unit_test(test_log_lines_of_threads_are_not_torn_or_lost),
         cmocka_unit_test(test_log_async_lines_of_many_sizes_all_arrive_in_order),

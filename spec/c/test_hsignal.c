@@ -1,6 +1,8 @@
 /* Tests of runtime/loop/hsignal.c: delivery, several watchers, deleting, masks. */
 #include "loop_test.h"
 
+#include <fcntl.h>
+
 static hloop_t *loop;
 static size_t blocks_before;
 static char trace[32];
@@ -107,6 +109,23 @@ static void test_signal_watchers_that_come_and_go_hold_no_memory(void **state) {
     assert_int_equal(hv__mem_live_blocks(), blocks);
 }
 
+static int count_fds(void) {
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void test_signal_descriptor_goes_with_the_loop(void **state) {
+    (void)state;
+    for (int watches = 0; watches < 2; watches++) {
+        int fds = count_fds();
+        hloop_t *other = hloop_new(0);
+        if (watches) assert_non_null(hsignal_add(other, note, SIGUSR1));
+        hloop_free(&other);
+        assert_int_equal(count_fds(), fds);
+    }
+}
+
 static void test_signal_that_cannot_be_watched_is_refused(void **state) {
     (void)state;
     assert_null(hsignal_add(loop, note, SIGKILL));
@@ -125,6 +144,7 @@ int main(void) {
         SIGNAL_TEST(test_signal_watchers_deleted_in_callback_are_not_called),
         SIGNAL_TEST(test_signal_watcher_added_in_callback_waits_for_the_next),
         SIGNAL_TEST(test_signal_watchers_that_come_and_go_hold_no_memory),
+        SIGNAL_TEST(test_signal_descriptor_goes_with_the_loop),
         SIGNAL_TEST(test_signal_that_cannot_be_watched_is_refused),
     };
     return cmocka_run_group_tests_name("hsignal", tests, NULL, NULL);

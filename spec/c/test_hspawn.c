@@ -416,6 +416,34 @@ static void test_every_allocation_that_fails_is_told_and_leaves_nothing(void **s
     }
 }
 
+/* No room for the pidfd among the watchers: the end is found by the other way. */
+static void test_pidfd_that_cannot_be_watched_is_given_up(void **state) {
+    (void)state;
+#ifndef HV_FAULT_INJECTION
+    skip();
+#endif
+    const char *argv[] = {"true", NULL};
+    hspawn_options_t options = HSPAWN_OPTIONS(argv);
+    assert_non_null(hspawn_start(loop, &options, on_exit_seen));
+    RUN_UNTIL(loop, seen.exit_count == 1); /* what a loop makes once for its children is there */
+    int held[256], count = 0;
+    do { /* the next descriptor is beyond the table of the watchers */
+        assert_true(count < 256);
+        held[count] = dup(STDIN_FILENO);
+    } while (held[count++] < loop->watcher_cap - 1);
+    int fds = count_fds();
+    hv__mem_fail_nth(2); /* the first is the child */
+    hspawn_t *child = hspawn_start(loop, &options, on_exit_seen);
+    assert_int_equal(hv__mem_has_failed(), !hv__spawn_without_pidfd);
+    hv__mem_fail_nth(0);
+    assert_non_null(child);
+    /* Only that of SIGCHLD has come. */
+    assert_int_equal(count_fds(), fds + !hv__spawn_without_pidfd);
+    RUN_UNTIL(loop, seen.exit_count == 2);
+    assert_int_equal(seen.error, 0);
+    while (count > 0) close(held[--count]);
+}
+
 #define TEST(name)                                                             \
     {#name, name, enter, leave, NULL}, {#name "/without_pidfd", name, enter, leave, &without}
 
@@ -441,6 +469,7 @@ int main(void) {
         TEST(test_error_output_may_go_where_output_goes),
         TEST(test_null_is_empty_and_swallows),
         TEST(test_given_descriptors_are_copied_also_crosswise),
+        TEST(test_pidfd_that_cannot_be_watched_is_given_up),
         TEST(test_every_allocation_that_fails_is_told_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

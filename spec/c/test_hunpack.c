@@ -103,6 +103,16 @@ static void test_unpack_delimiter(void **state) {
     EXPECT(&longest, "ababababacabababac", "10 8 more");
 }
 
+/* What stands before the data, in a buffer that held an earlier packet, is no part of it. */
+static void test_unpack_delimiter_that_begins_before_the_data_is_none(void **state) {
+    (void)state;
+    unpack_setting_t line = by_delimiter("\r\n", 0);
+    size_t scanned = 0;
+    assert_int_equal(hframe_next(&line, &"\r\nab\r\n"[1], 5, &scanned), 5);
+    scanned = 0;
+    assert_int_equal(hframe_next(&line, &"\r\n"[1], 1, &scanned), 0);
+}
+
 static void test_unpack_delimiter_limit_is_exact(void **state) {
     (void)state;
     unpack_setting_t line = by_delimiter("\r\n", 6);
@@ -250,6 +260,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unpack_fixed),
         cmocka_unit_test(test_unpack_delimiter),
+        cmocka_unit_test(test_unpack_delimiter_that_begins_before_the_data_is_none),
         cmocka_unit_test(test_unpack_delimiter_limit_is_exact),
         cmocka_unit_test(test_unpack_delimiter_searches_each_byte_once),
         cmocka_unit_test(test_unpack_big_endian_field),

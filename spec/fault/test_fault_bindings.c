@@ -186,6 +186,26 @@ static const char worker[] =
     "  if how == 'ETIMEDOUT' then error('the worker does not end', 0) end\n"
     "end\n";
 
+/* A wait whose timer cannot be made is over before that is tried again: the next wait, which has no
+ * limit, must not end by the timer of the one before. */
+static const char waits[] =
+    "function wait_round()\n"
+    "  local ch = hv.channel(4)\n"
+    "  round(function()\n"
+    "    local task = hv.go(function()\n"
+    "      want(1, ch:recv(60000))\n"
+    "      want(2, ch:recv())\n"
+    "      return 'ended'\n"
+    "    end)\n"
+    "    hv.sleep(1)\n"
+    "    ch:send(1)\n"
+    "    hv.sleep(30)\n"
+    "    if task:status() ~= 'waiting' then error('the wait has ended early', 0) end\n"
+    "    ch:send(2)\n"
+    "    want('ended', task:join(10000))\n"
+    "  end)\n"
+    "end\n";
+
 static hvlua_t *lua;
 static int done_count, done_code;
 static char done_message[400];
@@ -246,6 +266,7 @@ static int set_up(void **state) {
     do_text(mqtt);
     do_text(http);
     do_text(worker);
+    do_text(waits);
     return 0;
 }
 
@@ -276,6 +297,11 @@ static void test_worker(void **state) {
     run_all("worker_round", 10);
 }
 
+static void test_waits(void **state) {
+    (void)state;
+    run_all("wait_round", 3);
+}
+
 /* Last: the states of the tests before are gone. */
 static size_t blocks_before;
 
@@ -298,6 +324,7 @@ int main(void) {
         ROUND_TEST(test_mqtt),
         ROUND_TEST(test_http_hosts_and_observer),
         ROUND_TEST(test_worker),
+        ROUND_TEST(test_waits),
         cmocka_unit_test(test_nothing_is_left),
     };
     return cmocka_run_group_tests_name("fault_bindings", tests, note_blocks, NULL);
