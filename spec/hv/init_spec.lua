@@ -132,7 +132,7 @@ describe("hv", function()
     it("is stderr by default, and the program goes on", function()
       local text, status = helper.run [[
         local hv = require "hv"
-        hv.go(error, "oops") hv.after(2, print, "on")]]
+        hv.go(function() hv.next(print, "on") error("oops", 0) end)]]
       assert.matches("error in a task: oops", text)
       assert.matches("on\n$", text)
       assert.equal(1, status, "nobody was told but stderr")
