@@ -23,7 +23,7 @@ static void answer_or_break(hhttp_request_t *req, void *userdata) {
 }
 
 static void await_done(void) {
-    for (int i = 0; i < PASSES_MAX && dones == 0; i++) hloop_process_events(fix->loop, 1);
+    AWAIT(dones != 0);
     assert_int_equal(dones, 1);
     dones = 0;
 }
@@ -44,7 +44,7 @@ static void test_a_call_that_was_paused_when_its_connection_went_is_sent_again(v
     options.url.target = (hhttp_slice_t){"/hang", 5};
     hhttp_call_t *call = hhttp_call_start(client, &options);
     hhttp_call_pause(call);
-    for (int i = 0; i < PASSES_MAX && !is_broken; i++) hloop_process_events(fix->loop, 1);
+    AWAIT(is_broken);
     await_connections(0);
     for (int i = 0; i < 20; i++) hloop_process_events(fix->loop, 1); /* the client sees it too */
     assert_int_equal(dones, 0);

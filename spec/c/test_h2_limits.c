@@ -9,11 +9,6 @@
 static hhttp_request_t *answered[ASKED];
 static int at_once, told;
 
-static void await_calls(int count) {
-    for (int i = 0; i < PASSES_MAX && fix->calls < count; i++) hloop_process_events(fix->loop, 1);
-    assert_int_equal(fix->calls, count);
-}
-
 /* ---- What is queued ---- */
 
 static void note_room(hhttp_request_t *req, void *userdata) {

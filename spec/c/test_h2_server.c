@@ -23,23 +23,6 @@ static int open_client(void) {
     return fd;
 }
 
-static void keep_it(hhttp_request_t *req, void *userdata) {
-    fixture_t *f = userdata;
-    f->calls++;
-    f->kept_too = f->kept;
-    f->kept = req;
-}
-
-static void note_abort(hhttp_request_t *req, void *userdata) {
-    (void)req;
-    ((fixture_t *)userdata)->abort_calls++;
-}
-
-static void keep_watched(hhttp_request_t *req, void *userdata) {
-    keep_it(req, userdata);
-    hhttp_request_on_abort(req, note_abort, userdata);
-}
-
 /* ---- Requests ---- */
 
 static void check_request(hhttp_request_t *req, void *userdata) {
@@ -100,21 +83,6 @@ static void test_answers_of_one_read_leave_in_one_write(void **state) {
 
 /* ---- Bodies ---- */
 
-static void on_body(hhttp_request_t *req, int error) {
-    fix->body_calls++;
-    fix->body_error = error;
-    if (error != 0) return;
-    hhttp_slice_t body = hhttp_request_body(req);
-    hhttp_respond(req, 200, NULL, body.data, body.len);
-}
-
-static void collect(hhttp_request_t *req, void *userdata) {
-    (void)userdata;
-    fix->calls++;
-    int result = hhttp_request_collect_body(req, on_body);
-    if (result == 1) on_body(req, 0);
-}
-
 static void test_a_body_is_let_in_as_the_program_reads(void **state) {
     (void)state;
     static char piece[16000];
@@ -125,7 +93,7 @@ static void test_a_body_is_let_in_as_the_program_reads(void **state) {
     put_frame(&text, F_DATA, 0, 1, piece, sizeof piece);
     put_frame(&text, F_DATA, 0, 1, piece, sizeof piece);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls == 0; i++) hloop_process_events(fix->loop, 1);
+    await_calls(1);
     pass(20);
     receive(fd);
     assert_false(has_frame(F_WINDOW_UPDATE, 1));
@@ -140,7 +108,7 @@ static void test_a_body_is_let_in_as_the_program_reads(void **state) {
     put_frame(&text, F_DATA, END_STREAM, 1, "end", 3);
     send_text(fd);
     pass(20);
-    assert_int_equal(hhttp_request_collect_body(fix->kept, on_body), 1);
+    assert_int_equal(hhttp_request_collect_body(fix->kept, echo_collected), 1);
     assert_int_equal(hhttp_request_body(fix->kept).len, 3);
     assert_int_equal(hhttp_respond(fix->kept, 200, NULL, "ok", 2), 0);
     assert_int_equal(await_frame(fd, F_DATA, 1, 0, NULL, NULL), END_STREAM);
@@ -150,7 +118,7 @@ static void test_a_body_is_let_in_as_the_program_reads(void **state) {
 static void test_a_body_beyond_its_limit_is_refused(void **state) {
     (void)state;
     hhttp_server_options_t options = {.body_bytes_max = 10};
-    begin_with(&options, collect);
+    begin_with(&options, echo_body);
     int fd = open_client();
     put_request(&text, 0, 1, "POST", "/", NULL);
     put_frame(&text, F_DATA, END_STREAM, 1, "more than ten", 13);
@@ -169,7 +137,7 @@ static void test_a_body_beyond_its_limit_is_refused(void **state) {
 
 static void test_a_body_of_another_length_than_announced_is_an_error(void **state) {
     (void)state;
-    begin_with(NULL, collect);
+    begin_with(NULL, echo_body);
     int fd = open_client();
     const char *length[] = {"content-length", "5", NULL};
     put_request(&text, 0, 1, "POST", "/", length);
@@ -184,7 +152,7 @@ static void test_a_body_of_another_length_than_announced_is_an_error(void **stat
 
 static void test_leave_to_send_is_given_when_the_body_is_asked_for(void **state) {
     (void)state;
-    begin_with(NULL, collect);
+    begin_with(NULL, echo_body);
     int fd = open_client();
     const char *more[] = {"expect", "100-continue", "content-length", "2", NULL};
     put_request(&text, 0, 1, "POST", "/", more);
@@ -209,7 +177,7 @@ static void note_drain(hhttp_request_t *req, void *userdata) {
 
 static void answer_large(hhttp_request_t *req, void *userdata) {
     fix->calls++;
-    hhttp_request_on_abort(req, note_abort, userdata);
+    hhttp_request_on_abort(req, count_abort, userdata);
     hhttp_response_on_drain(req, note_drain, userdata);
     assert_int_equal(hhttp_response_begin(req, 200, NULL, 0, (int64_t)sizeof large + 4), 0);
     int code = hhttp_response_write(req, large, sizeof large);
@@ -274,18 +242,16 @@ static void test_a_peer_that_opens_no_window_is_given_up(void **state) {
 
 static void test_a_reset_of_the_peer_is_told(void **state) {
     (void)state;
-    begin_with(NULL, keep_watched);
+    begin_with(NULL, keep_it_watched);
     int fd = open_client();
     put_request(&text, END_STREAM, 1, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls == 0; i++) hloop_process_events(fix->loop, 1);
+    await_calls(1);
     hhttp_request_t *req = fix->kept;
     hhttp_request_retain(req);
     put_number_frame(&text, F_RST_STREAM, 1, 8 /* CANCEL */);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->abort_calls == 0; i++) {
-        hloop_process_events(fix->loop, 1);
-    }
+    AWAIT(fix->abort_calls > 0);
     assert_int_equal(fix->abort_calls, 1);
     assert_true(hhttp_request_is_over(req));
     assert_int_equal(hhttp_respond(req, 200, NULL, "x", 1), HV_ECLOSED);
@@ -301,7 +267,7 @@ static void test_a_program_may_give_up_before_and_in_the_middle(void **state) {
     put_request(&text, END_STREAM, 1, "GET", "/", NULL);
     put_request(&text, END_STREAM, 3, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 2; i++) hloop_process_events(fix->loop, 1);
+    await_calls(2);
     hhttp_request_abort(fix->kept_too);
     assert_int_equal(hhttp_response_begin(fix->kept, 200, NULL, 0, 10), 0);
     assert_int_equal(hhttp_response_write(fix->kept, "five!", 5), 0);
@@ -314,11 +280,11 @@ static void test_a_program_may_give_up_before_and_in_the_middle(void **state) {
 
 static void test_a_connection_that_ends_ends_its_streams(void **state) {
     (void)state;
-    begin_with(NULL, keep_watched);
+    begin_with(NULL, keep_it_watched);
     int fd = open_client();
     for (uint32_t id = 1; id <= 9; id += 2) put_request(&text, END_STREAM, id, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 5; i++) hloop_process_events(fix->loop, 1);
+    await_calls(5);
     close(fd);
     await_connections(0);
     assert_int_equal(fix->abort_calls, 5);
@@ -330,7 +296,7 @@ static void test_a_server_that_drains_says_so_and_answers_what_it_has(void **sta
     int fd = open_client();
     put_request(&text, END_STREAM, 1, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 1; i++) hloop_process_events(fix->loop, 1);
+    await_calls(1);
     hhttp_server_drain(fix->server, 60000, on_server_close, fix);
     const unsigned char *payload;
     size_t len;
@@ -339,7 +305,7 @@ static void test_a_server_that_drains_says_so_and_answers_what_it_has(void **sta
     /* What was on its way is still taken. */
     put_request(&text, END_STREAM, 3, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 2; i++) hloop_process_events(fix->loop, 1);
+    await_calls(2);
     pass_ms(1100);
     await_frame(fd, F_GOAWAY, 0, 1, &payload, &len);
     assert_int_equal(read_u32(payload), 3);
@@ -351,9 +317,7 @@ static void test_a_server_that_drains_says_so_and_answers_what_it_has(void **sta
     hhttp_respond(fix->kept_too, 200, NULL, "a", 1);
     await_frame(fd, F_DATA, 1, 0, NULL, NULL);
     await_frame(fd, F_DATA, 3, 0, NULL, NULL);
-    for (int i = 0; i < PASSES_MAX && fix->close_calls == 0; i++) {
-        hloop_process_events(fix->loop, 1);
-    }
+    AWAIT(fix->close_calls > 0);
     assert_int_equal(fix->close_calls, 1);
     fix->server = NULL;
     close(fd);
@@ -433,7 +397,7 @@ static void test_a_head_that_does_not_end_ends_the_connection(void **state) {
     int fd = open_client();
     put_request(&text, END_STREAM, 1, "GET", "/", NULL);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 1; i++) hloop_process_events(fix->loop, 1);
+    await_calls(1);
     put_request(&text, END_STREAM, 3, "GET", "/", NULL);
     text.data[4] &= (char)~END_HEADERS;
     send_text(fd);
@@ -447,12 +411,12 @@ static void test_a_head_that_does_not_end_ends_the_connection(void **state) {
 static void test_a_body_that_does_not_come_is_refused(void **state) {
     (void)state;
     hhttp_server_options_t options = {.body_timeout_ms = 3000};
-    begin_with(&options, collect);
+    begin_with(&options, echo_body);
     int fd = open_client();
     put_request(&text, 0, 1, "POST", "/", NULL);
     put_frame(&text, F_DATA, 0, 1, "some", 4);
     send_text(fd);
-    for (int i = 0; i < PASSES_MAX && fix->calls < 1; i++) hloop_process_events(fix->loop, 1);
+    await_calls(1);
     pass(20);
     pass_ms(3100);
     const unsigned char *payload;

@@ -60,7 +60,7 @@ static void take_over(hhttp_request_t *req, void *userdata) {
 }
 
 static void await_int(const int *value, int wanted) {
-    for (int i = 0; i < PASSES_MAX && *value < wanted; i++) hloop_process_events(fix->loop, 1);
+    AWAIT(*value >= wanted);
     assert_int_equal(*value, wanted);
 }
 
@@ -108,7 +108,7 @@ static void test_a_tunnel_is_an_io_as_any_other(void **state) {
     pass(20);
     assert_int_equal(reads, 0);
     hio_read(tunnel);
-    for (int i = 0; i < PASSES_MAX && heard_len < 11; i++) hloop_process_events(fix->loop, 1);
+    AWAIT(heard_len >= 11);
     assert_memory_equal(heard, "hello there", 11);
     assert_int_equal(hio_write(tunnel, "answer", 6), 6);
     const unsigned char *payload;
@@ -232,7 +232,7 @@ static void test_a_request_is_taken_over_outside_of_its_callback(void **state) {
     take_over(kept, fix);
     assert_int_equal(fix->result, 0);
     hio_read(tunnel);
-    for (int i = 0; i < PASSES_MAX && heard_len < 5; i++) hloop_process_events(fix->loop, 1);
+    AWAIT(heard_len >= 5);
     assert_memory_equal(heard, "early", 5);
     hio_close(tunnel);
     await_int(&closes, 1);

@@ -66,11 +66,6 @@ static void read_later(hhttp_request_t *req, void *userdata) {
     fix->kept = req;
 }
 
-static void await_calls(int calls) {
-    for (int i = 0; i < PASSES_MAX && fix->calls < calls; i++) pass(1);
-    assert_int_equal(fix->calls, calls);
-}
-
 static void test_pieces_come_as_they_arrive(void **state) {
     (void)state;
     begin_with(NULL, read_at_once);
@@ -78,10 +73,10 @@ static void test_pieces_come_as_they_arrive(void **state) {
     say(fd, "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
     await_calls(1);
     assert_int_equal(hhttp_request_body_length(fix->kept), 9);
-    for (int i = 0; i < PASSES_MAX && got_len < 3; i++) pass(1);
+    AWAIT(got_len >= 3);
     assert_string_equal(got, "abc");
     say(fd, "def");
-    for (int i = 0; i < PASSES_MAX && got_len < 6; i++) pass(1);
+    AWAIT(got_len >= 6);
     assert_string_equal(got, "abcdef");
     say(fd, "ghi" GET);
     await_count(fd, "done", 2);
@@ -136,7 +131,7 @@ static void test_nothing_is_read_while_nobody_asks(void **state) {
     for (int i = 0; i < 50; i++) {
         got_len = 0;
         read_on(fix->kept);
-        for (int n = 0; n < PASSES_MAX && got_len == 0; n++) pass(1);
+        AWAIT(got_len != 0);
         assert_true(got_len > 0 && got_len <= 65536);
         const http_kept_t *kept = fix->server->first[HTTP_LIST_BUSY]->kept;
         assert_true(kept == NULL || hbuf_len(&kept->buf) <= 65536);
@@ -157,7 +152,7 @@ static void test_pieces_kept_back_are_read_later(void **state) {
     pass(5);
     reads_on = 0;
     read_on(fix->kept);
-    for (int i = 0; i < PASSES_MAX && got_len < 1; i++) pass(1);
+    AWAIT(got_len >= 1);
     reads_on = 1;
     read_on(fix->kept);
     say(fd, "3\r\nghi\r\n0\r\n\r\n");
@@ -181,7 +176,7 @@ static void test_rest_may_be_collected(void **state) {
     await_calls(1);
     reads_on = 0;
     read_on(fix->kept);
-    for (int i = 0; i < PASSES_MAX && got_len < 1; i++) pass(1);
+    AWAIT(got_len >= 1);
     assert_int_equal(hhttp_request_collect_body(fix->kept, on_rest), 0);
     say(fd, "3\r\nghi\r\n0\r\n\r\n");
     await(fd, "ghi");
@@ -225,9 +220,9 @@ static void test_body_cut_short_before_anybody_asks(void **state) {
     hhttp_request_retain(fix->kept);
     /* Somebody has to read for the end to be seen. */
     read_on(fix->kept);
-    for (int i = 0; i < PASSES_MAX && got_len < 3; i++) pass(1);
+    AWAIT(got_len >= 3);
     shutdown(fd, SHUT_WR);
-    for (int i = 0; i < PASSES_MAX && last_error == 0; i++) pass(1);
+    AWAIT(last_error != 0);
     assert_int_equal(last_error, HV_EOF);
     hhttp_slice_t piece;
     assert_int_equal(hhttp_request_read_body(fix->kept, &piece, on_piece), HV_ECLOSED);
@@ -284,7 +279,7 @@ static void test_trickle_below_the_rate_is_refused(void **state) {
     for (int i = 0; i < 4; i++) {
         pass_ms(1000);
         say(fd, "x");
-        for (int n = 0; n < PASSES_MAX && got_len <= (size_t)i; n++) pass(1);
+        AWAIT(got_len > (size_t)i);
         assert_int_equal(last_error, 0);
     }
     pass_ms(2000);
@@ -302,7 +297,7 @@ static void test_continue_is_said_once_when_pieces_are_asked_for(void **state) {
     say(fd, "POST /p HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     await(fd, "HTTP/1.1 100 Continue\r\n\r\n");
     say(fd, "ab");
-    for (int i = 0; i < PASSES_MAX && got_len < 2; i++) pass(1);
+    AWAIT(got_len >= 2);
     say(fd, "cd");
     await(fd, "done");
     assert_int_equal(reply_count("100 Continue"), 1);

@@ -292,26 +292,6 @@ static void test_full_queue_says_so_and_drains(void **state) {
 
 /* ---- Answers that come later ---- */
 
-static void keep_it(hhttp_request_t *req, void *userdata) {
-    fixture_t *f = userdata;
-    f->calls++;
-    f->kept_too = f->kept;
-    f->kept = req;
-}
-
-static void count_abort(hhttp_request_t *req, void *userdata) {
-    fixture_t *f = userdata;
-    f->abort_calls++;
-    assert_true(hhttp_request_is_over(req));
-    assert_null(hhttp_request_io(req));
-    f->result = hhttp_respond(req, 200, NULL, "x", 1);
-}
-
-static void keep_it_watched(hhttp_request_t *req, void *userdata) {
-    keep_it(req, userdata);
-    hhttp_request_on_abort(req, count_abort, userdata);
-}
-
 static void test_later_answer_keeps_the_order(void **state) {
     (void)state;
     begin_with(NULL, keep_it);
@@ -421,23 +401,6 @@ static void test_abort_closes_without_an_answer(void **state) {
 
 /* ---- Bodies ---- */
 
-static void on_body(hhttp_request_t *req, int error) {
-    fix->body_calls++;
-    fix->body_error = error;
-    if (error != 0) return;
-    hhttp_slice_t body = hhttp_request_body(req);
-    assert_int_equal(hhttp_respond(req, 200, "text/plain", body.data, body.len), 0);
-}
-
-static void echo_body(hhttp_request_t *req, void *userdata) {
-    fixture_t *f = userdata;
-    f->calls++;
-    f->kept = req;
-    f->result = hhttp_request_collect_body(req, on_body);
-    if (f->result == 1) on_body(req, 0);
-    if (f->result == 0) assert_int_equal(hhttp_request_collect_body(req, on_body), HV_EBUSY);
-}
-
 static void test_body_in_the_same_packet_is_there_at_once(void **state) {
     (void)state;
     begin_with(NULL, echo_body);
@@ -478,13 +441,13 @@ static void test_body_asked_for_later_comes_later(void **state) {
     say(fd, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
     pass(5);
     assert_int_equal(fix->calls, 1);
-    assert_int_equal(hhttp_request_collect_body(fix->kept, on_body), 0);
+    assert_int_equal(hhttp_request_collect_body(fix->kept, echo_collected), 0);
     say(fd, "56789" GET);
     await(fd, "0123456789");
     assert_int_equal(fix->body_calls, 1);
     pass(5);
     assert_int_equal(fix->calls, 2);
-    assert_int_equal(hhttp_request_collect_body(fix->kept, on_body), 1);
+    assert_int_equal(hhttp_request_collect_body(fix->kept, echo_collected), 1);
     assert_int_equal(hhttp_respond(fix->kept, 200, NULL, "done", 4), 0);
     await(fd, "done");
     close(fd);
@@ -565,7 +528,7 @@ static void test_continue_is_said_when_the_body_is_asked_for(void **state) {
     pass(5);
     receive(fd);
     assert_int_equal(fix->reply_len, 0);
-    assert_int_equal(hhttp_request_collect_body(fix->kept, on_body), 0);
+    assert_int_equal(hhttp_request_collect_body(fix->kept, echo_collected), 0);
     await(fd, "HTTP/1.1 100 Continue\r\n\r\n");
     say(fd, "abc");
     await(fd, "Content-Length: 3\r\n\r\nabc");

@@ -139,11 +139,11 @@ static void test_upgrade_may_come_later_behind_other_answers(void **state) {
     begin_with(NULL, take_later);
     int fd = client();
     say(fd, GET UPGRADE "early");
-    for (int i = 0; i < PASSES_MAX && fix->kept == NULL; i++) pass(1);
+    AWAIT(fix->kept != NULL);
     hhttp_request_t *first = fix->kept;
     fix->kept = NULL;
     hhttp_respond(first, 200, NULL, "first", 5);
-    for (int i = 0; i < PASSES_MAX && fix->kept == NULL; i++) pass(1);
+    AWAIT(fix->kept != NULL);
     pass(5);
     shutdown(fd, SHUT_WR);
     pass(5);
@@ -163,7 +163,7 @@ static void test_connect_becomes_a_tunnel(void **state) {
     begin_with(NULL, take_later);
     int fd = client();
     say(fd, "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n");
-    for (int i = 0; i < PASSES_MAX && fix->kept == NULL; i++) pass(1);
+    AWAIT(fix->kept != NULL);
     hio_t *io = NULL;
     assert_int_equal(hhttp_request_upgrade(fix->kept, 101, NULL, 0, &io), HV_EPROTO);
     assert_int_equal(hhttp_request_upgrade(fix->kept, 302, NULL, 0, &io), HV_EINVAL);
@@ -216,11 +216,11 @@ static void test_owner_may_close_at_once(void **state) {
     begin_with(NULL, take_later);
     int fd = client();
     say(fd, UPGRADE "rest");
-    for (int i = 0; i < PASSES_MAX && fix->kept == NULL; i++) pass(1);
+    AWAIT(fix->kept != NULL);
     pass(5);
     take(fix->kept);
     hio_abort(taken);
-    for (int i = 0; i < PASSES_MAX && closed_calls == 0; i++) pass(1);
+    AWAIT(closed_calls > 0);
     assert_int_equal(closed_calls, 1);
     assert_string_equal(heard, "");
     close(fd);
@@ -298,7 +298,7 @@ static void test_server_counts_no_more_what_left_its_loop(void **state) {
     await(fd, "hi");
     assert_int_equal(hhttp_upgraded_on_shutdown(io, on_shutdown), HV_EINVAL);
     close(fd);
-    for (int i = 0; i < PASSES_MAX && closed_calls == 0; i++) pass(1);
+    AWAIT(closed_calls > 0);
     assert_int_equal(closed_calls, 1);
 }
 

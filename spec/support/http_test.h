@@ -57,6 +57,45 @@ static inline void answer_hello(hhttp_request_t *req, void *userdata) {
     assert_int_equal(hhttp_respond(req, 200, "text/plain", "hello\n", 6), 0);
 }
 
+static inline void keep_it(hhttp_request_t *req, void *userdata) {
+    fixture_t *f = userdata;
+    f->calls++;
+    f->kept_too = f->kept;
+    f->kept = req;
+}
+
+static inline void count_abort(hhttp_request_t *req, void *userdata) {
+    fixture_t *f = userdata;
+    f->abort_calls++;
+    assert_true(hhttp_request_is_over(req));
+    assert_null(hhttp_request_io(req));
+    f->result = hhttp_respond(req, 200, NULL, "x", 1);
+}
+
+static inline void keep_it_watched(hhttp_request_t *req, void *userdata) {
+    keep_it(req, userdata);
+    hhttp_request_on_abort(req, count_abort, userdata);
+}
+
+static inline void echo_collected(hhttp_request_t *req, int error) {
+    fix->body_calls++;
+    fix->body_error = error;
+    if (error != 0) return;
+    hhttp_slice_t body = hhttp_request_body(req);
+    assert_int_equal(hhttp_respond(req, 200, "text/plain", body.data, body.len), 0);
+}
+
+static inline void echo_body(hhttp_request_t *req, void *userdata) {
+    fixture_t *f = userdata;
+    f->calls++;
+    f->kept = req;
+    f->result = hhttp_request_collect_body(req, echo_collected);
+    if (f->result == 1) echo_collected(req, 0);
+    if (f->result == 0) {
+        assert_int_equal(hhttp_request_collect_body(req, echo_collected), HV_EBUSY);
+    }
+}
+
 static inline void begin_with(const hhttp_server_options_t *options, hhttp_request_cb on_request) {
     fix->loop = hloop_new(0);
     assert_non_null(fix->loop);
@@ -106,6 +145,21 @@ static inline void pass(int count) {
 static inline void pass_ms(uint64_t ms) {
     hclock_advance(ms * 1000);
     pass(3);
+}
+
+/* Runs passes until the condition holds; fails the test where it never does. */
+#define AWAIT(condition)                                                      \
+    do {                                                                      \
+        for (int pass_ = 0; pass_ < PASSES_MAX && !(condition); pass_++) {    \
+            hloop_process_events(fix->loop, pass_ < 10 ? 0 : 1);              \
+        }                                                                     \
+        assert_true(condition);                                               \
+    } while (0)
+
+/* Until that many requests have reached the handler. */
+static inline void await_calls(int count) {
+    AWAIT(fix->calls >= count);
+    assert_int_equal(fix->calls, count);
 }
 
 /* The kernel has the connection; the loop has not run since. */
@@ -212,10 +266,7 @@ static inline void await_eof(int fd) {
 
 /* Until the server has as many connections; the peer's end may have to be seen first. */
 static inline void await_connections(size_t count) {
-    for (int i = 0; i < PASSES_MAX && hhttp_server_connections(fix->server) != count; i++) {
-        hloop_process_events(fix->loop, i < 10 ? 0 : 1);
-    }
-    assert_int_equal(hhttp_server_connections(fix->server), count);
+    AWAIT(hhttp_server_connections(fix->server) == count);
 }
 
 static inline void forget_reply(void) {
