@@ -74,8 +74,8 @@ local read = options.reader("res:sse", { retry = { "integer" }, heartbeat = { "m
 --- A comment now and then shows proxies that the stream lives, and us that the client has gone.
 local function start_heartbeat(events, ms)
   if ms == 0 then return end
-  events._timer = timer.every(ms, function(self)
-    if not events:is_open() then return self:stop() end
+  events._timer = timer.every(ms, function()
+    if not events:is_open() then return events._timer:stop() end
     events:comment()
   end)
   events._timer:unref()

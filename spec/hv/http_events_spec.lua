@@ -39,8 +39,10 @@ describe("hv.http events", function()
 
   it("tell by the heartbeat that the client has gone", function()
     local client, states, code = raw.connect(server), {}, nil
+    local heartbeat
     app:get("/", function(_, res)
       local events = res:sse { heartbeat = 1 }
+      heartbeat = events._timer
       states[1] = events:is_open()
       client.conn:close()
       while events:is_open() do hv.sleep(1) end
@@ -51,6 +53,7 @@ describe("hv.http events", function()
     while code == nil do hv.sleep(1) end
     assert.are.same({ true, false }, states)
     assert.are.equal("ECLOSED", code)
+    while not tostring(heartbeat):find("stopped") do hv.sleep(1) end -- it ends by itself
   end)
 
   it("send heartbeats while nothing happens", function()
