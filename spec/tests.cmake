@@ -20,7 +20,7 @@ set(sanitizer_env
 # In hostile builds everything runs with the collector at every callback and descriptors in any order.
 # A byte a call is for what cuts and parses; what moves megabytes, or says in how many pieces something
 # comes, has no limit there.
-set(whole_pieces "^test_(fault_bindings|fault_gateway|fault_http2|fault_tls|h2_limits|h2_tunnel|htls|hio_threads|hmain_program|hmaster|hws)$")
+set(whole_pieces "^test_(fault_bindings|fault_gateway|fault_http2|fault_h2_tunnel|fault_tls|h2_limits|h2_tunnel|htls|hio_threads|hmain_program|hmaster|hws)$")
 set(single_bytes "^(test_.*|hv\\.(channel|coroutines|dashboard|http|http_cookies|http_example|http_headers|http_router|metrics|mqtt|scope|shared|task|timer|unpack|wait)_spec)$")
 function(hv_hostile_env name out)
     set(bytes 0)

@@ -26,16 +26,16 @@ static void echo_collected(hhttp_request_t *req, int error) {
     hhttp_respond(req, 200, "text/plain", body.data, body.len);
 }
 
-static void echo_body(hhttp_request_t *req) {
+static inline void echo_body(hhttp_request_t *req) {
     if (hhttp_request_collect_body(req, echo_collected) == 1) echo_collected(req, 0);
 }
 
-static void answer_later(hhttp_request_t *req) {
+static inline void answer_later(hhttp_request_t *req) {
     hhttp_request_on_abort(req, on_waiting_abort, NULL);
     waiting = req;
 }
 
-static void retain_once(hhttp_request_t *req) {
+static inline void retain_once(hhttp_request_t *req) {
     if (retained == NULL) {
         hhttp_request_retain(req);
         retained = req;
