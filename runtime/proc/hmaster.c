@@ -81,7 +81,7 @@ hmaster_t *hmaster_new(const hmaster_options_t *options) {
 
 static void close_listeners(hmaster_t *master) {
     for (int i = 0; i < master->listener_count; i++) {
-        hv__master_close_socket(master->listen_fds[i]);
+        hv__master_close_socket(master->listen_fds[i], master->listen_files[i]);
     }
     master->listener_count = 0;
     if (master->sockets != NULL) hv__master_sweep_sockets(master, true);
@@ -107,6 +107,7 @@ int hmaster_listen_fd(hmaster_t *master, int listen_fd) {
     int code = nonblocking(listen_fd);
     if (code < 0) return code;
     master->listen_fds[master->listener_count] = listen_fd;
+    master->listen_files[master->listener_count] = hv__master_file_of(listen_fd);
     return master->listener_count++;
 }
 

@@ -34,10 +34,17 @@ typedef struct hv__slot_s {
 
 #define HMASTER_SOCKETS_MAX 64
 
+/* Which file a unix socket was bound to; the inode is 0 where there is none. */
+typedef struct hv__file_id_s {
+    dev_t device;
+    ino_t inode;
+} hv__file_id_t;
+
 /* A socket that a worker has asked for. It stays open while a worker wants it, through crashes and
  * reloads, so that nobody who connects is turned away. */
 typedef struct hv__socket_s {
     int fd; /* -1: free */
+    hv__file_id_t file;
     hworker_ask_t key;
 } hv__socket_t;
 
@@ -52,6 +59,7 @@ typedef enum {
 struct hmaster_s {
     hmaster_options_t options;
     int listen_fds[HMASTER_LISTENERS_MAX];
+    hv__file_id_t listen_files[HMASTER_LISTENERS_MAX];
     int listener_count;
     hv__socket_t *sockets; /* HMASTER_SOCKETS_MAX */
     hv__child_t *children;
@@ -77,8 +85,10 @@ int hv__child_start(hmaster_t *master, int slot, int generation);
 void hv__child_answer(hmaster_t *master, hv__child_t *child);
 /* Closes the sockets that nobody wants any more; or all of them. */
 void hv__master_sweep_sockets(hmaster_t *master, bool all);
-/* Closes a socket and, where it has one, removes its file. */
-void hv__master_close_socket(int fd);
+/* The file that a socket has just been bound to. */
+hv__file_id_t hv__master_file_of(int fd);
+/* Closes a socket and removes its file, unless another file has taken that one's name. */
+void hv__master_close_socket(int fd, hv__file_id_t file);
 /* Tells it to finish, within the drain timeout. */
 void hv__child_leave(hmaster_t *master, hv__child_t *child);
 /* Reads what it has to say. */

@@ -12,15 +12,31 @@
 #include "hlog.h"
 #include "hsocket.h"
 
-void hv__master_close_socket(int fd) {
+#include <sys/stat.h>
+
+/* The path of a unix socket's file, or NULL. */
+static const char *path_of(int fd, sockaddr_u *addr) {
+    socklen_t len = sizeof(*addr);
+    memset(addr, 0, sizeof(*addr));
+    if (getsockname(fd, &addr->sa, &len) != 0 || addr->sa.sa_family != AF_UNIX) return NULL;
+    return addr->sun.sun_path[0] == '/' ? addr->sun.sun_path : NULL;
+}
+
+hv__file_id_t hv__master_file_of(int fd) {
     sockaddr_u addr;
-    socklen_t len = sizeof(addr);
-    memset(&addr, 0, sizeof(addr));
-    /* The file of a unix socket goes with it. */
-    if (getsockname(fd, &addr.sa, &len) == 0 && addr.sa.sa_family == AF_UNIX &&
-        addr.sun.sun_path[0] == '/') {
-        unlink(addr.sun.sun_path);
-    }
+    struct stat facts;
+    const char *path = path_of(fd, &addr);
+    if (path == NULL || lstat(path, &facts) != 0) return (hv__file_id_t){0, 0};
+    return (hv__file_id_t){facts.st_dev, facts.st_ino};
+}
+
+/* The number of a file is nobody else's while a socket is bound to it, also without its name. */
+void hv__master_close_socket(int fd, hv__file_id_t file) {
+    sockaddr_u addr;
+    const char *path = path_of(fd, &addr);
+    hv__file_id_t now = hv__master_file_of(fd);
+    bool is_ours = file.inode != 0 && now.inode == file.inode && now.device == file.device;
+    if (path != NULL && is_ours) unlink(path);
     close(fd);
 }
 
@@ -30,7 +46,7 @@ void hv__master_sweep_sockets(hmaster_t *master, bool all) {
     for (int i = 0; i < HMASTER_SOCKETS_MAX; i++) {
         hv__socket_t *shared = &master->sockets[i];
         if (shared->fd < 0 || wanted & (uint64_t)1 << i) continue;
-        hv__master_close_socket(shared->fd);
+        hv__master_close_socket(shared->fd, shared->file);
         shared->fd = -1;
     }
 }
@@ -53,7 +69,8 @@ static int find_or_open(hmaster_t *master, const hworker_ask_t *ask) {
     if (free_number < 0) return free_number;
     int fd = hv__worker_open_socket(ask);
     if (fd < 0) return fd;
-    master->sockets[free_number] = (hv__socket_t){.fd = fd, .key = *ask};
+    master->sockets[free_number] =
+        (hv__socket_t){.fd = fd, .file = hv__master_file_of(fd), .key = *ask};
     return free_number;
 }
 

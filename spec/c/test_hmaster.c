@@ -696,6 +696,21 @@ static void test_master_listens_and_cleans_up(void **state) {
     hmaster_free(&master);
 }
 
+static void test_master_leaves_the_file_that_has_taken_its_sockets_name(void **state) {
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/test_hmaster_%ld.sock", (long)getpid());
+    hmaster_t *first = hmaster_new(&(hmaster_options_t){.work = work});
+    hmaster_t *second = hmaster_new(&(hmaster_options_t){.work = work});
+    assert_int_equal(hmaster_listen(first, path, 0), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(hmaster_listen(second, path, 0), 0);
+    hmaster_free(&first);
+    assert_int_equal(access(path, F_OK), 0);
+    hmaster_free(&second);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_master_has_no_worker_of_its_own(void **state) {
     (void)state;
     assert_null(hworker_self());
@@ -709,6 +724,7 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_master_refuses_bad_options),
         cmocka_unit_test(test_master_listens_and_cleans_up),
+        cmocka_unit_test(test_master_leaves_the_file_that_has_taken_its_sockets_name),
         cmocka_unit_test(test_master_has_no_worker_of_its_own),
         cmocka_unit_test(test_master_starts_and_stops),
         cmocka_unit_test(test_master_tells_that_its_first_workers_failed),
