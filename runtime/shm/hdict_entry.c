@@ -168,6 +168,8 @@ int hdict__overwrite(hdict_t *dict, hdict__entry_t *entry, const void *key, uint
         hdict__mark_used(dict, entry);
         return !dict->is_broken;
     }
+    /* Its room may be needed. Afterwards nothing but a broken dictionary can fail: whoever calls
+     * has checked that the value fits once enough others have gone. */
     hdict__remove(dict, entry);
     return !dict->is_broken && hdict__insert(dict, key, key_len, hash, image, ttl_ms, is_evicted);
 }

@@ -153,6 +153,14 @@ static void test_hdict_half_of_it_fits_at_last(void **state) {
     assert_true(evicted);
     assert_int_equal(set_bytes("L", large, most + 1, 0, &evicted), HV_ELIMIT);
     assert_int_equal(strlen(text_of("199")), 0);
+
+    /* What is too large leaves what was there, and what has half of all in its way replaces it. */
+    assert_int_equal(set_text("k", "old"), 0);
+    assert_int_equal(set_bytes("k", large, most + 1, 0, &evicted), HV_ELIMIT);
+    assert_string_equal(text_of("k"), "old");
+    assert_int_equal(set_bytes("k", large, most, 0, &evicted), 0);
+    assert_true(evicted);
+    assert_null(text_of("L"));
 }
 
 static void test_hdict_modes_look_first(void **state) {
