@@ -285,7 +285,7 @@ HV_EXPORT uint64_t hio_forwarded_bytes(const hio_t *io);
 
 /* Makes a client for host:port and forwards between `io` and it.
  *   ssl  not 0: the upstream speaks TLS and is verified; before it connects, hio_set_hostname sets
- *        the name to verify where it is not `host`
+ *        the name to verify where it is not `host`, and hio_set_ssl_ctx a context of your own
  * Returns the upstream, or NULL with hloop_last_error set; `io` is then as it was. */
 HV_EXPORT hio_t *hio_setup_tcp_upstream(hio_t *io, const char *host, int port, int ssl);
 HV_EXPORT hio_t *hio_setup_ssl_upstream(hio_t *io, const char *host, int port);

@@ -75,8 +75,8 @@ HV_EXPORT const char *hssl_backend(void);
  * certificate. */
 HV_EXPORT hio_t *hloop_create_ssl_server(hloop_t *loop, const char *host, int port,
                                          haccept_cb on_accept);
-/* A client that verifies `host`. May be called with a close callback as a fifth argument. For a
- * context of your own use hloop_create_tcp_client and hio_set_ssl_ctx. */
+/* A client that verifies `host`. May be called with a close callback as a fifth argument. A
+ * context of your own is set by hio_set_ssl_ctx, before it connects. */
 HV_EXPORT hio_t *hio_ssl_client(hloop_t *loop, const char *host, int port, hconnect_cb on_connect,
                                 hclose_cb on_close);
 #define HV_SSL_CLIENT_4(loop, host, port, on_connect) \
@@ -91,8 +91,11 @@ HV_EXPORT hio_t *hio_ssl_client(hloop_t *loop, const char *host, int port, hconn
 /* TLS with the defaults of its side: a client that verifies, by a context shared in the process.
  * For listeners use hio_new_ssl_ctx, since they need a certificate. Returns 0 or a code. */
 HV_EXPORT int hio_enable_ssl(hio_t *io);
-/* TLS by a context, which is retained. Returns 0; HV_EINVAL where the io is connected already and
- * is no stream; on a connected stream the handshake starts now (STARTTLS). */
+/* TLS by a context, which is retained; on a connected stream the handshake starts now (STARTTLS). A
+ * client that has TLS already and is not connected yet gets this context instead of the one it was
+ * made with, and keeps its name: so clients of hio_ssl_client and hio_setup_ssl_upstream.
+ * Returns 0; HV_EINVAL for what is no stream, HV_EBUSY where TLS has begun or is set for a
+ * listener, HV_ECLOSED, HV_ENOMEM. */
 HV_EXPORT int hio_set_ssl_ctx(hio_t *io, hssl_ctx_t ctx);
 /* hssl_ctx_new and hio_set_ssl_ctx. Returns 0 or HV_ETLS. */
 HV_EXPORT int hio_new_ssl_ctx(hio_t *io, const hssl_ctx_opt_t *opt);

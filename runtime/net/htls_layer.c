@@ -411,10 +411,22 @@ void hv__tls_set_default_host(hio_t *io, const char *host) {
     if (tls != NULL && tls->hostname == NULL) hio_set_hostname(io, host);
 }
 
+/* What a client was told before, its name and ALPN, stays. */
+static int replace_ctx(hio_t *io, hssl_ctx_t ctx) {
+    htls_t *tls = hv__tls_of(io);
+    if (io->state != HIO_CONNECTING) return HV_EBUSY;
+    HV_ASSERT(tls->ssl == NULL);
+    hssl_ctx_retain(ctx);
+    hssl_ctx_free(tls->ctx);
+    tls->ctx = ctx;
+    tls->is_client = ctx->opt.endpoint == HSSL_CLIENT;
+    return 0;
+}
+
 int hio_set_ssl_ctx(hio_t *io, hssl_ctx_t ctx) {
     if (io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->kind != HSOCK_KIND_STREAM && io->kind != HSOCK_KIND_UNIX) return HV_EINVAL;
-    if (io->flags & HIO_FLAG_LAYERED) return HV_EBUSY;
+    if (io->flags & HIO_FLAG_LAYERED) return replace_ctx(io, ctx);
     if (attach(io, ctx) == NULL) return HV_ENOMEM;
     if (io->state != HIO_OPEN) return 0;
     if (io->ext->connect_timeout_ms == 0) {

@@ -36,7 +36,8 @@ typedef struct end_s {
 typedef struct run_s {
     hloop_t *loop;
     int front, back; /* kinds */
-    int sets_up_tls; /* the proxy connects by hio_setup_ssl_upstream */
+    int sets_up_tls; /* the proxy connects by hio_setup_ssl_upstream, */
+    hssl_ctx_t upstream_ctx; /* with this context or its own */
     hio_t *front_listener, *back_listener;
     hio_t *client_io, *proxy_io, *upstream_io, *server_io;
     hssl_ctx_t client_ctx;
@@ -45,7 +46,7 @@ typedef struct run_s {
     int server_is_slow;  /* does not read by itself */
     int server_aborts;   /* resets at the first bytes */
     uint64_t passed_on, passed_back;
-    int proxy_closes, upstream_closes;
+    int proxy_closes, upstream_closes, upstream_error;
 } run_t;
 
 static run_t *run_of(hio_t *io) { return hloop_userdata(hevent_loop(io)); }
@@ -127,6 +128,7 @@ static void on_proxy_close(hio_t *io) {
 static void on_upstream_close(hio_t *io) {
     run_t *run = run_of(io);
     run->upstream_closes++;
+    run->upstream_error = hio_error(io);
     run->passed_back = hio_forwarded_bytes(io);
     run->upstream_io = NULL;
 }
@@ -152,6 +154,9 @@ static void on_proxy_accept(hio_t *io) {
     if (run->sets_up_tls) {
         run->upstream_io = hio_setup_ssl_upstream(io, "127.0.0.1", port_of(run->back_listener));
         assert_int_equal(hio_set_hostname(run->upstream_io, "localhost"), 0);
+        if (run->upstream_ctx != NULL) {
+            assert_int_equal(hio_set_ssl_ctx(run->upstream_io, run->upstream_ctx), 0);
+        }
     } else {
         run->upstream_io = connect_to(run, run->back, run->back_listener, run->back_path, NULL);
         assert_int_equal(hio_forward(io, run->upstream_io), 0);
@@ -276,6 +281,20 @@ static void test_upstream_of_tls_is_set_up_in_one_call(void **state) {
     check_exchange(&run);
     end(&run);
     unsetenv("SSL_CERT_FILE");
+
+    /* A context of its own is less trustful, and that counts. */
+    hssl_ctx_opt_t opt = {.ca_file = certs.other, .endpoint = HSSL_CLIENT};
+    run_t other = {.front = TCP, .back = TLS, .sets_up_tls = 1, .upstream_ctx = hssl_ctx_new(&opt)};
+    assert_non_null(other.upstream_ctx);
+    other.client.to_send = 100;
+    begin(&other);
+    while (other.upstream_closes == 0 || other.client.closes == 0) {
+        hloop_process_events(other.loop, -1);
+    }
+    assert_int_equal(other.upstream_error, -HV_ETLS);
+    assert_int_equal(other.server.got, 0);
+    end(&other);
+    hssl_ctx_free(other.upstream_ctx);
 }
 
 /* The answer is sent after the question's end: without half-close it would never come. */

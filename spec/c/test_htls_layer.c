@@ -212,6 +212,26 @@ static void test_farewell_behind_bytes_moves_with_the_io(void **state) {
     assert_false(is_truncated);
 }
 
+/* The first of its contexts does not trust the test's root. */
+static void test_client_gets_another_context_before_it_connects(void **state) {
+    (void)state;
+    hio_t *listener = hloop_create_tcp_server(loop, "127.0.0.1", 0, on_accept);
+    reads_all_the_time = 1;
+    assert_int_equal(hio_set_ssl_ctx(listener, server_ctx), 0);
+    assert_int_equal(hio_set_ssl_ctx(listener, server_ctx), HV_EBUSY);
+    hssl_ctx_t first = hssl_ctx_new(NULL);
+    hio_t *client =
+        hloop_create_tcp_client(loop, "127.0.0.1", port_of(listener), on_client_open, NULL);
+    assert_int_equal(hio_set_ssl_ctx(client, first), 0);
+    hssl_ctx_free(first);
+    assert_int_equal(hio_set_hostname(client, "localhost"), 0);
+    assert_int_equal(hio_set_ssl_ctx(client, client_ctx), 0);
+    RUN_UNTIL(loop, strcmp(heard, "under tls\n") == 0);
+    assert_int_equal(client_opens, 1);
+    assert_string_equal(hio_ssl_server_name(client), "localhost");
+    assert_int_equal(hio_set_ssl_ctx(client, client_ctx), HV_EBUSY);
+}
+
 static void test_certificate_is_described(void **state) {
     (void)state;
     int fd = connect_saying("START\n");
@@ -262,6 +282,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_starttls_that_is_never_answered_times_out, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_farewell_behind_bytes_moves_with_the_io, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_client_gets_another_context_before_it_connects, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_certificate_is_described, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_context_of_bad_text_names_no_secret, set_up,
