@@ -39,7 +39,7 @@ hvl_t *hvl_open(lua_State *L, int is_guest) {
     luaL_ref(L, LUA_REGISTRYINDEX);
     rt->L = L;
     rt->is_guest = is_guest;
-    rt->drain_ref = rt->at_end_ref = LUA_NOREF;
+    rt->drain_ref = rt->at_end_ref = rt->refusal_ref = LUA_NOREF;
     rt->slow_ms = HVL_SLOW_MS;
     hvl_watch_open(rt);
     rt->on_error_ref = rt->dual_body_ref = LUA_NOREF;
@@ -53,6 +53,22 @@ hvl_t *hvl_open(lua_State *L, int is_guest) {
         luaL_error(L, "cannot make a state: %s", herr_text(code));
     }
     return rt;
+}
+
+int hvl_is_refused(const hvl_t *rt) {
+    return rt->refusal_ref != LUA_NOREF && hloop_nactives(rt->loop) == 0;
+}
+
+void hvl_forget_refusal(hvl_t *rt) {
+    if (rt->refusal_ref != LUA_NOREF && !hvl_is_refused(rt)) hvl_unref(rt, &rt->refusal_ref);
+}
+
+int hvl_tell_refusal(hvl_t *rt) {
+    if (rt->refusal_ref == LUA_NOREF || rt->is_stopped) return 0;
+    lua_rawgeti(rt->L, LUA_REGISTRYINDEX, rt->refusal_ref);
+    hvl_complain("nothing to do: %s", lua_tostring(rt->L, -1));
+    lua_pop(rt->L, 1);
+    return 1;
 }
 
 void hvl_end(hvl_t *rt) {

@@ -40,6 +40,8 @@ struct hvl_s {
     int on_error_ref;    /* hv.on_error's function, or LUA_NOREF */
     int at_end_ref;      /* what hvl_end runs, or LUA_NOREF */
     int drain_ref;       /* what hvl_drain runs, or LUA_NOREF */
+    int refusal_ref;     /* why the last listen was refused, and nothing has been done since, or
+                          * LUA_NOREF */
 
     /* The rest is the tasks' own (task_int.h). */
     hvl_task_t *chunks;       /* the first of each chunk of tasks that there is */
@@ -83,6 +85,17 @@ void hvl_add_embedded(lua_State *L, int position);
 /* The same for a state that has nothing yet: also opens the standard libraries, lua-cjson and the
  * modules that the program carries in itself (state.c). `memory` is of hvl_memory_new_state. */
 hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory);
+
+/* A script that listens without looking at what it got would end in silence where that was
+ * refused: the message of a refusal (lua/hv/shutdown.lua) is kept until something listens, or the
+ * loop has something to wait for.
+ *
+ * Of a pass that has ended: forgets the refusal where something keeps the loop alive. */
+void hvl_forget_refusal(hvl_t *rt);
+/* Whether a listen was refused and there is nothing else to do now. */
+int hvl_is_refused(const hvl_t *rt);
+/* Of a loop that has ended by itself: says so on stderr. Returns whether there was a refusal. */
+int hvl_tell_refusal(hvl_t *rt);
 
 /* Ends the workers that the state has spawned, and waits for them. hvl_close does it first. */
 void hvl_close_workers(hvl_t *rt);

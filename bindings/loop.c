@@ -217,6 +217,16 @@ static int on_error(lua_State *L) {
     return 0;
 }
 
+/* refused(message): the message is for people; nil where something listens now. */
+static int refused(lua_State *L) {
+    hvl_t *rt = hvl_self(L);
+    if (!lua_isnil(L, 1)) luaL_checkstring(L, 1);
+    lua_settop(L, 1);
+    hvl_unref(rt, &rt->refusal_ref);
+    if (!lua_isnil(L, 1)) rt->refusal_ref = hvl_ref(L);
+    return 0;
+}
+
 /* error_text(number) -> text, name */
 static int error_text(lua_State *L) {
     lua_pushstring(L, herr_text((int)luaL_checkinteger(L, 1)));
@@ -245,7 +255,8 @@ int hvl_open_loop(lua_State *L) {
         {"now", now},       {"hrtime", hrtime},     {"stop", stop},
         {"run", run},       {"on_error", on_error}, {"on_signal", on_signal_name},
         {"idle", idle},     {"misuse", misuse},     {"error_text", error_text},
-        {"counts", counts}, {"is_terminal", is_terminal}, {NULL, NULL}};
+        {"counts", counts}, {"refused", refused},   {"is_terminal", is_terminal},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"stop", watcher_stop}, {"ref", watcher_ref}, {"unref", watcher_unref}, {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", watcher_tostring}, {NULL, NULL}};

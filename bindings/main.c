@@ -3,7 +3,8 @@
  * until nothing is left to wait for.
  *
  * Exit status: hv.stop's; 1 where the main script failed or can never go on, and where the program
- * ends by itself after the error of a task that nobody but stderr was told of; else 0. */
+ * ends by itself after the error of a task that nobody but stderr was told of, or after a listen
+ * that was refused and with nothing else to do; else 0. */
 #include <sys/resource.h>
 
 #include "hmaster.h"
@@ -21,8 +22,13 @@ typedef struct program_s {
 
 /* A worker whose script has come to its end is ready, but for one that was refused. */
 static void on_main_finished(hvl_task_t *task, int status) {
-    if (status != HVL_FINISHED || task->rt->exit_status != 0) return;
+    if (status != HVL_FINISHED || task->rt->exit_status != 0 || hvl_is_refused(task->rt)) return;
     if (hworker_self() != NULL) hworker_ready(hworker_self());
+}
+
+static void on_pass(hloop_t *loop) {
+    hvl_flush_output(loop);
+    hvl_forget_refusal(hloop_userdata(loop));
 }
 
 /* In protected mode: everything up to the main task. */
@@ -40,7 +46,7 @@ static int set_up(lua_State *L) {
     }
     hvl_start_main(program->rt, 1);
     program->rt->main_task->on_finish = on_main_finished;
-    hloop_setcb_pass(the_loop, hvl_flush_output);
+    hloop_setcb_pass(the_loop, on_pass);
     return 0;
 }
 
@@ -55,7 +61,8 @@ static int run(program_t *program) {
                 "hvlua: the main script still waits, but nothing is left that could wake it\n");
         return 1;
     }
-    return !rt->is_stopped && rt->has_failed ? 1 : rt->exit_status;
+    if (!rt->is_stopped && (rt->has_failed || hvl_tell_refusal(rt))) return 1;
+    return rt->exit_status;
 }
 
 static void on_drain(hworker_t *worker, hloop_t *loop, void *userdata) {

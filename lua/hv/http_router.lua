@@ -488,7 +488,7 @@ function App:listen(opts)
   if t.tls then
     local alpn = root._options.http2 ~= HTTP2_OFF and { "h2", "http/1.1" } or { "http/1.1" }
     ctx, message, code = tls.server("listen", t.tls, alpn)
-    if not ctx then return nil, message, code end
+    if not ctx then return shutdown.register(nil, message, code) end
   end
   if t.path then
     if t.path:sub(1, 1) ~= "/" then

@@ -24,9 +24,12 @@ local CLEAN_UP_MS = 1000
 
 local has_listened = false
 
---- Notes what listen() has made, and passes it on. The first listener makes a worker ready: once
---- the running task has had its turn.
-function M.register(made, ...)
+--- Notes what listen() has made, or why it has made nothing, and passes it on. The first listener
+--- makes a worker ready: once the running task has had its turn. A master that stops refuses by
+--- ECANCELED, which is nobody's mistake.
+function M.register(made, message, code)
+  local is_refused = not made and code ~= "ECANCELED"
+  loop.refused(is_refused and ("%s (%s)"):format(message, code) or nil)
   if made then
     servers[made] = true
     if not has_listened then
@@ -35,7 +38,7 @@ function M.register(made, ...)
     end
     if deadline then made:drain(0) end
   end
-  return made, ...
+  return made, message, code
 end
 
 --- What is listening, or has connections: a set, { [server] = true }. Not to be changed.

@@ -210,7 +210,7 @@ function M.listen(opts, handler)
   end
   if t.tls then
     local ctx, message, code = tls.server("listen", t.tls)
-    if not ctx then return nil, message, code end
+    if not ctx then return shutdown.register(nil, message, code) end
     t.tls = ctx
   end
   return shutdown.register(raw.listen(host, port, t.backlog, t.reuse_port, t.max_connections, t))

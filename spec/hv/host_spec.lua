@@ -96,6 +96,47 @@ describe("hvlua", function()
     assert.equal(1, status)
   end)
 
+  it("ends with 1 and why, where a listen was refused and nothing else is to do", function()
+    local taker = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, print))
+    local head = ([[
+      local hv = require "hv"
+      local app = hv.http.app()
+      local taken = { host = "127.0.0.1", port = %d }
+      ]]):format(taker:port())
+    for text, told in pairs {
+      ["app:listen(taken)"] = "listen 127.0.0.1:%d+: .- %(EADDRINUSE%)",
+      ["local server = hv.tcp.listen(taken, print)"] = "listen 127.0.0.1:%d+: .- %(EADDRINUSE%)",
+      ["hv.sleep(1) hv.go(function() app:listen(taken) end)"] = "listen .-%(EADDRINUSE%)",
+      ["app:listen { port = 0, tls = { cert = '/none.pem', key = '/none.pem' } }"]
+        = "listen: certificate /none.pem: .- %(ETLS%)",
+      ["hv.tcp.listen({ port = 0, tls = { cert = '/none.pem', key = '/none.pem' } }, print)"]
+        = "listen: certificate /none.pem: .- %(ETLS%)",
+      ["hv.udp.bind { host = '192.0.2.1', port = 0 }"] = "bind 192.0.2.1:0: .- %(EADDRNOTAVAIL%)",
+      -- What was open before does not count; what cannot keep the program alive neither.
+      ["hv.tcp.listen({ port = 0 }, print):close() hv.on_signal('hup', print) app:listen(taken)"]
+        = "listen .-%(EADDRINUSE%)",
+    } do
+      local output, status = helper.run(head .. text)
+      assert.matches("^hvlua: nothing to do: " .. told .. "\n$", output)
+      assert.equal(1, status)
+    end
+    for _, text in ipairs {
+      "app:listen(taken) hv.tcp.listen({ port = 0 }, print):close()",
+      "app:listen(taken) hv.sleep(1)",
+      "app:listen(taken) hv.after(1, function() end)",
+      "app:listen(taken) os.exit(0)",
+      "app:listen(taken) hv.stop()",
+      "app:listen(taken) hv.shutdown()",
+    } do
+      local output, status = helper.run(head .. text)
+      assert.same({ "", 0 }, { output, status }, text)
+    end
+    local output, status = helper.run(head .. "assert(app:listen(taken))")
+    assert.equal(1, status)
+    assert.is_nil(output:find("nothing to do", 1, true))
+    taker:close()
+  end)
+
   it("does not keep back what it has printed, and loses nothing of it", function()
     local path = script [[
       local hv = require "hv"

@@ -206,8 +206,12 @@ describe("hvlua as a server", function()
     local taker = assert(hv.tcp.listen({ host = "127.0.0.1", port = site.port }, function() end))
     write(site.folder .. "/app.lua", script "one")
     text, status = site.run "-d"
-    taker:close()
     assert.matches("listen 127.0.0.1:%d+: address in use", text:lower():gsub("already ", ""))
+    assert.equal(1, status)
+    write(site.folder .. "/app.lua", (script("one"):gsub("assert(%b())$", "local _ = %1")))
+    text, status = site.run "-d"
+    taker:close()
+    assert.matches("hvlua: nothing to do: listen 127.0.0.1:%d+: .- %(EADDRINUSE%)", text)
     assert.equal(1, status)
   end)
 
