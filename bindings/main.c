@@ -5,7 +5,9 @@
  * Exit status: hv.stop's; 1 where the main script failed or can never go on, and where the program
  * ends by itself after the error of a task that nobody but stderr was told of, or after a listen
  * that was refused and with nothing else to do; else 0. */
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "hmaster.h"
 #include "server.h"
@@ -119,8 +121,19 @@ static void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Where the caller has closed standard input, output or error (`<&-`), the first sockets would get
+ * their numbers, and what is printed would go to a peer. */
+static void fill_standard_streams(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
 int main(int argc, char **argv) {
     int status;
+    fill_standard_streams();
     raise_descriptor_limit();
     switch (hvl_serve_begin(argc, argv, &status)) {
     case HVL_SERVE_MASTER: return hvl_serve_run(run_script);

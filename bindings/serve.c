@@ -281,6 +281,7 @@ static int begin_master(void) {
         return 1;
     }
     if (server.values[DAEMON] != NULL && hmain_daemon() != 0) return 1;
+    set_up_log(); /* create_pidfile logs */
     if (create_pidfile() != 0) return 1;
     return 0;
 }
@@ -303,9 +304,9 @@ int hvl_serve_begin(int argc, char **argv, int *status) {
         return HVL_SERVE_DONE;
     }
     int with_master = needs_master();
-    if (with_master && begin_master() != 0) return HVL_SERVE_DONE;
+    if (with_master) return begin_master() != 0 ? HVL_SERVE_DONE : HVL_SERVE_MASTER;
     set_up_log();
-    return with_master ? HVL_SERVE_MASTER : HVL_SERVE_HERE;
+    return HVL_SERVE_HERE;
 }
 
 /* ---- The master ---- */

@@ -83,7 +83,7 @@ static void on_error(hvlua_t *lua, const char *message, const char *traceback, v
 
 int main(int argc, char **argv) {
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-        fprintf(stderr, "usage: embed [SCRIPT.lua]\n");
+        fprintf(stderr, "Usage: embed [SCRIPT.lua]\n");
         return 2;
     }
     hloop_t *loop = hloop_new(HLOOP_FLAG_QUIT_WHEN_NO_ACTIVE_EVENTS);

@@ -42,7 +42,7 @@ static void on_done(hvlua_t *lua, const hvlua_outcome_t *outcome, void *userdata
 
 int main(int argc, char **argv) {
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-        fprintf(stderr, "usage: embed_poll [SCRIPT.lua]\n");
+        fprintf(stderr, "Usage: embed_poll [SCRIPT.lua]\n");
         return 2;
     }
     hvlua_t *lua = hvlua_new(NULL, 0);

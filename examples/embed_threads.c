@@ -50,7 +50,7 @@ static void *run_thread(void *arg) {
 int main(int argc, char **argv) {
     int count = argc > 1 ? atoi(argv[1]) : 4;
     if (argc > 2 || count < 1 || count > THREADS_MAX) {
-        fprintf(stderr, "usage: embed_threads [THREADS]   (1..%d)\n", THREADS_MAX);
+        fprintf(stderr, "Usage: embed_threads [THREADS]   (1..%d)\n", THREADS_MAX);
         return 2;
     }
     pthread_t threads[THREADS_MAX];

@@ -7,6 +7,10 @@ local hv = require "hv"
 local fs = hv.fs
 
 local from = arg[1]
+if #arg > 1 or from and from:find "^%-" then
+  io.stderr:write("Usage: files.lua [DIRECTORY]\n")
+  os.exit(2)
+end
 if not from then
   from = assert(fs.tmpdir("hv-example-"))
   assert(fs.write(from .. "/one.txt", "one\n"))

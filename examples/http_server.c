@@ -251,7 +251,12 @@ static void on_request(hhttp_request_t *req, void *userdata) {
 }
 
 int main(int argc, char **argv) {
-    int port = argc > 1 ? atoi(argv[1]) : 8080;
+    int port = 8080;
+    char rest;
+    if (argc > 3 || (argc > 1 && sscanf(argv[1], "%d%c", &port, &rest) != 1)) {
+        fprintf(stderr, "Usage: %s [port [folder]]\n", argv[0]);
+        return 2;
+    }
     hloop_t *loop = hloop_new(0);
     if (argc > 2) {
         public_files = hhttp_files_new(loop, argv[2], NULL);

@@ -7,6 +7,12 @@
 -- Where a broker is given the page has a panel for it, too.
 local hv = require "hv"
 
+local port = tonumber(arg and arg[1] or 8080)
+if not port then
+  io.stderr:write("Usage: http_server.lua [port [mqtt://broker]]\n")
+  os.exit(2)
+end
+
 local app = hv.http.app { max_body = "4G" }
 
 -- ---- The page ----
@@ -138,7 +144,7 @@ app:post("/json", decoded(function(req) return req:json() end))
 
 app:delete("/group/:group_name/user/:user_id", function(req) return { json = req.params } end)
 
-local server = assert(app:listen { host = "0.0.0.0", port = tonumber(arg and arg[1]) or 8080 })
+local server = assert(app:listen { host = "0.0.0.0", port = port })
 
 local url = ("http://127.0.0.1:%d"):format(server:port())
 print("listening, try:")

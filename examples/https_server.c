@@ -33,7 +33,9 @@ static void on_terminate(hsignal_t *sig) { hloop_stop(hevent_loop(sig)); }
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 4) {
+    int port;
+    char rest;
+    if (argc != 4 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
         fprintf(stderr, "Usage: %s port certificate.pem key.pem\n", argv[0]);
         return 2;
     }
@@ -46,7 +48,7 @@ int main(int argc, char **argv) {
     hloop_t *loop = hloop_new(0);
     hhttp_server_t *server = hhttp_server_new(loop, NULL);
     hhttp_server_on_request(server, on_request, NULL);
-    hio_t *listener = hhttp_server_listen(server, "127.0.0.1", atoi(argv[1]), 0);
+    hio_t *listener = hhttp_server_listen(server, "127.0.0.1", port, 0);
     if (listener == NULL) {
         fprintf(stderr, "listen: %s\n", herr_text(hloop_last_error(loop)));
         return 1;
@@ -55,7 +57,7 @@ int main(int argc, char **argv) {
     hevent_set_userdata(hsignal_add(loop, on_hangup, SIGHUP), ctx);
     hsignal_add(loop, on_terminate, SIGTERM);
     hsignal_add(loop, on_terminate, SIGINT);
-    int port = ntohs(((struct sockaddr_in *)(void *)hio_localaddr(listener))->sin_port);
+    port = ntohs(((struct sockaddr_in *)(void *)hio_localaddr(listener))->sin_port);
     printf("listening on 127.0.0.1:%d\n", port);
     hloop_run(loop);
     hhttp_server_close(server, 0, NULL, NULL);

@@ -34,9 +34,9 @@ while arg[at] do
   elseif word == "-l" or word == "-n" or word == "-r" then
     o[word] = true
   else
+    local name = takes[word] or fail("unknown option " .. word)
     at = at + 1
     local value = arg[at] or fail(word .. " needs a value")
-    local name = takes[word] or fail("unknown option " .. word)
     o[name] = numbers[name] and (tonumber(value) or fail(word .. " needs a number")) or value
   end
   at = at + 1

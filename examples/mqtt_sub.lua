@@ -21,7 +21,8 @@ end
 
 local filters, o = {}, { qos = 0, version = 5 }
 local takes = { ["-h"] = "host", ["-p"] = "port", ["-L"] = "url", ["-q"] = "qos", ["-i"] = "id",
-  ["-V"] = "version", ["-u"] = "user", ["-P"] = "password", ["--cafile"] = "ca", ["-C"] = "count" }
+  ["-V"] = "version", ["-u"] = "user", ["-P"] = "password", ["--cafile"] = "ca", ["-C"] = "count",
+  ["-t"] = "filter" }
 local numbers = { port = true, qos = true, version = true, count = true }
 local at = 1
 while arg[at] do
@@ -32,13 +33,11 @@ while arg[at] do
   elseif word == "-v" or word == "-c" or word == "-R" then
     o[word] = true
   else
+    local name = takes[word] or fail("unknown option " .. word)
     at = at + 1
     local value = arg[at] or fail(word .. " needs a value")
-    local name = takes[word]
-    if word == "-t" then
+    if name == "filter" then
       filters[#filters + 1] = value
-    elseif not name then
-      fail("unknown option " .. word)
     else
       o[name] = numbers[name] and (tonumber(value) or fail(word .. " needs a number")) or value
     end

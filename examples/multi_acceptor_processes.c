@@ -62,17 +62,20 @@ static void work(hworker_t *worker, void *userdata) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hmaster_options_t options = {.workers = 4, .work = work, .drain_timeout_ms = 10000};
     hmaster_t *master = hmaster_new(&options);
     if (master == NULL) return 1;
-    int code = hmaster_listen(master, "0.0.0.0", atoi(argv[1]));
+    int code = hmaster_listen(master, "0.0.0.0", port);
     if (code < 0) {
         fprintf(stderr, "listen: %s\n", herr_text(code));
     } else {
+        printf("listening on %d with %d processes\n", port, options.workers);
         code = hmaster_run(master);
     }
     hmaster_free(&master);

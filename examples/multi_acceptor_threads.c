@@ -36,17 +36,20 @@ static void on_start(hloop_t *loop, int index, void *userdata) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
-    listenfd = Listen(atoi(argv[1]), "0.0.0.0");
+    listenfd = Listen(port, "0.0.0.0");
     if (listenfd < 0) {
         fprintf(stderr, "listen: %s\n", socket_strerror(listenfd));
         return 1;
     }
     hloop_group_t *group = hloop_group_new(thread_num);
     if (group == NULL || hloop_group_start(group, on_start, NULL) != 0) return 1;
+    printf("listening on %d with %d threads\n", port, thread_num);
     hloop_group_join(group);
     hloop_group_free(&group);
     return 0;

@@ -39,18 +39,21 @@ static void on_accept(hio_t *io) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     workers = hloop_group_new(thread_num);
     if (workers == NULL || hloop_group_start(workers, NULL, NULL) != 0) return 1;
 
     hloop_t *accept_loop = hloop_new(0);
-    if (hloop_create_tcp_server(accept_loop, "0.0.0.0", atoi(argv[1]), on_accept) == NULL) {
+    if (hloop_create_tcp_server(accept_loop, "0.0.0.0", port, on_accept) == NULL) {
         fprintf(stderr, "listen: %s\n", herr_text(hloop_last_error(accept_loop)));
         return 1;
     }
+    printf("listening on %d for %d threads\n", port, thread_num);
     hloop_run(accept_loop);
     hloop_free(&accept_loop);
     hloop_group_free(&workers);

@@ -5,7 +5,7 @@
 local hv = require "hv"
 
 local USAGE = [[
-usage: proxy.lua [options] URL...
+Usage: proxy.lua [options] URL...
        proxy.lua [options] --forward
 
   -p, --port PORT         listen there (8080; 0: any)

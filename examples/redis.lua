@@ -4,9 +4,9 @@
 --     hvlua redis.lua redis://user:password@127.0.0.1:6379/2
 local hv = require "hv"
 
-if not arg[1] or arg[1]:sub(1, 1) == "-" then
-  print("Usage: redis.lua host:port|url")
-  os.exit(arg[1] and 0 or 2)
+if not (arg[1] and arg[1]:find ":%d" or (arg[1] or ""):find "^rediss?://") then
+  io.stderr:write("Usage: redis.lua host:port|url\n")
+  os.exit(2)
 end
 
 local r = assert(hv.redis.connect(arg[1]))

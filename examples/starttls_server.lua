@@ -9,7 +9,7 @@ io.stdout:setvbuf("line")
 
 local port, cert, key = tonumber(arg[1]), arg[2], arg[3]
 if not (port and cert and key) then
-  print("Usage: starttls_server.lua port cert.pem key.pem")
+  io.stderr:write("Usage: starttls_server.lua port cert.pem key.pem\n")
   os.exit(2)
 end
 

@@ -84,16 +84,18 @@ static void on_accept(hio_t *io) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hloop_t *loop = hloop_new(0);
-    if (hloop_create_tcp_server(loop, "0.0.0.0", atoi(argv[1]), on_accept) == NULL) {
+    if (hloop_create_tcp_server(loop, "0.0.0.0", port, on_accept) == NULL) {
         fprintf(stderr, "listen: %s\n", herr_text(hloop_last_error(loop)));
         return 1;
     }
-    printf("listening on %s\n", argv[1]);
+    printf("listening on %d\n", port);
     hloop_run(loop);
     hloop_free(&loop);
     return 0;

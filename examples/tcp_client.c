@@ -5,6 +5,8 @@
 #include "hv/hloop.h"
 #include "hv/htime.h"
 
+static int close_error; /* why the connection has ended; 0: the server has closed it */
+
 static void on_timer(htimer_t *timer) {
     char text[DATETIME_FMT_BUFLEN] = {0};
     datetime_t now = datetime_now();
@@ -19,7 +21,8 @@ static void on_recv(hio_t *io, void *buf, int readbytes) {
 }
 
 static void on_close(hio_t *io) {
-    if (hio_error(io) != 0) fprintf(stderr, "closed: %s\n", herr_text(hio_error(io)));
+    close_error = hio_error(io);
+    if (close_error != 0) fprintf(stderr, "closed: %s\n", herr_text(close_error));
     hloop_stop(hevent_loop(io));
 }
 
@@ -32,17 +35,19 @@ static void on_connect(hio_t *io) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hloop_t *loop = hloop_new(0);
-    hio_t *io = hloop_create_tcp_client(loop, "127.0.0.1", atoi(argv[1]), on_connect, on_close);
+    hio_t *io = hloop_create_tcp_client(loop, "127.0.0.1", port, on_connect, on_close);
     if (io == NULL) {
         fprintf(stderr, "connect: %s\n", herr_text(hloop_last_error(loop)));
         return 1;
     }
     hloop_run(loop);
     hloop_free(&loop);
-    return 0;
+    return close_error == 0 ? 0 : 1;
 }

@@ -5,7 +5,7 @@ local hv = require "hv"
 
 local port = tonumber(arg[1])
 if not port then
-  print("Usage: tcp_client.lua port")
+  io.stderr:write("Usage: tcp_client.lua port\n")
   os.exit(2)
 end
 

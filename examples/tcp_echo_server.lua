@@ -6,7 +6,7 @@ local hv = require "hv"
 
 local port = tonumber(arg[1])
 if not port then
-  print("Usage: tcp_echo_server.lua port")
+  io.stderr:write("Usage: tcp_echo_server.lua port\n")
   os.exit(2)
 end
 

@@ -2,8 +2,10 @@
 #ifndef EXAMPLES_TOOL_H_
 #define EXAMPLES_TOOL_H_
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "hv/hloop.h"
 #include "hv/hsocket.h"
@@ -44,8 +46,18 @@ static inline int parse_target(char *text, const char *fallback, const char **ho
 
 static inline void on_stop_signal(hsignal_t *sig) { hloop_stop(hevent_loop(sig)); }
 
+/* Where the caller has closed standard input or output (`<&-`), a socket would get its number. */
+static inline void fill_standard_streams(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
 /* A loop that ends cleanly by Ctrl-C and by kill. */
 static inline hloop_t *new_tool_loop(void) {
+    fill_standard_streams();
     hloop_t *loop = hloop_new(0);
     if (loop == NULL) die(1, "no loop: %s", strerror(errno));
     hsignal_add(loop, on_stop_signal, SIGINT);

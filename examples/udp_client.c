@@ -20,12 +20,14 @@ static void on_recvfrom(hio_t *io, void *buf, int readbytes) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hloop_t *loop = hloop_new(0);
-    hio_t *io = hloop_create_udp_client(loop, "127.0.0.1", atoi(argv[1]));
+    hio_t *io = hloop_create_udp_client(loop, "127.0.0.1", port);
     if (io == NULL) {
         fprintf(stderr, "udp client: %s\n", herr_text(hloop_last_error(loop)));
         return 1;

@@ -16,19 +16,21 @@ static void on_recvfrom(hio_t *io, void *buf, int readbytes) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hloop_t *loop = hloop_new(0);
-    hio_t *io = hloop_create_udp_server(loop, "0.0.0.0", atoi(argv[1]));
+    hio_t *io = hloop_create_udp_server(loop, "0.0.0.0", port);
     if (io == NULL) {
         fprintf(stderr, "bind: %s\n", herr_text(hloop_last_error(loop)));
         return 1;
     }
     hio_setcb_read(io, on_recvfrom);
     hio_read(io);
-    printf("bound to %s\n", argv[1]);
+    printf("bound to %d\n", port);
     hloop_run(loop);
     hloop_free(&loop);
     return 0;

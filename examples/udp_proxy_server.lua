@@ -12,7 +12,7 @@ local CLIENTS_MAX = 1024
 local port = tonumber(arg[1])
 local host, backend_port = (arg[2] or ""):match("^(.+):(%d+)$")
 if not (port and host) then
-  print("Usage: udp_proxy_server.lua port host:port")
+  io.stderr:write("Usage: udp_proxy_server.lua port host:port\n")
   os.exit(2)
 end
 

@@ -78,7 +78,7 @@ local function failure(status, message, may_retry)
   return { status = status, message = message, may_retry = may_retry }
 end
 
-local network = { ELIMIT = 7, EPROTO = 7, ELOOP = 7, EINVAL = 7, ETLS = 5 }
+local network = { ELIMIT = 7, EPROTO = 7, ELOOP = 7, EINVAL = 2, ETLS = 5 }
 
 local function of_network(message, code)
   local status = network[code] or 4

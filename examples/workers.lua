@@ -4,6 +4,12 @@
 --     hvlua workers.lua [WORKERS]
 local hv = require "hv"
 
+local worker_count = tonumber(arg[1] or 2)
+if not worker_count or worker_count < 1 or worker_count > 64 then
+  io.stderr:write("Usage: workers.lua [WORKERS]   (1..64)\n")
+  os.exit(2)
+end
+
 local done = assert(hv.shared.dict("done", "64K"))
 
 -- The function runs in a state of its own: it sees nothing from out here, so it requires what it
@@ -45,6 +51,6 @@ local function feed(id)
 end
 
 local tasks = {}
-for id = 1, tonumber(arg[1]) or 2 do tasks[id] = hv.go(feed, id) end
+for id = 1, worker_count do tasks[id] = hv.go(feed, id) end
 for _, task in ipairs(tasks) do task:join() end
 print(("%d jobs done"):format((done:get("jobs of all"))))

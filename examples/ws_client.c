@@ -48,8 +48,8 @@ static void on_close(hws_t *ws) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s url\n", argv[0]);
+    if (argc != 2 || argv[1][0] == '-') {
+        fprintf(stderr, "Usage: %s url\n", argv[0]);
         return 2;
     }
     url = argv[1];

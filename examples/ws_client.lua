@@ -8,8 +8,8 @@ local hv = require "hv"
 io.stdout:setvbuf("line")
 
 local url = arg[1]
-if not url then
-  print("Usage: ws_client.lua url [text...]")
+if not url or not url:find "^wss?://" then
+  io.stderr:write("Usage: ws_client.lua url [text...]\n")
   os.exit(2)
 end
 

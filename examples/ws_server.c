@@ -72,8 +72,10 @@ static void on_request(hhttp_request_t *req, void *userdata) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 2) {
-        printf("Usage: %s port\n", argv[0]);
+    int port;
+    char rest;
+    if (argc != 2 || sscanf(argv[1], "%d%c", &port, &rest) != 1) {
+        fprintf(stderr, "Usage: %s port\n", argv[0]);
         return 2;
     }
     hloop_t *loop = hloop_new(0);
@@ -90,11 +92,11 @@ int main(int argc, char **argv) {
 
     hhttp_server_t *server = hhttp_server_new(loop, NULL);
     hhttp_server_on_request(server, on_request, NULL);
-    if (hhttp_server_listen(server, "0.0.0.0", atoi(argv[1]), 0) == NULL) {
+    if (hhttp_server_listen(server, "0.0.0.0", port, 0) == NULL) {
         fprintf(stderr, "listen: %s\n", herr_text(hloop_last_error(loop)));
         return 1;
     }
-    printf("listening on %s\n", argv[1]);
+    printf("listening on %d\n", port);
     hloop_run(loop);
     hws_hub_free(hub);
     hloop_free(&loop);

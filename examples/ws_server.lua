@@ -11,7 +11,7 @@ io.stdout:setvbuf("line")
 
 local port = tonumber(arg[1])
 if not port then
-  print("Usage: ws_server.lua port")
+  io.stderr:write("Usage: ws_server.lua port\n")
   os.exit(2)
 end
 

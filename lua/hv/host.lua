@@ -126,15 +126,17 @@ local function shift_arguments(argv, script)
   return shifted
 end
 
+--- Does -e or -l; false where it cannot be compiled, which has been said.
 local function take(step)
   if step[1] == "-l" then
     local globals = getfenv(0)
     globals[step[2]] = require(step[2])
-    return
+    return true
   end
   local chunk, message = loadstring(step[2], "=(command line)")
-  if not chunk then error(message, 0) end
+  if not chunk then return refuse(message) end
   chunk()
+  return true
 end
 
 local function load_script(name)
@@ -210,7 +212,9 @@ return function(argv)
   if flags.slow then raw_task.slow_callback(flags.slow) end
   if flags.profile then begin_profile(flags.profile) end
   if flags.admin then begin_admin(flags.admin) end
-  for _, step in ipairs(steps) do take(step) end
+  for _, step in ipairs(steps) do
+    if not take(step) then return end
+  end
   if flags.attach then return require("hv.attach").run(flags.attach) end
   if flags.test then return require("hv.test_runner")(flags.test) end
   local is_terminal = require("_hv.loop").is_terminal(0)

@@ -11,6 +11,8 @@ KIND   http   wrk, keep-alive            (--conns, --depth for pipelining)
        idle   memory per idle connection (--conns)
        tls    full TLS handshakes        (--tls12 for that version)
        https  wrk over TLS, keep-alive
+       h2     h2load, HTTP/2 in the clear (--conns, --depth for requests at once on each)
+       h2s    h2load, HTTP/2 over TLS    (the same)
 
 SERVER is a name from servers.json (made of cmd, port, and per kind "path"), or
        NAME=PORT:[PATH:]COMMAND   for one that is not listed, e.g.  mine=9000:/hello:./hvlua h.lua
@@ -20,7 +22,7 @@ and the table shows the median over rounds. Round 0 warms up and is thrown away.
 A server that does not start (a package is missing, say) is left out with a word on stderr.
 All servers stay up for all rounds (an idle one costs nothing), except for kind idle.
 """
-import argparse, json, os, re, shlex, signal, socket, statistics as st, subprocess, sys, time
+import argparse, difflib, json, os, re, shlex, shutil, signal, socket, statistics as st, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -194,29 +196,54 @@ def one(s, kind, a):
                 errors=(str(d["errors"]) if d["errors"] else ""), cli=d["cli_cpu_frac"])
 
 
+KINDS = {"http": "wrk", "nhttp": "netload", "tcp": "netload", "ws": "netload", "conn": "netload", "idle": "netload",
+         "tls": "tlsload", "https": "wrk", "h2": "h2load", "h2s": "h2load"}  # and the client of each
+
+
+def read_servers(words, fail):
+    """The servers that the command line names; `fail` is told what is wrong with one."""
+    with open(HERE + "/servers.json") as f:
+        known = json.load(f)
+    specs = {}
+    for word in words:
+        own = re.fullmatch(r"([^=]+)=(\d+):(?:(/[^: ]*):)?(.+)", word)
+        if own:
+            name, port, path, cmd = own.groups()
+            specs[name] = dict(cmd=cmd, port=int(port), tlsport=int(port), path=path or "/")
+        elif "=" in word:
+            fail(f"a server of one's own is NAME=PORT:[PATH:]COMMAND, got {word}")
+        elif word in known:
+            specs[word] = known[word]
+        else:
+            near = difflib.get_close_matches(word, known, 1)
+            fail(f"there is no server {word}" + (f", did you mean {near[0]}?" if near else "")
+                 + "\nknown are: " + " ".join(sorted(known)))
+    return specs
+
+
+def check_client(kind, fail):
+    """Without the load client there is nothing to measure with."""
+    client = KINDS[kind]
+    if not (shutil.which(client) or os.access(f"{BUILD}/{client}", os.X_OK)):
+        fail(f"the load client {client} is missing: .ci/setup bench installs the peers, "
+             "cmake --build build --target bench_clients builds ours")
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); signal.signal(signal.SIGINT, signal.default_int_handler)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("kind")
-    ap.add_argument("servers", nargs="+")
-    ap.add_argument("--conns", type=int, default=64)
-    ap.add_argument("--size", type=int, default=64)
-    ap.add_argument("--depth", type=int, default=1)
-    ap.add_argument("--secs", type=int, default=2)
-    ap.add_argument("--rounds", type=int, default=5)
-    ap.add_argument("--tls12", action="store_true")
-    ap.add_argument("--label", default="")
+    ap.add_argument("kind", metavar="KIND", choices=KINDS)
+    ap.add_argument("servers", metavar="SERVER", nargs="+")
+    ap.add_argument("--conns", type=int, default=64, help="connections (64)")
+    ap.add_argument("--size", type=int, default=64, help="bytes of a message (64)")
+    ap.add_argument("--depth", type=int, default=1, help="requests or messages under way on each connection (1)")
+    ap.add_argument("--secs", type=int, default=2, help="seconds a round (2)")
+    ap.add_argument("--rounds", type=int, default=5, help="rounds, without the first (5)")
+    ap.add_argument("--tls12", action="store_true", help="TLS 1.2 instead of 1.3")
+    ap.add_argument("--label", default="", help="the head of the table")
     a = ap.parse_args()
-    known = json.load(open(HERE + "/servers.json"))
-    specs = {}
-    for s in a.servers:
-        if "=" in s:
-            name, rest = s.split("=", 1)
-            port, rest = rest.split(":", 1)
-            path, cmd = rest.split(":", 1) if rest.startswith("/") and ":" in rest.split(" ")[0] else ("/", rest)
-            specs[name] = dict(cmd=cmd, port=int(port), tlsport=int(port), path=path)
-        else:
-            specs[s] = known[s]
+    specs = read_servers(a.servers, ap.error)
+    check_client(a.kind, ap.error)
     res = {n: [] for n in specs}
     if a.kind == "idle":
         for rnd in range(a.rounds):

@@ -1,15 +1,22 @@
 #!/usr/bin/env python3
-"""syscalls.py DEPTH SERVER...: system calls per request of each server (strace -f -c, 64 connections)."""
-import json, os, subprocess, sys, time
+"""syscalls.py - system calls per request of each server, by strace -f -c and 64 connections.
+
+SERVER is a name from servers.json, or NAME=PORT:[PATH:]COMMAND as for bench.py.
+"""
+import argparse, json, os, subprocess, sys, time
 H = os.path.dirname(os.path.abspath(__file__)); sys.path.insert(0, H)
 import bench
-known = json.load(open(H + "/servers.json"))
-depth, kind = int(sys.argv[1]), "nhttp"
+ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+ap.add_argument("depth", metavar="DEPTH", type=int, help="requests under way on each connection")
+ap.add_argument("servers", metavar="SERVER", nargs="+")
+a = ap.parse_args()
+depth, kind = a.depth, "nhttp"
+servers = bench.read_servers(a.servers, ap.error)
+bench.check_client(kind, ap.error)
 n = 20000 * (4 if depth > 1 else 1)
 print(f"| depth {depth} | calls/op | top |\n|---|---|---|")
-for name in sys.argv[2:]:
-    sp = known[name]
-    s = bench.Server(name, sp, kind)
+for name, spec in servers.items():
+    s = bench.Server(name, spec, kind)
     try:
         mode = "tcp" if "echo" in name else "ws" if "ws" in name.split("-") else "http"
         out = f"/tmp/hvlua-bench/run/{name}.strace"

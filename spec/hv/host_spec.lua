@@ -41,6 +41,30 @@ describe("hvlua", function()
     assert.equal("y\n", (helper.hvlua({}, "print('y')")))
   end)
 
+  it("does not give a socket the number of a stream that is closed", function()
+    local path = script [[
+      local hv = require "hv"
+      local server = hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function(conn)
+        print("to standard output")
+        io.stderr:write("to standard error\n")
+        conn:write("to the peer")
+      end)
+      local conn = hv.tcp.connect { host = "127.0.0.1", port = server:port() }
+      local text = conn:read(11)
+      os.exit(io.read() == nil and text == "to the peer" and conn:read() == nil and 3 or 4)]]
+    local command = ("%s %s <&- >&- 2>&-"):format(os.getenv("HVLUA") or "hvlua", path)
+    local pipe = io.popen(command .. "; echo $?")
+    assert.equal("3\n", pipe:read "*a")
+    pipe:close()
+    os.remove(path)
+  end)
+
+  it("says what is wrong with a statement, and no more", function()
+    local text, status = helper.hvlua { "-e", "x =", "-e", "print('not reached')" }
+    assert.equal("hvlua: (command line):1: unexpected symbol near '<eof>'\n", text)
+    assert.equal(1, status)
+  end)
+
   it("may open as many files as the hard limit allows", function()
     local text = helper.run [[
       for line in io.lines("/proc/self/limits") do

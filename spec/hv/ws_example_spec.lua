@@ -121,9 +121,9 @@ for _, language in ipairs(languages) do
     end)
 
     it("says how it is used", function()
-      local client = start(client_command)
-      assert.is_truthy(client.stdout:read_line():find("Usage: .* url"))
-      assert.are.equal(2, (client:wait()))
+      local result = assert(hv.process.run(client_command))
+      assert.matches("Usage: .* url", result.stderr)
+      assert.are.equal(2, result.status)
     end)
   end)
 end

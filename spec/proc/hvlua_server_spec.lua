@@ -137,6 +137,9 @@ describe("hvlua as a server", function()
   it("keeps serving as before where the new script is wrong", function()
     site = new_site "-w 2 --log app.log"
     assert.equal(0, select(2, site.run "-s start -d"))
+    local listing = io.popen("ls " .. quote(site.folder))
+    assert.is_nil(listing:read("*a"):find("libhv", 1, true)) -- not even the first line goes astray
+    listing:close()
     write(site.folder .. "/app.lua", "x x")
     site.run "-s reload"
     helper.eventually(function()

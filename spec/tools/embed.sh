@@ -58,6 +58,6 @@ for program in embed embed_poll embed_threads; do
   status=0
   "$bin/$program" --help >/dev/null 2>out || status=$?
   equal "status of $program --help" 2 "$status"
-  has_line out "^usage: $program"
+  has_line out "^Usage: $program"
 done
 finish

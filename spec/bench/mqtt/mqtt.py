@@ -57,6 +57,8 @@ def table(port, qos, rounds, seconds):
 
 
 def main():
+    if not all(word.isdigit() for word in sys.argv[1:]):
+        sys.exit(__doc__.rstrip())
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = sys.argv[2] if len(sys.argv) > 2 else "2"
     sink = subprocess.Popen(["taskset", "-c", "0", BUILD + "/bench/sink"], stdout=subprocess.PIPE,

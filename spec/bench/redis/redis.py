@@ -53,6 +53,8 @@ def measure(command, port):
 
 
 def main():
+    if not all(word.isdigit() for word in sys.argv[1:]):
+        sys.exit(__doc__.rstrip())
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seen = {name: [] for name in CLIENTS}
     with tempfile.TemporaryDirectory() as folder:
