@@ -172,6 +172,11 @@ void hvl_unref(hvl_t *rt, int *ref);
  * Returns 3, so a function may end with `return hvl_push_error(...)`. */
 int hvl_push_error(lua_State *L, const char *what, int code);
 
+/* Replaces the error on top of the stack, of any type, by a string for people: what its __tostring
+ * says, or what it holds ("error value: { code = 42 }"). Returns it. Does not raise, but for
+ * memory. */
+const char *hvl_error_text(lua_State *L);
+
 /* Raises an error of misuse at the position of the user's code, which called us through any number
  * of our own functions: "file.lua:3: hv.tcp.listen: port must be 0..65535, got 70000". */
 int hvl_misuse(lua_State *L, const char *format, ...) HV_PRINTF_LIKE(2, 3);

@@ -64,13 +64,7 @@ void hvlua_on_error(hvlua_t *lua, hvlua_error_cb on_error, void *userdata) {
 /* Turns an error into { message, traceback }, while the stack of calls is still there. */
 static int on_raise(lua_State *L) {
     lua_settop(L, 1);
-    if (!lua_isstring(L, 1)) {
-        if (!luaL_callmeta(L, 1, "__tostring") || !lua_isstring(L, -1)) {
-            lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-        }
-        lua_replace(L, 1);
-        lua_settop(L, 1);
-    }
+    hvl_error_text(L);
     lua_createtable(L, 2, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, 2, 1);

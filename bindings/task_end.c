@@ -3,20 +3,30 @@
 
 /* ---- Errors of tasks ---- */
 
-/* Replaces the value on top of L by a string for people. */
-static const char *to_message(lua_State *L) {
+/* describe(value) -> what lua/hv/show.lua has to say of it. */
+static int describe(lua_State *L) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "hv.show");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "error_text");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+const char *hvl_error_text(lua_State *L) {
     if (lua_isstring(L, -1)) return lua_tostring(L, -1);
-    if (luaL_getmetafield(L, -1, "__tostring")) {
+    if (!lua_isnil(L, -1)) {
+        lua_pushcfunction(L, describe);
         lua_pushvalue(L, -2);
-        if (lua_pcall(L, 1, 1, 0) == 0 && lua_isstring(L, -1)) {
-            lua_remove(L, -2);
-            return lua_tostring(L, -1);
-        }
-        lua_pop(L, 1);
+        if (lua_pcall(L, 1, 1, 0) != 0 || !lua_isstring(L, -1)) lua_pop(L, 1);
     }
-    const char *message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
+    /* Without it, because memory is out or `require` is not there: as the `lua` program would. */
+    if (!lua_isstring(L, -1)) {
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
+    }
     lua_remove(L, -2);
-    return message;
+    return lua_tostring(L, -1);
 }
 
 /* The last resort: the host program's, or the operator's. */
@@ -69,7 +79,7 @@ int hvl_task_fail(hvl_task_t *task) {
     lua_State *L = rt->L;
     luaL_checkstack(L, LUA_MINSTACK, "too many values");
     lua_xmove(task->co, L, 1);
-    const char *message = to_message(L);
+    const char *message = hvl_error_text(L);
     if (task->is_canceled && strcmp(message, HVL_CANCELED_TEXT) == 0) {
         lua_pop(L, 1);
         return hvl_task_end(task, HVL_CANCELED);

@@ -10,12 +10,7 @@
 /* Turns an error into "message NUL traceback". */
 static int describe(lua_State *L) {
     lua_settop(L, 1);
-    if (lua_isstring(L, 1)) {
-        lua_pushfstring(L, "error in a finalizer: %s", lua_tostring(L, 1));
-    } else {
-        lua_pushfstring(L, "error in a finalizer: (error object is a %s value)",
-                        luaL_typename(L, 1));
-    }
+    lua_pushfstring(L, "error in a finalizer: %s", hvl_error_text(L));
     lua_pushlstring(L, "", 1);
     luaL_traceback(L, L, lua_tostring(L, 2), 1);
     lua_concat(L, 3);

@@ -10,7 +10,7 @@ local functions = {}
 function M.run()
   while #functions > 0 do
     local ok, message = pcall(table.remove(functions))
-    if not ok then io.stderr:write("hvlua: ", tostring(message), "\n") end
+    if not ok then io.stderr:write("hvlua: ", require("hv.show").error_text(message), "\n") end
   end
 end
 

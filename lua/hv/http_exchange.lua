@@ -203,7 +203,7 @@ end
 local function upload_safely(call, source, plan, on_progress, total)
   local ok, problem = pcall(upload, call, source, plan, on_progress, total)
   if not ok and not plan.is_over then
-    plan.upload_failure = { tostring(problem), "EFAILED" }
+    plan.upload_failure = { require("hv.show").error_text(problem), "EFAILED" }
     call:cancel()
   end
 end

@@ -7,7 +7,7 @@
 local hv = require "hv"
 local raw_loop = require "_hv.loop"
 local raw_task = require "_hv.task"
-local show = require("hv.show").show
+local show = require "hv.show"
 
 local M = {}
 
@@ -31,16 +31,9 @@ local function compile(text, name)
   return nil, message
 end
 
-local function error_text(message)
-  if type(message) == "string" then return message end
-  local meta = debug.getmetatable(message)
-  if type(meta) == "table" and rawget(meta, "__tostring") then return tostring(message) end
-  return "error value: " .. show(message)
-end
-
 --- The traceback without what the prompt itself has on the stack, and without addresses in C.
 local function traceback(message)
-  local text = debug.traceback(error_text(message), 2)
+  local text = debug.traceback(show.error_text(message), 2)
   return (text:gsub("\n%s+%[C%]: in function 'xpcall'\n.*$", "")
     :gsub("\n%s+%[C%]: at 0x%x+", ""):gsub("\n%s+%[builtin#%d+%]: at 0x%x+", "")
     :gsub("\nstack traceback:$", ""))
@@ -75,8 +68,8 @@ end
 function Session:show_values(values)
   if values.n > 0 then rawset(self.env, "_", values[1]) end
   for i = 1, values.n do
-    local ok, text = pcall(show, values[i])
-    self:say("%s", ok and text or error_text(text))
+    local ok, text = pcall(show.show, values[i])
+    self:say("%s", ok and text or show.error_text(text))
   end
 end
 

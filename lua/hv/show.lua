@@ -1,4 +1,4 @@
---- hv.show - values as a person wants to read them at a prompt. Private.
+--- hv.show - values as a person wants to read them: at the prompt, in the log, in errors. Private.
 ---
 --- Tables are written as Lua would read them, with sorted keys; what is too deep, too long or
 --- contains itself is cut and says so. A table or object with __tostring is shown by it.
@@ -143,6 +143,28 @@ end
 --- The same in one line.
 function M.line(value)
   return (M.show(value):gsub("\n *", " "))
+end
+
+local ERROR_MAX = 500 -- bytes of what an error says of itself
+
+--- Cuts a text, between characters.
+local function cut(text, max)
+  if #text <= max then return text end
+  while max > 0 and text:byte(max + 1) >= 0x80 and text:byte(max + 1) < 0xc0 do max = max - 1 end
+  return text:sub(1, max) .. "..."
+end
+
+--- The text of an error, which in Lua may be any value: a string as it is, an object by its
+--- __tostring, anything else as what it holds.
+function M.error_text(value)
+  if type(value) == "string" or type(value) == "number" then return tostring(value) end
+  if value == nil then return "(error object is a nil value)" end
+  local meta = debug.getmetatable(value)
+  if type(meta) == "table" and rawget(meta, "__tostring") then
+    local ok, text = pcall(tostring, value)
+    if ok then return text end
+  end
+  return "error value: " .. cut(M.line(value), ERROR_MAX)
 end
 
 return M

@@ -1,6 +1,7 @@
 --- hv.worker_main - the main task of a worker's state: runs what was spawned and sends the outcome
 --- back. Private to lua/hv.
 local raw = require "_hv.worker"
+local show = require "hv.show"
 local wire = require "hv.wire"
 
 require "hv.worker"
@@ -16,7 +17,7 @@ end
 
 local function describe(problem)
   if problem == CANCELED then return problem end
-  local message = tostring(problem)
+  local message = show.error_text(problem)
   return message .. "\0" .. debug.traceback(message, 2)
 end
 

@@ -74,13 +74,17 @@ describe("an error in the main script", function()
   end)
 
   it("names the value where it is no string", function()
-    assert.matches("^hvlua: %(error object is a table value%)\n", (run "error({})"))
+    assert.matches("^hvlua: error value: { 1, code = 7 }\n", (run "error({ 1, code = 7 })"))
+    assert.matches("^hvlua: error value: true\n", (run "error(true)"))
     assert.matches("^hvlua: %(error object is a nil value%)\n", (run "error(nil)"))
     assert.matches("^hvlua: text\n",
       (run "error(setmetatable({}, { __tostring = function() return 'text' end }))"))
-    assert.matches("^hvlua: %(error object is a table value%)\n",
+    assert.matches("^hvlua: error value: <table whose __tostring fails>\n",
       (run "error(setmetatable({}, { __tostring = function() error('again') end }))"))
     assert.matches("^hvlua: 12\n", (run "error(12, 0)"))
+    assert.matches("^hvlua: error value: { \"x[^\n]*x%.%.%.\n", (run "error { ('x'):rep(999) }"))
+    -- Where nothing of ours can be called, as the `lua` program says it.
+    assert.matches("^hvlua: %(error object is a table value%)\n", (run "require = nil error({})"))
   end)
 
   it("comes from modules, at every depth of require, with their place", function()
@@ -192,7 +196,7 @@ hv.sleep(1)
     local lines = {}
     for line in output:gmatch("[^\n]+") do lines[#lines + 1] = line end
     assert.equal("script.lua:6: one\t1\ttrue\tfailed", lines[1])
-    assert.equal("(error object is a table value)\t1\ttrue\tfailed", lines[2])
+    assert.equal("error value: {}\t1\ttrue\tfailed", lines[2])
     assert.equal("hvlua: error in a task: script.lua:12: two", lines[3])
   end)
 

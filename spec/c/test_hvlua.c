@@ -152,8 +152,8 @@ static void test_do_string_error_tells_message_and_traceback(void **state) {
     assert_non_null(strstr(hvlua_traceback(lua), "text:2: in main chunk"));
     assert_int_equal(do_text("x ="), HV_EFAILED);
     assert_non_null(strstr(hvlua_error(lua), "text:1: unexpected symbol"));
-    assert_int_equal(do_text("error({})"), HV_EFAILED);
-    assert_string_equal(hvlua_error(lua), "(error object is a table value)");
+    assert_int_equal(do_text("error({ code = 7 })"), HV_EFAILED);
+    assert_string_equal(hvlua_error(lua), "error value: { code = 7 }");
     assert_int_equal(do_text("error(setmetatable({}, {__tostring = function() return 'T' end}))"),
                      HV_EFAILED);
     assert_string_equal(hvlua_error(lua), "T");

@@ -64,4 +64,22 @@ describe("hv.show", function()
     local t = setmetatable({ a = 1 }, { __index = function() error("called") end })
     assert.equal("{ a = 1 }", show(t))
   end)
+
+  it("tells errors of any type in a line, not too long and cut between characters", function()
+    local error_text = require("hv.show").error_text
+    assert.equal("a\nb", error_text "a\nb")
+    assert.equal("7", error_text(7))
+    assert.equal("(error object is a nil value)", error_text(nil))
+    assert.equal("error value: false", error_text(false))
+    local object = setmetatable({}, { __tostring = function() return "mine" end })
+    assert.equal("mine", error_text(object))
+    local text = error_text { code = 7, words = { ("long"):rep(15), ("long"):rep(15) } }
+    assert.is_nil(text:find "\n")
+    assert.matches("^error value: { code = 7, words = { \"long", text)
+    for shift = 0, 1 do
+      text = error_text { ("x"):rep(shift) .. ("é"):rep(400) }
+      assert.matches("é%.%.%.$", text)
+      assert.is_true(#text <= 520)
+    end
+  end)
 end)

@@ -309,8 +309,8 @@ describe("the error of a task", function()
     end)
     local messages = {}
     for i, entry in ipairs(told) do messages[i] = entry[1] end
-    assert.same({ "(error object is a nil value)", "(error object is a table value)", "by itself",
-      "(error object is a table value)", "12" }, messages)
+    assert.same({ "(error object is a nil value)", "error value: {}", "by itself",
+      "error value: <table whose __tostring fails>", "12" }, messages)
   end)
 
   it("comes with the point, the line that has started the task, and its parents", function()
