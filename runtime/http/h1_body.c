@@ -173,6 +173,14 @@ static int step(h1_parser_t *parser, char byte) {
                                            : step_trailer(parser, byte);
 }
 
+/* A byte of the trailer section was taken in that state: counts those of its lines, which lie
+ * behind each other. */
+static void note_trailer(h1_parser_t *parser, int state, size_t at) {
+    if (state == STATE_LAST_LF || parser->body_state == STATE_LAST_LF) return;
+    if (parser->trailer_len == 0) parser->trailer_at = (uint32_t)at;
+    parser->trailer_len++;
+}
+
 int h1_parse_body(h1_parser_t *parser, const char *data, size_t len, size_t *consumed,
                   hhttp_slice_t *piece) {
     *consumed = 0;
@@ -183,13 +191,16 @@ int h1_parse_body(h1_parser_t *parser, const char *data, size_t len, size_t *con
         return 0;
     }
     size_t i = 0;
+    parser->trailer_len = 0;
     while (i < len && parser->body_state != STATE_DONE && piece->len == 0) {
         if (parser->body_state == STATE_DATA) {
             i += take_payload(parser, data + i, len - i, piece);
             if (parser->body_left == 0) parser->body_state = STATE_DATA_CR;
         } else {
+            int state = parser->body_state;
             int status = step(parser, data[i]);
             if (status != 0) return status;
+            if (HV_UNLIKELY(state >= STATE_LINE_START)) note_trailer(parser, state, i);
             i++;
         }
     }

@@ -40,6 +40,8 @@ typedef struct h1_parser_s {
     /* Private to h1_body.c: where the decoder of the body stands. */
     uint64_t body_left;     /* payload bytes left of the body or of this chunk */
     uint32_t overhead_left; /* bytes that extensions, zeros and trailers may still take */
+    uint32_t trailer_at;    /* of the last h1_parse_body: see h1_body_trailer */
+    uint32_t trailer_len;
     uint8_t body_state;
     uint8_t size_digits; /* significant digits of the chunk size read so far */
 } h1_parser_t;
@@ -82,11 +84,19 @@ void h1_body_set_pending(h1_parser_t *parser, int is_pending);
  *   consumed  out: bytes of `data` used, framing included
  *   piece     out: payload found, inside `data`; len 0 where none
  * Call again with the rest while bytes are left and the body is pending. Trailer fields are
- * checked and dropped; chunk extensions are dropped; both count toward header_bytes_max of one
- * body, so a peer cannot send them for ever.
+ * checked; chunk extensions are dropped; both count toward header_bytes_max of one body, so a peer
+ * cannot send them for ever.
  * Returns 0, or the HTTP status to refuse with (400, 431). */
 int h1_parse_body(h1_parser_t *parser, const char *data, size_t len, size_t *consumed,
                   hhttp_slice_t *piece);
+
+/* The bytes of trailer lines that the last h1_parse_body has found in its `data`, without the blank
+ * line at their end. They may be cut anywhere; all of them together are whole lines once the body
+ * is over. Where the body is not chunked there are none. */
+static inline hhttp_slice_t h1_body_trailer(const h1_parser_t *parser, const char *data) {
+    if (!parser->head.is_chunked || parser->trailer_len == 0) return (hhttp_slice_t){NULL, 0};
+    return (hhttp_slice_t){data + parser->trailer_at, parser->trailer_len};
+}
 
 /* Iterates validated header lines (head->headers): the header after `*cursor` (start with 0).
  * Surrounding blanks of the value are cut. Returns 1, or 0 at the end. */

@@ -4,7 +4,8 @@
  * A piece is handed out where it lies, in the span being processed or in conn->kept. A whole body
  * that lies there in one piece is not copied before it must be (REQ_BODY_BORROWS).
  *
- * RFC 9110 section 10.1.1 (Expect), 15.5.14 (413). */
+ * RFC 9110 section 6.5 (trailers), 10.1.1 (Expect), 15.5.14 (413). */
+#include "http_trailers.h"
 #include "http_transport.h"
 
 #define KEPT_BYTES_MAX (1u << 30)
@@ -16,8 +17,14 @@ static int status_of_code(int code) {
 }
 
 static int code_of_status(int status) {
-    if (status == 413) return HV_ELIMIT;
+    if (status == 413 || status == 431) return HV_ELIMIT;
     return status == 503 ? HV_ENOMEM : HV_EPROTO;
+}
+
+/* Keeps the trailers that were found. Returns 0 or the status to refuse with. */
+static int keep_trailers(hhttp_request_t *req, hhttp_slice_t text) {
+    int code = hv__http_trailers_add(&req->trailers, text, &req->server->limits);
+    return code == 0 ? 0 : code == HV_ELIMIT ? 431 : 503;
 }
 
 /* Finds the next payload in `data`. Returns 0 or the status to refuse with. */
@@ -27,7 +34,9 @@ static int scan(hhttp_request_t *req, const char *data, size_t len, size_t *used
     while (*used < len && piece->len == 0 && h1_body_pending(&req->parser)) {
         size_t consumed = 0;
         int status = h1_parse_body(&req->parser, data + *used, len - *used, &consumed, piece);
+        hhttp_slice_t trailer = h1_body_trailer(&req->parser, data + *used);
         *used += consumed;
+        if (HV_UNLIKELY(status == 0 && trailer.len > 0)) status = keep_trailers(req, trailer);
         if (status != 0) return status;
     }
     req->body_bytes += piece->len;
@@ -40,7 +49,8 @@ static int next_piece(hhttp_request_t *req, hhttp_slice_t *piece) {
     http_span_t *span = &req->server->span;
     *piece = (hhttp_slice_t){NULL, 0};
     if (req->via != NULL) {
-        req->via->next_piece(req, piece);
+        int status = req->via->next_piece(req, piece);
+        if (status != 0) return status;
         req->body_bytes += piece->len;
         return req->body_bytes > req->body_bytes_max ? 413 : 0;
     }
@@ -206,6 +216,18 @@ hhttp_slice_t hhttp_request_body(const hhttp_request_t *req) {
 int64_t hhttp_request_body_length(const hhttp_request_t *req) {
     const h1_head_t *head = &req->parser.head;
     return head->is_chunked ? -1 : (int64_t)head->content_length;
+}
+
+hhttp_slice_t hhttp_request_trailer(const hhttp_request_t *req, const char *name,
+                                    size_t name_len) {
+    if (!(req->flags & REQ_BODY_DONE)) return (hhttp_slice_t){NULL, 0};
+    return hv__http_trailers_find(req->trailers, name, name_len);
+}
+
+int hhttp_request_next_trailer(const hhttp_request_t *req, size_t *cursor,
+                               hhttp_header_t *header) {
+    if (!(req->flags & REQ_BODY_DONE)) return h1_body_pending(&req->parser) ? HV_EAGAIN : 0;
+    return hv__http_trailers_next(req->trailers, cursor, header);
 }
 
 void hhttp_request_set_body_max(hhttp_request_t *req, uint64_t bytes) {

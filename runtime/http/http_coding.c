@@ -406,8 +406,7 @@ int hv__http_coded_write(hhttp_request_t *req, const void *data, size_t len) {
     return hbuf_len(&out) > 0 ? put(req, &out) : 0;
 }
 
-int hv__http_coded_end(hhttp_request_t *req) {
-    if (hhttp_request_is_over(req)) return HV_ECLOSED;
+int hv__http_coded_finish(hhttp_request_t *req) {
     const http_coding_t *coding = req->coding;
     int has_body = !(req->flags & REQ_NO_BODY);
     int is_short = coding->length_left != UINT64_MAX && coding->length_left > 0;
@@ -420,6 +419,5 @@ int hv__http_coded_end(hhttp_request_t *req) {
     if (code == 0 && hbuf_len(&out) > 0) code = put(req, &out);
     hbuf_deinit(&out);
     hv__http_coding_drop(req);
-    if (code != 0 && code != HV_EAGAIN) return code;
-    return hhttp_response_end(req);
+    return code == HV_EAGAIN ? 0 : code;
 }

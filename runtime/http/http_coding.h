@@ -22,7 +22,8 @@ int hv__http_coded_respond(hhttp_request_t *req, const h1_response_t *response, 
                            size_t len);
 int hv__http_coded_begin(hhttp_request_t *req, const h1_response_t *response, int64_t length);
 int hv__http_coded_write(hhttp_request_t *req, const void *data, size_t len);
-int hv__http_coded_end(hhttp_request_t *req);
+/* Writes what the compressor still holds; the caller ends the answer. */
+int hv__http_coded_finish(hhttp_request_t *req);
 /* Takes a coding off, and frees it. Nothing happens where there is none. */
 void hv__http_coding_drop(hhttp_request_t *req);
 

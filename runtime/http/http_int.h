@@ -127,6 +127,7 @@ struct hhttp_request_s {
     void *abort_userdata;
     hhttp_request_cb on_drain;
     void *drain_userdata;
+    struct http_trailers_s *trailers; /* of the request; NULL: none have come */
     struct http_coding_s *coding; /* its answer is to be compressed: http_coding.h; or NULL */
     struct http_pass_s *pass; /* of the gateway that answers it, or NULL */
 };

@@ -4,6 +4,7 @@
  * it is not answered yet or because somebody retains it, then gets a copy of its own: see
  * hv__http_request_own, which the session calls. */
 #include "http_coding.h"
+#include "http_trailers.h"
 
 hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     hhttp_server_t *server = conn->server;
@@ -34,6 +35,7 @@ hhttp_request_t *hv__http_request_new(http_conn_t *conn) {
     req->drain_userdata = NULL;
     req->pass = NULL;
     req->coding = NULL;
+    req->trailers = NULL;
     conn->req = req;
     return req;
 }
@@ -93,6 +95,7 @@ void hhttp_request_release(hhttp_request_t *req) {
     if (req->flags & REQ_OWNS_HEAD) hv__free((void *)(uintptr_t)req->block);
     hbuf_deinit(&req->body);
     if (HV_UNLIKELY(req->coding != NULL)) hv__http_coding_drop(req);
+    if (HV_UNLIKELY(req->trailers != NULL)) hv__http_trailers_free(req->trailers);
     hslab_free(&server->requests, req);
     if (HV_UNLIKELY(server->is_reported)) hv__http_server_free_unused(server);
 }

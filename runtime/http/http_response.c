@@ -7,6 +7,7 @@
  * RFC 9112 section 6.3 (which answers have no body), 7.1 (chunks), 9.3 (persistence); RFC 9110
  * section 9.3.2 (HEAD), 15.3.5, 15.4.5 (204, 304). */
 #include "http_coding.h"
+#include "http_trailers.h"
 #include "http_transport.h"
 
 #define HEAD_BYTES_ON_STACK  1024
@@ -297,11 +298,26 @@ int hv__http_must_wait(hhttp_request_t *req) {
     return 1;
 }
 
-int hhttp_response_end(hhttp_request_t *req) {
+/* Ends a body of HTTP/1.1 in chunks. */
+static int put_last_chunk(hhttp_request_t *req, const hhttp_header_t *trailers, size_t count) {
+    if (HV_LIKELY(count == 0)) return put(req->conn, "0\r\n\r\n", 5);
+    size_t len;
+    char *text = hv__http_last_chunk(trailers, count, &len);
+    if (text == NULL) return HV_ENOMEM;
+    int code = put(req->conn, text, len);
+    hv__free(text);
+    return code;
+}
+
+int hhttp_response_end_with(hhttp_request_t *req, const hhttp_header_t *trailers, size_t count) {
     if (hhttp_request_is_over(req)) return HV_ECLOSED;
     if (!(req->flags & REQ_BEGUN)) return HV_EINVAL;
+    if (HV_UNLIKELY(count > 0) && hv__http_trailers_check(trailers, count) != 0) return HV_EINVAL;
     if (HV_UNLIKELY(req->flags & REQ_HANDED_OVER)) return 0;
-    if (HV_UNLIKELY(req->coding != NULL)) return hv__http_coded_end(req);
+    if (HV_UNLIKELY(req->coding != NULL)) {
+        int squeezed = hv__http_coded_finish(req);
+        if (squeezed != 0) return squeezed;
+    }
     int is_short = req->length_left != UINT64_MAX && req->length_left > 0;
     if (is_short && !(req->flags & REQ_NO_BODY)) {
         req->flags |= REQ_GONE;
@@ -309,15 +325,19 @@ int hhttp_response_end(hhttp_request_t *req) {
         return HV_EPROTO;
     }
     int code = 0;
+    if (req->flags & REQ_NO_BODY) count = 0;
     if (HV_UNLIKELY(req->via != NULL)) {
-        code = req->via->write(req, NULL, 0, 1);
+        code = count == 0 ? req->via->write(req, NULL, 0, 1)
+                          : req->via->trail(req, trailers, count);
     } else if (req->flags & REQ_CHUNKED && !(req->flags & REQ_NO_BODY)) {
-        code = put(req->conn, "0\r\n\r\n", 5);
+        code = put_last_chunk(req, trailers, count);
     }
     if (code != 0 && code != HV_EAGAIN) return code;
     complete(req);
     return 0;
 }
+
+int hhttp_response_end(hhttp_request_t *req) { return hhttp_response_end_with(req, NULL, 0); }
 
 int hhttp_response_has_begun(const hhttp_request_t *req) { return (req->flags & REQ_BEGUN) != 0; }
 int hhttp_response_status(const hhttp_request_t *req) { return req->status; }

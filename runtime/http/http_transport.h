@@ -22,11 +22,14 @@ typedef struct http_transport_s {
     /* Writes a piece of the body; `ends`: the last one. Returns 0; HV_EAGAIN: taken, but wait for
      * hv__http_drained; HV_ELIMIT, HV_ENOMEM: not taken; HV_ECLOSED. */
     int (*write)(hhttp_request_t *req, const void *data, size_t len, int ends);
+    /* Ends the body with trailers, which were checked. Returns as `write`. */
+    int (*trail)(hhttp_request_t *req, const hhttp_header_t *trailers, size_t count);
     /* Whether the program should write no more for now. */
     int (*must_wait)(hhttp_request_t *req);
     /* The next bytes of the body that have arrived; len 0 where there are none, which is its end
-     * where h1_body_pending says so. Valid until the next call, or until the callback returns. */
-    void (*next_piece)(hhttp_request_t *req, hhttp_slice_t *piece);
+     * where h1_body_pending says so. Valid until the next call, or until the callback returns.
+     * Returns 0, or the status to refuse with, for the trailers. */
+    int (*next_piece)(hhttp_request_t *req, hhttp_slice_t *piece);
     /* The program waits for the body. */
     void (*want_body)(hhttp_request_t *req);
     /* As hhttp_request_upgrade, whose checks are done; the stream's io becomes the one to give. */

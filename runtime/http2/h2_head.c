@@ -10,11 +10,12 @@
  *   :protocol            a GET that asks for an upgrade, with the key that WebSocket has to have in
  *                        HTTP/1 (RFC 8441 section 5)
  *
- * nghttp2 has checked before: pseudo-headers (which, how often, before all others), names in lower
- * case, no field of a connection, values without CR, LF, NUL and surrounding blanks, and later the
- * length of the body against content-length. Trailers are taken and dropped. */
+ * nghttp2 has checked before: pseudo-headers (which, how often, before all others, none among
+ * trailers), names in lower case, no field of a connection, values without CR, LF, NUL and
+ * surrounding blanks, and later the length of the body against content-length. */
 #include "h1_chars.h"
 #include "h2_int.h"
+#include "http_trailers.h"
 
 /* ---- Collecting ---- */
 
@@ -25,17 +26,31 @@ void hv__h2_heading_reset(h2_heading_t *heading) {
     memset(heading, 0, sizeof *heading);
 }
 
+/* Trailers begin. Where the request is answered already nobody asks for them. */
+static void begin_trailers(h2_heading_t *heading, h2_stream_t *stream) {
+    if (stream == NULL || stream->conn.req == NULL) return;
+    heading->stream = stream;
+    heading->is_trailer = 1;
+    heading->count = 0;
+    heading->status = 0;
+    hbuf_consume_keep(&heading->fields, hbuf_len(&heading->fields));
+}
+
 int hv__h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
     h2_conn_t *h2 = userdata;
     h2_heading_t *heading = &h2->heading;
     heading->stream = NULL;
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        begin_trailers(heading,
+                       nghttp2_session_get_stream_user_data(session, frame->hd.stream_id));
+        return 0;
+    }
     hbuf_consume_keep(&heading->words, hbuf_len(&heading->words));
     hbuf_consume_keep(&heading->fields, hbuf_len(&heading->fields));
     hbuf_consume(&heading->cookie, hbuf_len(&heading->cookie));
     heading->method = heading->path = heading->authority = heading->protocol = (h2_word_t){0, 0};
     heading->count = 0;
-    heading->has_host = heading->status = 0;
+    heading->has_host = heading->is_trailer = heading->status = 0;
     h2_stream_t *stream = hv__h2_stream_new(h2, frame->hd.stream_id);
     if (stream == NULL) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets it */
     heading->stream = stream;
@@ -90,6 +105,8 @@ static void take_field(h2_heading_t *heading, const h1_limits_t *limits, const c
     int code;
     if (++heading->count > limits->header_count_max) {
         code = HV_ELIMIT;
+    } else if (heading->is_trailer) {
+        code = hv__h2_add_line(&heading->fields, name, name_len, value, len, max);
     } else if (name_len == 6 && memcmp(name, "cookie", 6) == 0) {
         heading->count -= hbuf_len(&heading->cookie) > 0; /* all of them are one line */
         code = take_cookie(heading, value, len, max);
@@ -129,6 +146,21 @@ int hv__h2_on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     h2_conn_t *h2 = userdata;
     if (h2->heading.stream != NULL) refuse(&h2->heading, 400);
     return 0;
+}
+
+void hv__h2_end_trailers(h2_conn_t *h2) {
+    h2_heading_t *heading = &h2->heading;
+    h2_stream_t *stream = heading->stream;
+    if (stream == NULL || !heading->is_trailer) return;
+    heading->stream = NULL;
+    hhttp_request_t *req = stream->conn.req;
+    if (req == NULL) return;
+    hhttp_slice_t lines = {hbuf_data(&heading->fields), hbuf_len(&heading->fields)};
+    int code = 0;
+    if (heading->status == 0) {
+        code = hv__http_trailers_add(&req->trailers, lines, &hv__h2_server_of(h2)->limits);
+    }
+    stream->trailer_status = code != 0 ? 503 : heading->status;
 }
 
 /* ---- The request ---- */

@@ -1,6 +1,7 @@
 /* h2_int.h - the inside of HTTP/2 for servers: a connection and its streams. Private to h2_server.c
  * (the connection: bytes in, time limits, the end), h2_head.c (a request's head), h2_stream.c (what
- * a program does with a request) and h2_tunnel.c (streams that have left HTTP).
+ * a program does with a request), h2_answer.c (what it answers) and h2_tunnel.c (streams that have
+ * left HTTP).
  *
  * nghttp2 is fed one frame at a time, so that its callbacks, which only fill these structs, leave
  * at most one thing to tell the program: a request, or a piece of a body. What happens to a stream
@@ -42,6 +43,9 @@ typedef struct h2_stream_s {
     uint32_t dropped;  /* bytes of a body that nobody wants */
     hbuf_t in;         /* of the body: arrived, not taken by the program yet */
     hbuf_t out;        /* of the answer: written, not taken by the peer's window yet */
+    char *last_chunk;  /* trailers for the end of `out`, as of hv__http_last_chunk; or NULL */
+    uint32_t last_chunk_len;
+    int trailer_status; /* to refuse the request with, for its trailers; or 0 */
     const char *direct; /* the program's own bytes, behind `out`, while it is in a call */
     size_t direct_len;
     struct h2_tunnel_s *tunnel; /* NULL but after an upgrade */
@@ -55,14 +59,15 @@ typedef struct h2_word_s {
 
 /* The head that arrives; heads of two streams never mix. */
 typedef struct h2_heading_s {
-    h2_stream_t *stream; /* NULL: no head, or one of trailers, which are dropped */
+    h2_stream_t *stream; /* NULL: no head, or one that nobody wants to know */
     hbuf_t words;        /* of the pseudo-headers */
     hbuf_t fields;       /* lines as of HTTP/1 */
     hbuf_t cookie;       /* its crumbs, joined again (RFC 9113 section 8.2.3) */
     h2_word_t method, path, authority, protocol;
     uint32_t count;
     int has_host;
-    int status; /* to refuse with, or 0 */
+    int is_trailer; /* fields behind the body: `fields` is all there is */
+    int status;     /* to refuse with, or 0 */
 } h2_heading_t;
 
 struct h2_conn_s {
@@ -119,6 +124,8 @@ int hv__h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 int hv__h2_on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
                              const uint8_t *name, size_t name_len, const uint8_t *value,
                              size_t value_len, uint8_t flags, void *userdata);
+/* The trailers of a stream are complete: its request gets them. */
+void hv__h2_end_trailers(h2_conn_t *h2);
 /* Makes the request of a stream whose head is complete. Returns 0 or the status to refuse with. */
 int hv__h2_make_request(h2_stream_t *stream);
 void hv__h2_heading_reset(h2_heading_t *heading);
@@ -142,6 +149,19 @@ void hv__h2_reset(h2_stream_t *stream, uint32_t reason);
 void hv__h2_stream_sent(h2_stream_t *stream);
 /* Whether the peer has taken too long: to open its window, or to end what nobody wants. */
 int hv__h2_stream_is_stuck(const h2_stream_t *stream);
+/* Opens the window by what was taken, and widens it. */
+void hv__h2_stream_took(h2_stream_t *stream, size_t len);
+
+/* ---- h2_answer.c: of a stream's http_transport_t, and what the rest needs of it ---- */
+
+int hv__h2_answer_begin(hhttp_request_t *req, const h1_response_t *response, int ends);
+int hv__h2_answer_write(hhttp_request_t *req, const void *data, size_t len, int ends);
+int hv__h2_answer_trail(hhttp_request_t *req, const hhttp_header_t *trailers, size_t count);
+int hv__h2_answer_must_wait(hhttp_request_t *req);
+/* Queues a head. Returns 0 or a code. */
+int hv__h2_submit_head(h2_stream_t *stream, const h1_response_t *response, int ends);
+/* Drops output that will not be sent. */
+void hv__h2_drop_out(h2_conn_t *h2, h2_stream_t *stream);
 /* Sends a DATA frame's bytes (nghttp2_send_data_callback). */
 int hv__h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_head,
                         size_t len, nghttp2_data_source *source, void *userdata);
@@ -149,8 +169,6 @@ int hv__h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 /* Queues output, or sends it as far as the windows allow; `ends`: the last. Returns 0; HV_ECLOSED,
  * HV_ENOMEM: the stream is reset. */
 int hv__h2_stream_put(h2_stream_t *stream, const void *data, size_t len, int ends);
-/* Opens the window by what was taken, and widens it. */
-void hv__h2_stream_took(h2_stream_t *stream, size_t len);
 
 /* ---- h2_tunnel.c ---- */
 
@@ -165,6 +183,15 @@ void hv__h2_let_go(http_conn_t *stream, hio_t *io);
 
 static inline h2_stream_t *hv__h2_stream_of(const hhttp_request_t *req) {
     return HV_CONTAINER_OF(req->conn, h2_stream_t, conn);
+}
+
+static inline int hv__h2_is_open(const h2_stream_t *stream) {
+    return stream->h2 != NULL && stream->h2->conn->state == HTTP_V2 &&
+           !(stream->flags & STREAM_CLOSED);
+}
+
+static inline uint32_t hv__h2_now_ms(const h2_stream_t *stream) {
+    return (uint32_t)hv__http_now_ms(stream->conn.server);
 }
 
 static inline hhttp_server_t *hv__h2_server_of(const h2_conn_t *h2) { return h2->conn->server; }

@@ -113,6 +113,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (stream == NULL) return 0;
     int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     if (ends) stream->flags |= STREAM_ENDED;
+    if (is_headers && frame->headers.cat != NGHTTP2_HCAT_REQUEST) hv__h2_end_trailers(h2);
     if (is_headers && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         h2->ready = stream;
         h2->heading.stream = NULL;

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
+#include "h1_parse.h"
 #include "hmem.h"
+
+#define TRAILERS_ON_STACK 16
 
 /* ---- Memory ---- */
 
@@ -74,6 +77,24 @@ int hv__h2_add_line(hbuf_t *out, const char *name, size_t name_len, const char *
     memcpy(at + name_len + 2 + len, "\r\n", 2);
     hbuf_commit(out, name_len + len + 4);
     return 0;
+}
+
+int hv__h2_submit_trailers(nghttp2_session *session, int32_t id, hhttp_slice_t lines) {
+    nghttp2_nv on_stack[TRAILERS_ON_STACK];
+    nghttp2_nv *fields = on_stack;
+    size_t count = 0, cursor = 0;
+    hhttp_header_t header;
+    for (size_t i = 0; i < lines.len; i++) count += lines.data[i] == '\n';
+    if (count > TRAILERS_ON_STACK) fields = hv__malloc(count * sizeof *fields);
+    if (fields == NULL) return NGHTTP2_ERR_NOMEM;
+    for (size_t i = 0; h1_next_header(lines, &cursor, &header); i++) {
+        fields[i] = (nghttp2_nv){(uint8_t *)(uintptr_t)header.name.data,
+                                 (uint8_t *)(uintptr_t)header.value.data, header.name.len,
+                                 header.value.len, NGHTTP2_NV_FLAG_NONE};
+    }
+    int result = nghttp2_submit_trailer(session, id, fields, count);
+    if (fields != on_stack) hv__free(fields);
+    return result;
 }
 
 /* ---- Output ---- */

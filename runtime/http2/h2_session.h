@@ -26,6 +26,10 @@ int hv__h2_code_of_reason(uint32_t reason);
 int hv__h2_add_line(hbuf_t *out, const char *name, size_t name_len, const char *value, size_t len,
                     size_t max);
 
+/* Ends a stream with trailers, which are lines as of HTTP/1: for the callback that nghttp2 asks for
+ * the body. Returns 0 or an error of nghttp2's. */
+int hv__h2_submit_trailers(nghttp2_session *session, int32_t id, hhttp_slice_t lines);
+
 /* Sends the frames that the session has ready, until there are none or the io is above its
  * high-water mark; the rest goes once it has drained. Inside a callback of the io they are corked,
  * so that a wake-up costs one write. DATA frames go by send_data_callback where the session has

@@ -196,6 +196,17 @@ HV_EXPORT void hhttp_request_set_body_max(hhttp_request_t *req, uint64_t bytes);
  * request is answered or released; hhttp_request_retain keeps it. */
 HV_EXPORT hhttp_slice_t hhttp_request_body(const hhttp_request_t *req);
 
+/* A trailer: a field that came behind the body, in chunks or over HTTP/2 (RFC 9110 section 6.5);
+ * known once the end of the body was told, data NULL before and where there is none. The limits are
+ * those of headers (431). Fields that may not stand there, such as Content-Length, Host,
+ * Authorization or Cookie, are passed over. Borrowed as long as the request is valid. */
+HV_EXPORT hhttp_slice_t hhttp_request_trailer(const hhttp_request_t *req, const char *name,
+                                              size_t name_len);
+/* The trailer after `*cursor` (start with 0). Returns 1, or 0 at the end; HV_EAGAIN before the end
+ * of the body was told. */
+HV_EXPORT int hhttp_request_next_trailer(const hhttp_request_t *req, size_t *cursor,
+                                         hhttp_header_t *header);
+
 /* Asks to be told once when the peer goes away before the answer is complete. */
 HV_EXPORT void hhttp_request_on_abort(hhttp_request_t *req, hhttp_request_cb on_abort,
                                       void *userdata);
@@ -233,6 +244,14 @@ HV_EXPORT void hhttp_response_on_drain(hhttp_request_t *req, hhttp_request_cb on
 /* Ends the answer. Returns 0; HV_ECLOSED; HV_EPROTO where fewer bytes than promised were written
  * (the connection is then closed so that the peer sees it). */
 HV_EXPORT int hhttp_response_end(hhttp_request_t *req);
+/* The same with trailers behind the body (RFC 9110 section 6.5). They go out over HTTP/2, and in
+ * chunks over HTTP/1.1; a body with a length over HTTP/1.1, HTTP/1.0 and answers without a body
+ * have no place for them, and they are left out.
+ *   trailers  copied; none of framing, routing, conditions, authentication or the content's form
+ * Returns as hhttp_response_end; HV_EINVAL for such a one, or as hhttp_respond_with; HV_ENOMEM:
+ * nothing is sent yet, and the answer not ended. */
+HV_EXPORT int hhttp_response_end_with(hhttp_request_t *req, const hhttp_header_t *trailers,
+                                      size_t count);
 /* Tells whether an answer has begun. */
 HV_EXPORT int hhttp_response_has_begun(const hhttp_request_t *req);
 /* The status that was sent, also by the server itself (413, 408 ...); 0 where none was. */

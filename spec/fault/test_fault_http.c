@@ -16,6 +16,16 @@ static void answer_in_pieces(hhttp_request_t *req) {
     hhttp_response_end(req);
 }
 
+static void echo_with_trailers(hhttp_request_t *req, int error) {
+    if (error != 0) return;
+    hhttp_header_t trailers[4];
+    size_t cursor = 0, count = 0;
+    while (count < 4 && hhttp_request_next_trailer(req, &cursor, &trailers[count]) == 1) count++;
+    int code = hhttp_response_begin(req, 200, NULL, 0, -1);
+    if (code == 0) code = hhttp_response_end_with(req, trailers, count);
+    if (code != 0) hhttp_request_abort(req);
+}
+
 /* Whole, or in pieces. */
 static void answer_compressed(hhttp_request_t *req, int in_pieces) {
     static char text_of[20000];
@@ -35,6 +45,9 @@ static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     switch (hhttp_request_path(req).data[1]) {
     case 'b': echo_body(req); break;
+    case 't':
+        if (hhttp_request_collect_body(req, echo_with_trailers) == 1) echo_with_trailers(req, 0);
+        break;
     case 'p': answer_in_pieces(req); break;
     case 'c': answer_compressed(req, 0); break;
     case 'd': answer_compressed(req, 1); break;
@@ -52,6 +65,8 @@ static const char *const conversations[] = {
     "GET /pieces HTTP/1.1\r\nHost: x\r\n\r\nGET /pieces HTTP/1.1\r\nHost: x\r\n\r\n",
     ("GET /c HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"
      "GET /d HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br\r\n\r\n"),
+    ("POST /trailers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "3\r\nabc\r\n0\r\nX-One: 1\r\nX-Two: 2\r\n\r\n"),
     "BAD REQUEST\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhel",
 };

@@ -21,10 +21,24 @@ static void answer_in_pieces(hhttp_request_t *req) {
     hhttp_response_end(req);
 }
 
+static void echo_with_trailers(hhttp_request_t *req, int error) {
+    if (error != 0) return;
+    hhttp_header_t trailers[24];
+    size_t cursor = 0, count = 0;
+    while (count < 24 && hhttp_request_next_trailer(req, &cursor, &trailers[count]) == 1) count++;
+    int code = hhttp_response_begin(req, 200, NULL, 0, -1);
+    if (code == 0) code = hhttp_response_write(req, "body", 4);
+    if (code == 0) code = hhttp_response_end_with(req, trailers, count);
+    if (code != 0) hhttp_request_abort(req);
+}
+
 static void on_request(hhttp_request_t *req, void *userdata) {
     (void)userdata;
     switch (hhttp_request_path(req).data[1]) {
     case 'b': echo_body(req); break;
+    case 't':
+        if (hhttp_request_collect_body(req, echo_with_trailers) == 1) echo_with_trailers(req, 0);
+        break;
     case 'p': answer_in_pieces(req); break;
     case 'l':
         if (waiting != NULL) {
@@ -36,6 +50,14 @@ static void on_request(hhttp_request_t *req, void *userdata) {
     case 'r': retain_once(req); break;
     default: hhttp_respond(req, 200, "text/plain", "hello\n", 6);
     }
+}
+
+/* More of them than lie on a stack. */
+static void put_trailers(h2_text_t *text, uint32_t stream) {
+    static h2_text_t block;
+    block.len = 0;
+    for (char name[] = "x-a"; name[2] <= 't'; name[2]++) put_field(&block, name, "value");
+    put_frame(text, F_HEADERS, END_HEADERS | END_STREAM, stream, block.data, block.len);
 }
 
 /* What the clients say. */
@@ -58,6 +80,8 @@ static void compose(int client, h2_text_t *text) {
         put_frame(text, F_DATA, END_STREAM, 1, "lo", 2);
         put_request(text, 0, 5, "POST", "/", NULL);
         put_frame(text, F_DATA, 0, 5, "left", 4);
+        put_request(text, 0, 7, "POST", "/trailers", NULL);
+        put_trailers(text, 7);
         return;
     default:
         put_request(text, END_STREAM, 1, "GET", "/later", NULL);

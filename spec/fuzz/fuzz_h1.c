@@ -1,5 +1,6 @@
 /* fuzz_h1.c - the input is what a peer sends. What must hold for any bytes:
- *  - whole or in pieces, the verdict, the head, the payload and the bytes used are the same;
+ *  - whole or in pieces, the verdict, the head, the payload, the trailers and the bytes used are
+ *    the same, and trailers are whole lines;
  *  - an accepted head written out again from its parts is accepted and says the same;
  *  - a chunked body that llhttp too takes to its end has the same payload and the same end.
  * The pieces are chosen by a hash of the input, so that corpus files are plain requests. */
@@ -28,6 +29,8 @@ typedef struct outcome_s {
     size_t block_len;
     char payload[INPUT_MAX];
     size_t payload_len;
+    char trailer[INPUT_MAX];
+    size_t trailer_len;
     size_t used;
 } outcome_t;
 
@@ -62,6 +65,12 @@ static void feed_body(outcome_t *outcome, h1_parser_t *parser, const char *data,
                 memcpy(outcome->payload + outcome->payload_len, piece.data, piece.len);
             }
             outcome->payload_len += piece.len;
+            hhttp_slice_t trailer = h1_body_trailer(parser, copy);
+            CHECK(trailer.len <= consumed);
+            if (trailer.len > 0) {
+                memcpy(outcome->trailer + outcome->trailer_len, trailer.data, trailer.len);
+            }
+            outcome->trailer_len += trailer.len;
             at += consumed;
         }
         free(copy);
@@ -201,6 +210,19 @@ static void check_against_llhttp(const char *body, size_t len) {
     CHECK(memcmp(llhttp_payload, ours.payload, ours.payload_len) == 0);
 }
 
+/* The trailers of a whole body are lines that can be read as those of a head. */
+static void check_trailers(const outcome_t *outcome) {
+    hhttp_slice_t lines = {outcome->trailer, outcome->trailer_len};
+    hhttp_header_t header;
+    size_t cursor = 0;
+    while (h1_next_header(lines, &cursor, &header)) {
+        CHECK(header.name.len > 0);
+        CHECK(header.value.len == 0 || memchr(header.value.data, '\r', header.value.len) == NULL);
+        CHECK(h1_find_header(lines, header.name.data, header.name.len).data != NULL);
+    }
+    CHECK(cursor == lines.len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     static outcome_t whole;
     static outcome_t cut;
@@ -210,6 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     for (size_t i = 0; i < len; i++)
         seed = (seed ^ data[i]) * 16777619u;
     run(&whole, text, len, SIZE_MAX, seed);
+    if (whole.status == 200) check_trailers(&whole);
     static const size_t piece_maxima[] = {1, 3, 40};
     for (size_t i = 0; i < sizeof piece_maxima / sizeof piece_maxima[0]; i++) {
         run(&cut, text, len, piece_maxima[i], seed);
@@ -218,6 +241,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         CHECK(cut.used == whole.used || whole.block_len == 0);
         CHECK(cut.payload_len == whole.payload_len);
         CHECK(memcmp(cut.payload, whole.payload, whole.payload_len) == 0);
+        CHECK(cut.trailer_len == whole.trailer_len);
+        CHECK(memcmp(cut.trailer, whole.trailer, whole.trailer_len) == 0);
         CHECK(cut.block_len == whole.block_len);
         if (whole.block_len > 0) check_heads_equal(&cut.head, &whole.head);
     }

@@ -53,6 +53,19 @@ static void on_body(hhttp_request_t *req, int error) {
     if (error == 0) answer(req, body.data, body.len);
 }
 
+/* Sends the trailers of a request back. */
+static void on_body_and_trailers(hhttp_request_t *req, int error) {
+    if (error != 0) return;
+    hhttp_header_t trailers[100];
+    size_t cursor = 0, count = 0;
+    while (hhttp_request_next_trailer(req, &cursor, &trailers[count]) == 1) count++;
+    CHECK(count <= 90);
+    hhttp_slice_t body = hhttp_request_body(req);
+    CHECK(hhttp_response_begin(req, 200, NULL, 0, -1) == 0);
+    hhttp_response_write(req, body.data, body.len);
+    if (hhttp_response_end_with(req, trailers, count) == 0) end_it(req);
+}
+
 static void on_piece(hhttp_request_t *req, hhttp_slice_t piece, int error) {
     while (error == 0 && piece.len > 0) {
         int result = hhttp_request_read_body(req, &piece, on_piece);
@@ -137,7 +150,7 @@ static void on_request(hhttp_request_t *req, void *userdata) {
     check_head(req);
     if (leave_http(req)) return;
     hhttp_request_on_abort(req, on_abort, NULL);
-    switch ((manner + begun) % 6) {
+    switch ((manner + begun) % 7) {
     case 0: answer(req, "hello", 5); return;
     case 1:
         if (hhttp_request_collect_body(req, on_body) == 1) on_body(req, 0);
@@ -155,6 +168,11 @@ static void on_request(hhttp_request_t *req, void *userdata) {
         return;
     }
     case 4: kept = req; return;
+    case 5:
+        if (hhttp_request_collect_body(req, on_body_and_trailers) == 1) {
+            on_body_and_trailers(req, 0);
+        }
+        return;
     default: hhttp_request_abort(req), end_it(req);
     }
 }
@@ -179,7 +197,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     kept = NULL;
     manner = data[0] & 7;
     hloop_t *loop = hloop_new(0);
-    hhttp_server_options_t options = {.body_bytes_max = BODY_MAX, .header_bytes_max = 1000};
+    hhttp_server_options_t options = {
+        .body_bytes_max = BODY_MAX, .header_bytes_max = 1000, .header_count_max = 90};
     hhttp_server_t *server = hhttp_server_new(loop, &options);
     hhttp_server_on_request(server, on_request, NULL);
     hws_hub_t *hub = hws_hub_new(loop);
