@@ -60,7 +60,7 @@ struct sockaddr *hio_peeraddr(hio_t *io) {
 void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len) {
     int has_path = addr->sa_family == AF_UNIX && addr_len > offsetof(struct sockaddr_un, sun_path);
     if (!has_path && addr_len <= sizeof io->peer) {
-        memcpy(&io->peer, addr, addr_len);
+        memmove(&io->peer, addr, addr_len); /* it may be what hio_peeraddr gave */
         return;
     }
     hio_ext_t *ext = hv__io_ext(io);
@@ -70,8 +70,10 @@ void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len)
         if (io_loop(io) != NULL) hv__io_fail(io, HV_ENOMEM);
         return;
     }
-    memset(ext->peer, 0, sizeof *ext->peer); /* a path may fill its bytes without a NUL */
-    memcpy(ext->peer, addr, addr_len);
+    hsock_addr_t whole; /* by a copy: `addr` may be the one that is set already */
+    memset(&whole, 0, sizeof whole); /* a path may fill its bytes without a NUL */
+    memcpy(&whole, addr, addr_len);
+    *ext->peer = whole;
     ext->peer_len = addr_len;
     io->peer.sa.sa_family = AF_UNSPEC;
 }

@@ -29,7 +29,7 @@
  * up to 15 bytes behind the place copied from, which is what an echo with a head in front does. */
 #define BUFFERS_APART_BYTES 2048
 #define DIRECT_SEND_BYTES (16 * 1024) /* from here on sending beats copying */
-#define KEPT_BYTES_MAX    (1u << 31)
+#define KEPT_BYTES_MAX    ((size_t)INT32_MAX) /* callbacks get lengths as int */
 
 enum { HIO_CONNECTING, HIO_LISTENING, HIO_OPEN, HIO_CLOSING, HIO_DEAD };
 

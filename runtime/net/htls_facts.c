@@ -1,6 +1,8 @@
 /* htls_facts.c - what can be asked of a TLS connection after its handshake. */
 #include "htls_int.h"
 
+#include <limits.h>
+
 int hio_is_ssl(const hio_t *io) { return (io->flags & HIO_FLAG_LAYERED) != 0; }
 
 const char *hio_ssl_version(const hio_t *io) {
@@ -52,7 +54,8 @@ size_t hio_ssl_peer_subject(const hio_t *io, char *out, size_t out_size) {
     size_t len = 0;
     if (text != NULL) {
         X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-        int got = BIO_read(text, out, (int)out_size - 1);
+        size_t room = out_size - 1;
+        int got = BIO_read(text, out, room < INT_MAX ? (int)room : INT_MAX);
         len = got > 0 ? (size_t)got : 0;
         out[len] = '\0';
         BIO_free(text);

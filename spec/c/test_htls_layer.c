@@ -242,6 +242,11 @@ static void test_certificate_is_described(void **state) {
     hssl_certificate_t *certificate = hio_ssl_peer_certificate(client);
     assert_non_null(certificate);
     assert_string_equal(certificate->subject, "CN=localhost");
+    char subject[64];
+    assert_int_equal(hio_ssl_peer_subject(client, subject, SIZE_MAX), 12); /* whoever says so */
+    assert_string_equal(subject, "CN=localhost");
+    assert_int_equal(hio_ssl_peer_subject(client, subject, 4), 3);
+    assert_string_equal(subject, "CN=");
     assert_string_equal(certificate->issuer, "CN=root");
     assert_string_equal(certificate->names, "localhost\n127.0.0.1\n");
     assert_string_equal(certificate->pem, read_text(certs.server));

@@ -91,6 +91,17 @@ static void test_udp_sendto_names_its_receiver(void **state) {
     assert_int_equal(hio_sendto(sender, "x", 1, hio_localaddr(third)), HV_ECLOSED);
 }
 
+static void test_udp_peer_that_is_set_again_stays(void **state) {
+    (void)state;
+    struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/tmp/peer"};
+    hio_set_peeraddr(server, (struct sockaddr *)&path, sizeof path);
+    hio_set_peeraddr(server, hio_peeraddr(server), sizeof path);
+    assert_memory_equal(hio_peeraddr(server), &path, sizeof path);
+    hio_set_peeraddr(client, hio_peeraddr(client), sizeof(struct sockaddr_in));
+    assert_int_equal(hio_write(client, "x", 1), 1);
+    RUN_UNTIL(loop, reads == 1);
+}
+
 static void test_udp_report_of_a_dead_port_does_not_close(void **state) {
     (void)state;
     int port = port_of(server);
@@ -156,6 +167,7 @@ int main(void) {
         UDP_TEST(test_udp_datagrams_go_there_and_back),
         UDP_TEST(test_udp_empty_datagram_is_one_too),
         UDP_TEST(test_udp_sendto_names_its_receiver),
+        UDP_TEST(test_udp_peer_that_is_set_again_stays),
         UDP_TEST(test_udp_report_of_a_dead_port_does_not_close),
         UDP_TEST(test_udp_close_in_callback_ends_it),
         UDP_TEST(test_udp_into_own_buffer),
