@@ -55,19 +55,11 @@ describe("hv.stop", function()
 end)
 
 describe("a handle", function()
-  local errors, record, handles_before
+  local handles_before
 
-  before_each(function()
-    handles_before = helper.active()
-    record, errors = helper.recorder()
-    hv.on_error(record)
-  end)
+  before_each(function() handles_before = helper.active() end)
 
-  after_each(function()
-    hv.on_error(nil)
-    assert.same({}, errors)
-    helper.nothing_left(handles_before)
-  end)
+  after_each(function() helper.nothing_left(handles_before) end)
 
   it("of a timer is stopped in its own function", function()
     local beats, timer = 0, nil

@@ -24,7 +24,6 @@ enum { TCP, TLS, UNIX };
 #define STREAM_BYTES (6 << 20)
 #endif
 
-static certs_t certs;
 
 /* One end of the conversation: what it sends, and what it has got. */
 typedef struct end_s {
@@ -670,18 +669,6 @@ static void test_sockets_created_by_kind_and_side(void **state) {
     hloop_free(&loop);
 }
 
-static int make_certs(void **state) {
-    (void)state;
-    certs_make(&certs);
-    return 0;
-}
-
-static int remove_certs(void **state) {
-    (void)state;
-    certs_remove(&certs);
-    return 0;
-}
-
 static int check_memory(void **state) {
     static size_t kept_by_tls; /* the shared context of clients stays */
     (void)state;
@@ -717,5 +704,5 @@ int main(void) {
         TEST(test_ssl_server_without_certificate_lets_nobody_in),
         TEST(test_sockets_created_by_kind_and_side),
     };
-    return cmocka_run_group_tests_name("hforward", tests, make_certs, remove_certs);
+    return cmocka_run_group_tests_name("hforward", tests, certs_make, certs_remove);
 }

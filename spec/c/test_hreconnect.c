@@ -13,7 +13,6 @@
 #include "hmem.h"
 #include "hsocket.h"
 
-static certs_t certs;
 
 /* ---- Delays ---- */
 
@@ -399,18 +398,6 @@ static void test_client_over_tls_verifies_each_time(void **state) {
     end(&run);
 }
 
-static int make_certs(void **state) {
-    (void)state;
-    certs_make(&certs);
-    return 0;
-}
-
-static int remove_certs(void **state) {
-    (void)state;
-    certs_remove(&certs);
-    return 0;
-}
-
 static int check_memory(void **state) {
     (void)state;
     return hv__mem_live_blocks() == 0 ? 0 : -1;
@@ -443,5 +430,5 @@ int main(void) {
         TEST(test_client_over_tls_reconnects),
         TEST(test_client_over_tls_verifies_each_time),
     };
-    return cmocka_run_group_tests_name("hreconnect", tests, make_certs, remove_certs);
+    return cmocka_run_group_tests_name("hreconnect", tests, certs_make, certs_remove);
 }

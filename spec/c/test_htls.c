@@ -12,7 +12,6 @@
 #include "hloop.h"
 #include "hssl.h"
 
-static certs_t certs;
 
 /* What one run is set to and what it has seen. */
 typedef struct run_s {
@@ -511,18 +510,6 @@ static void test_tls_silent_peer_is_closed_after_the_handshake_timeout(void **st
     assert_int_equal(run.accepted, 0);
 }
 
-static int make_certs(void **state) {
-    (void)state;
-    certs_make(&certs);
-    return 0;
-}
-
-static int remove_certs(void **state) {
-    (void)state;
-    certs_remove(&certs);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tls_when_trusted_echoes),
@@ -550,5 +537,5 @@ int main(void) {
         cmocka_unit_test(test_tls_plain_text_is_refused_and_closed),
         cmocka_unit_test(test_tls_silent_peer_is_closed_after_the_handshake_timeout),
     };
-    return cmocka_run_group_tests(tests, make_certs, remove_certs);
+    return cmocka_run_group_tests(tests, certs_make, certs_remove);
 }

@@ -7,7 +7,6 @@
 #include "certs.h"
 #include "hssl.h"
 
-static certs_t certs;
 static hloop_t *loop;
 static size_t blocks_before;
 static hssl_ctx_t server_ctx, client_ctx;
@@ -31,7 +30,7 @@ static char *read_text(const char *path) {
 static int set_up(void **state) {
     (void)state;
     blocks_before = hv__mem_live_blocks();
-    certs_make(&certs);
+    certs_make(state);
     /* The text itself in place of every path. */
     hssl_ctx_opt_t server = {.crt_file = read_text(certs.server),
                              .key_file = read_text(certs.server_key)};
@@ -50,7 +49,7 @@ static int tear_down(void **state) {
     hloop_free(&loop);
     hssl_ctx_free(server_ctx);
     hssl_ctx_free(client_ctx);
-    certs_remove(&certs);
+    certs_remove(state);
     return hv__mem_live_blocks() != blocks_before;
 }
 

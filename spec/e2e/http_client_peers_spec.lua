@@ -103,7 +103,10 @@ describe("an HTTP proxy", function()
     assert.are.equal("ETIMEDOUT", select(3, hv.http.get("https://test.example/", { proxy = via })))
     via = proxy(function() return "nonsense\r\n\r\n" end)
     assert.are.equal("EPROTO", select(3, hv.http.get("https://test.example/", { proxy = via })))
-    via = proxy(function(head) if head then hv.sleep(5000) end end)
+    via = proxy(function()
+      hv.sleep(5000)
+      return "too late"
+    end)
     assert.are.equal("ETIMEDOUT",
       select(3, hv.http.get("https://test.example/", { proxy = via, connect_timeout = 50 })))
   end)
@@ -135,7 +138,6 @@ local socks_program = build .. "/bin/examples/socks5_proxy_server"
 local describe_socks = hv.fs.exists(socks_program) and describe or function() end
 
 describe_socks("a SOCKS 5 proxy", function()
-
   --- Starts the example; port 0 would not tell which one it is.
   local function socks(...)
     for _ = 1, 20 do

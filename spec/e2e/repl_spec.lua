@@ -220,8 +220,12 @@ describe("the prompt of hvlua", function()
   end)
 
   it("ends where the loop is stopped while somebody types", function()
-    terminal:say("hv.after(100, function() hv.stop(3) end)")
+    local sign = terminal.folder .. "/stop"
+    terminal:say(("hv.every(5, function() if hv.fs.exists(%q) then hv.stop(3) end end)")
+      :format(sign))
     terminal:type("half")
+    terminal:expect("> half$")
+    assert(hv.fs.write(sign, ""))
     terminal:expect("shell%$ $")
     terminal:shell("echo status $?")
     terminal:expect("\nstatus 3\n")

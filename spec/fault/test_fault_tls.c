@@ -7,7 +7,6 @@
 #include "certs.h"
 #include "hssl.h"
 
-static certs_t certs;
 static int given, closed;
 static size_t heard;
 static hssl_ctx_t server_ctx, client_ctx;
@@ -126,16 +125,14 @@ static void judge(int has_failed) {
 
 static void test_fault_in_a_conversation_under_tls(void **state) {
     (void)state;
-    certs_make(&certs);
     live(); /* what is made once a process */
     assert_true(fail_each_allocation(live, judge) > 19);
     assert_true(heard >= 5); /* without a failure it was a conversation */
-    certs_remove(&certs);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_in_a_conversation_under_tls),
     };
-    return cmocka_run_group_tests_name("fault_tls", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("fault_tls", tests, certs_make, certs_remove);
 }

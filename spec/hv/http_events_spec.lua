@@ -1,3 +1,4 @@
+local helper = require "helper"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -67,5 +68,13 @@ describe("hv.http events", function()
       seen = seen .. assert(client.conn:read())
     end
     client.conn:close()
+  end)
+
+  it("stop their heartbeat once the stream is over, so that they are collected", function()
+    local streams = setmetatable({}, { __mode = "k" })
+    app:get("/", function(_, res) streams[res:sse { heartbeat = 1 }] = true end)
+    raw.exchange(server, "GET", "/")
+    assert.is_not_nil(next(streams))
+    helper.collected(streams)
   end)
 end)

@@ -172,12 +172,15 @@ describe("hv.http response", function()
         res.headers:remove("X")
         return { text = "told" }
       end)
-      local answer = answer_of(function(_, res)
-        res.headers[1], res.headers[2] = "X", 5
-        return { json = {} }
+      local errors = raw.errors_of(function()
+        local answer = answer_of(function(_, res)
+          res.headers[1], res.headers[2] = "X", 5
+          return { json = {} }
+        end)
+        assert.are.same({ 500, "told" }, { answer.status, answer.body })
       end)
-      assert.are.same({ 500, "told" }, { answer.status, answer.body })
       assert.matches("a header or the type cannot be sent", seen, 1, true)
+      assert.are.same({ seen }, errors)
     end)
 
     it("goes by an encoder that was put in the place of hv.json's", function()

@@ -50,20 +50,11 @@ local function read_all(conn)
 end
 
 describe("conn:pipe", function()
-  local errors, record
-
-  before_each(function()
-    record, errors = helper.recorder()
-    hv.on_error(record)
-  end)
-
   after_each(function()
     for i, handle in ipairs(open) do
       handle:close()
       open[i] = nil
     end
-    hv.on_error(nil)
-    assert.same({}, errors)
   end)
 
   it("passes on both ways, ends with the ends, and counts", function()

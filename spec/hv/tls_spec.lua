@@ -74,20 +74,11 @@ local function openssl(arguments, input)
 end
 
 describe("hv.tls", function()
-  local errors, record
-
-  before_each(function()
-    record, errors = helper.recorder()
-    hv.on_error(record)
-  end)
-
   after_each(function()
     for i, handle in ipairs(open) do
       handle:close()
       open[i] = nil
     end
-    hv.on_error(nil)
-    assert.same({}, errors)
   end)
 
   describe("connect", function()

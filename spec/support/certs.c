@@ -58,16 +58,18 @@ typedef struct signer_s {
     EVP_PKEY *key;
 } signer_t;
 
-static signer_t make_pair(const certs_t *certs, const char *stem, const char *alt_names,
-                          const signer_t *issuer, char *cert_path, char *key_path) {
+certs_t certs;
+
+static signer_t make_pair(const char *stem, const char *alt_names, const signer_t *issuer,
+                          char *cert_path, char *key_path) {
     signer_t made = {.key = EVP_EC_gen("P-256")};
     require(made.key != NULL, "key");
     made.cert = make_cert(made.key, stem, alt_names, issuer ? issuer->cert : NULL,
                           issuer ? issuer->key : NULL);
-    snprintf(cert_path, 96, "%s/%s.pem", certs->dir, stem);
+    snprintf(cert_path, 96, "%s/%s.pem", certs.dir, stem);
     write_pem(cert_path, made.cert, NULL);
     if (key_path != NULL) {
-        snprintf(key_path, 96, "%s/%s.key", certs->dir, stem);
+        snprintf(key_path, 96, "%s/%s.key", certs.dir, stem);
         write_pem(key_path, NULL, made.key);
     }
     return made;
@@ -78,23 +80,26 @@ static void drop(signer_t made) {
     EVP_PKEY_free(made.key);
 }
 
-void certs_make(certs_t *certs) {
-    snprintf(certs->dir, sizeof certs->dir, "/tmp/hv_certs_XXXXXX");
-    require(mkdtemp(certs->dir) != NULL, "mkdtemp");
-    signer_t root = make_pair(certs, "root", NULL, NULL, certs->ca, NULL);
-    drop(make_pair(certs, "localhost", "DNS:localhost,IP:127.0.0.1", &root, certs->server,
-                   certs->server_key));
-    drop(make_pair(certs, "other.example", "DNS:other.example", &root, certs->other,
-                   certs->other_key));
-    drop(make_pair(certs, "client", "DNS:client", &root, certs->client, certs->client_key));
-    drop(make_pair(certs, "stranger", "DNS:localhost", NULL, certs->stranger, certs->stranger_key));
+int certs_make(void **state) {
+    (void)state;
+    snprintf(certs.dir, sizeof certs.dir, "/tmp/hv_certs_XXXXXX");
+    require(mkdtemp(certs.dir) != NULL, "mkdtemp");
+    signer_t root = make_pair("root", NULL, NULL, certs.ca, NULL);
+    drop(make_pair("localhost", "DNS:localhost,IP:127.0.0.1", &root, certs.server,
+                   certs.server_key));
+    drop(make_pair("other.example", "DNS:other.example", &root, certs.other, certs.other_key));
+    drop(make_pair("client", "DNS:client", &root, certs.client, certs.client_key));
+    drop(make_pair("stranger", "DNS:localhost", NULL, certs.stranger, certs.stranger_key));
     drop(root);
+    return 0;
 }
 
-void certs_remove(const certs_t *certs) {
-    const char *paths[] = {certs->ca,     certs->server,     certs->server_key,
-                           certs->other,  certs->other_key,  certs->client,
-                           certs->client_key, certs->stranger, certs->stranger_key};
+int certs_remove(void **state) {
+    (void)state;
+    const char *paths[] = {certs.ca,         certs.server,    certs.server_key,
+                           certs.other,      certs.other_key, certs.client,
+                           certs.client_key, certs.stranger,  certs.stranger_key};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) unlink(paths[i]);
-    rmdir(certs->dir);
+    rmdir(certs.dir);
+    return 0;
 }

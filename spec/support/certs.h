@@ -16,8 +16,10 @@ typedef struct certs_s {
     char stranger_key[96];
 } certs_t;
 
-/* Fills the folder; fails the test where OpenSSL does. */
-void certs_make(certs_t *certs);
-void certs_remove(const certs_t *certs);
+extern certs_t certs;
+
+/* Fixtures of cmocka, for a group or a test. The first fails the test where OpenSSL does. */
+int certs_make(void **state);
+int certs_remove(void **state);
 
 #endif

@@ -5,9 +5,10 @@ local M = {}
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 --- Runs hvlua with the given arguments; `stdin` is its input, `environment` one variable ("A=b").
---- Returns what it wrote to stdout and stderr together, and its exit status.
+--- It does not warn of slow callbacks: on a loaded machine any may be one. Returns what it wrote to
+--- stdout and stderr together, and its exit status.
 function M.hvlua(arguments, stdin, environment)
-  local words = { quote(os.getenv("HVLUA") or "hvlua") }
+  local words = { quote(os.getenv("HVLUA") or "hvlua"), "--slow=0" }
   for _, argument in ipairs(arguments) do words[#words + 1] = quote(argument) end
   local input = os.tmpname()
   local file = assert(io.open(input, "w"))
@@ -55,6 +56,14 @@ function M.free_port(host)
     end
   end
   error("no port is free", 2)
+end
+
+--- Lets errors that nobody catches pass until the end of the test, which fails for them otherwise
+--- (uncaught.lua). Returns the list of them: { message, traceback } each.
+function M.expect_errors()
+  local record, errors = M.recorder()
+  require("hv").on_error(record)
+  return errors
 end
 
 --- Waits in short steps until `is_so()` holds; throws after ten seconds, or as many as are given.
