@@ -16,6 +16,13 @@ static int conn_local_address(lua_State *L) {
     return hvl_io_push_local(L, hvl_conn_check(L)->io, "local_address");
 }
 
+static int conn_fd(lua_State *L) {
+    hvl_conn_t *conn = hvl_conn_check(L);
+    if (conn->io == NULL) return hvl_push_error(L, "fd", HV_ECLOSED);
+    lua_pushinteger(L, hio_fd(conn->io));
+    return 1;
+}
+
 /* set_unpack(t or nil): the Lua side has checked t. */
 static int conn_set_unpack(lua_State *L) {
     hvl_conn_t *conn = hvl_conn_check(L);
@@ -151,6 +158,7 @@ static int conn_tostring(lua_State *L) {
 
 const luaL_Reg hvl_conn_facts_methods[] = {{"peer", conn_peer},
                                            {"local_address", conn_local_address},
+                                           {"fd", conn_fd},
                                            {"set_unpack", conn_set_unpack},
                                            {"set_timeout", conn_set_timeout},
                                            {"heartbeat", conn_heartbeat},

@@ -135,6 +135,13 @@ static server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_cla
 
 static int server_port(lua_State *L) { return hvl_io_push_port(L, check_server(L)->io); }
 
+static int server_fd(lua_State *L) {
+    server_t *server = check_server(L);
+    if (server->io == NULL) return hvl_push_error(L, "fd", HV_ECLOSED);
+    lua_pushinteger(L, hio_fd(server->io));
+    return 1;
+}
+
 static int server_count(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check_server(L)->count);
     return 1;
@@ -260,7 +267,8 @@ int hvl_open_tcp(lua_State *L) {
     static const luaL_Reg methods[] = {{"port", server_port},       {"count", server_count},
                                        {"close", server_close},     {"ref", server_ref},
                                        {"unref", server_unref},     {"address", server_address},
-                                       {"drain", server_drain},     {NULL, NULL}};
+                                       {"drain", server_drain},     {"fd", server_fd},
+                                       {NULL, NULL}};
     static const luaL_Reg metamethods[] = {{"__tostring", server_tostring}, {NULL, NULL}};
     hvl_t *rt = hvl_self(L);
     hvl_conn_open(L, rt);

@@ -85,7 +85,8 @@ local function ask(t)
     return 1
   end
   local text, status = whole_text(t), 0
-  print("on_connect " .. t.host .. ":" .. t.port)
+  local fd = conn:fd()
+  print("on_connect fd=" .. fd)
   print("> " .. text)
   assert(conn:write(jsonrpc.pack(text, t.framing)))
   if not t.is_notification then
@@ -98,7 +99,7 @@ local function ask(t)
     end
   end
   conn:close()
-  print("on_close")
+  print("on_close fd=" .. fd)
   return status
 end
 

@@ -153,7 +153,8 @@ local function serve(port, framing)
   io.stdout:setvbuf("line")
   local server = assert(hv.tcp.listen({ host = "0.0.0.0", port = port,
     unpack = jsonrpc.unpack_of(framing) }, function(conn)
-      print("on_accept " .. conn:peer().ip)
+      local fd = conn:fd()
+      print("on_accept connfd=" .. fd)
       for packet in conn:packets() do
         local text = jsonrpc.text_of(packet, framing)
         print("> " .. text)
@@ -163,8 +164,9 @@ local function serve(port, framing)
           conn:write(jsonrpc.pack(reply, framing))
         end
       end
-      print("on_close")
+      print("on_close fd=" .. fd)
     end))
+  print("listenfd=" .. server:fd())
   print("listening on " .. server:port())
 end
 

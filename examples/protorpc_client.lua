@@ -36,7 +36,8 @@ if not client then
   os.exit(1, true)
 end
 local where = host .. ":" .. port
-print("connected to " .. where .. "!")
+where = where .. "! connfd=" .. client.conn:fd()
+print("connected to " .. where)
 function client.on_request(request)
   print(protorpc.base:text("protorpc.Request", request))
 end
@@ -75,5 +76,5 @@ else
   print("login failed!")
 end
 client:close()
-print("disconnected to " .. where .. "!")
+print("disconnected to " .. where)
 os.exit(status, true)

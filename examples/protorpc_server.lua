@@ -68,13 +68,14 @@ end
 local server = assert(hv.tcp.listen({ host = "0.0.0.0", port = port, unpack = protorpc.unpack },
   function(conn)
     local peer = conn:peer()
-    local name = peer.ip .. ":" .. peer.port
-    print(name .. " connected!")
+    local name, fd = peer.ip .. ":" .. peer.port, conn:fd()
+    print(("%s connected! connfd=%d"):format(name, fd))
     for packet in conn:packets() do
       local response = answer(packet)
       print("< " .. protorpc.base:text("protorpc.Response", response))
       conn:write(protorpc.pack(protorpc.base:encode("protorpc.Response", response)))
     end
-    print(name .. " disconnected!")
+    print(("%s disconnected! connfd=%d"):format(name, fd))
   end))
+print("listenfd=" .. server:fd())
 print("listening on " .. server:port())

@@ -113,7 +113,9 @@ local function local_hint(session, text)
   if session.has_hinted then return end
   local name = text:match("^%s*local%s+function%s+([%a_][%w_]*)")
     or text:match("^%s*local%s+([%a_][%w_]*)")
-  if not name or text:find("\n", 1, true) or text:find("[;%s]do%s") then return end
+  if not name or text:find("[;%s]do%s") then return end
+  if text:find("\n", 1, true) and not text:find("^%s*local%s+function")
+    and not text:find("^[^\n]*=%s*{[^\n]*\n") then return end
   session.has_hinted = true
   session:say("-- the local %s ends with its line; without `local` it stays", name)
 end

@@ -56,6 +56,11 @@ local Server = {}
 ---@return string? message
 ---@return hv.ErrCode? code
 function Server:port() end
+--- The number of its descriptor; as for a connection, only to look at and to set options.
+---@return integer? fd
+---@return string? message
+---@return hv.ErrCode? code ECLOSED
+function Server:fd() end
 ---@return integer open connections
 function Server:count() end
 --- Takes in who waits to be accepted, then closes the listener; connections go on. hv.shutdown
@@ -131,6 +136,12 @@ function Conn:close() end
 function Conn:peer() end
 ---@return { ip: string, port: integer }|{ path: string }|nil
 function Conn:local_address() end
+--- The number of its descriptor, for what only the system can tell or set (getsockopt by ffi, `ss`). It
+--- stays the connection's: whoever closes, reads or writes it takes it away under the loop's feet.
+---@return integer? fd
+---@return string? message
+---@return hv.ErrCode? code ECLOSED
+function Conn:fd() end
 
 ---@param setting? hv.UnpackSetting nil: bytes as they come
 function Conn:set_unpack(setting) end

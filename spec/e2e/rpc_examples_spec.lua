@@ -223,11 +223,11 @@ describe("protorpc", function()
 
   local function client(...)
     local text, status = run(hvlua, "examples/protorpc_client.lua", ...)
-    return text:gsub("127%.0%.0%.1:%d+", "ADDRESS"), status
+    return text:gsub("127%.0%.0%.1:%d+", "ADDRESS"):gsub("connfd=%d+", "connfd=FD"), status
   end
 
   local LOGIN = [[
-connected to ADDRESS!
+connected to ADDRESS! connfd=FD
 id: 1
 method: "login"
 params: "\n\005admin\022\006123456"
@@ -245,7 +245,7 @@ token: "admin:123456"
 
   local function expect(expected, wanted_status, ...)
     local text, status = client(...)
-    assert.are.equal(expected .. "disconnected to ADDRESS!\n", text)
+    assert.are.equal(expected .. "disconnected to ADDRESS! connfd=FD\n", text)
     assert.are.equal(wanted_status, status)
   end
 

@@ -87,6 +87,12 @@ describe("hv.repl", function()
     assert.equal("-- the local a ends with its line; without `local` it stays\n",
       (type_in("local a = 1")))
     assert.equal("", (type_in("local b = 1")))
+    for _, text in ipairs { "local function a()\nend", "local a = {\n}" } do
+      session.has_hinted = false
+      assert.equal("-- the local a ends with its line; without `local` it stays\n", (type_in(text)))
+    end
+    session.has_hinted = false
+    assert.equal("", (type_in("local a = 1 if a == 1 then\na = 3 end")))
   end)
 
   it("has commands", function()

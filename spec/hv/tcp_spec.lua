@@ -358,6 +358,19 @@ describe("hv.tcp", function()
       conn:close()
     end)
 
+    it("tells its descriptor as long as it has one", function()
+      local conn, server = pair()
+      for _, handle in ipairs { conn, server } do
+        local fd = handle:fd()
+        assert.equal("socket", assert(hv.fs.stat("/proc/self/fd/" .. fd)).type)
+        handle:close()
+        repeat
+          hv.sleep(0)
+          local now, _, code = handle:fd()
+        until not now and code == "ECLOSED"
+      end
+    end)
+
     it("knows its addresses, its number and the user's data", function()
       local conn, server = pair()
       assert.same({ ip = "127.0.0.1", port = server:port() }, conn:peer())
