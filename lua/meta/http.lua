@@ -136,41 +136,49 @@
 ---@class hv.HttpApp
 local App = {}
 
+--- Adds a route for GET and HEAD; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:get(pattern, ...) end
 
+--- Adds a route for POST; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:post(pattern, ...) end
 
+--- Adds a route for PUT; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:put(pattern, ...) end
 
+--- Adds a route for PATCH; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:patch(pattern, ...) end
 
+--- Adds a route for DELETE; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:delete(pattern, ...) end
 
+--- Adds a route for HEAD; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:head(pattern, ...) end
 
+--- Adds a route for OPTIONS, which is answered by itself without one; as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
 function App:options(pattern, ...) end
 
+--- Adds a route for every method; patterns and handlers as in app:route.
 ---@param pattern string
 ---@param ... hv.HttpHandler
 ---@return hv.HttpApp self
@@ -363,14 +371,17 @@ local M = {}
 ---@return hv.HttpApp app
 function M.app(opts) end
 
+--- Makes a map of headers from { name = value or list of values }; names are equal in any case.
 ---@param lines? table<string, string|number|string[]>
 ---@return hv.HttpHeaders headers
 function M.headers(lines) end
 
+--- The phrase of a status: "Not Found" of 404.
 ---@param status integer
 ---@return string phrase "Unknown" where there is none
 function M.status_text(status) end
 
+--- Asks for a document. Options may stand right behind the URL: get(url, { query = { page = 2 } }).
 ---@async
 ---@param url string
 ---@param body? string
@@ -380,6 +391,7 @@ function M.status_text(status) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.get(url, body, opts) end
 
+--- Asks what a document is like, by a HEAD request: status and headers, no body.
 ---@async
 ---@param url string
 ---@param body? string
@@ -389,6 +401,7 @@ function M.get(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.head(url, body, opts) end
 
+--- Sends a body, or what the options make of one: post(url, { json = {} }), form =, multipart =.
 ---@async
 ---@param url string
 ---@param body? string
@@ -398,6 +411,7 @@ function M.head(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.post(url, body, opts) end
 
+--- Sends a document to be put in the place of the URL; as hv.http.post.
 ---@async
 ---@param url string
 ---@param body? string
@@ -407,6 +421,7 @@ function M.post(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.put(url, body, opts) end
 
+--- Sends a change of a document; as hv.http.post.
 ---@async
 ---@param url string
 ---@param body? string
@@ -416,6 +431,7 @@ function M.put(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.patch(url, body, opts) end
 
+--- Asks for the document to be removed.
 ---@async
 ---@param url string
 ---@param body? string
@@ -425,6 +441,7 @@ function M.patch(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.delete(url, body, opts) end
 
+--- Asks what may be done there, by an OPTIONS request.
 ---@async
 ---@param url string
 ---@param body? string
@@ -434,6 +451,7 @@ function M.delete(url, body, opts) end
 ---@return hv.ErrCode? code ECONNREFUSED, ETIMEDOUT, ENOTFOUND, ETLS, EPROTO, ELIMIT, EOF, ELOOP
 function M.options(url, body, opts) end
 
+--- Sends any request: { method =, url =, headers =, json =, timeout = ... }.
 ---@async
 ---@param opts hv.HttpRequestOptions
 ---@return hv.HttpReply? reply
@@ -441,6 +459,7 @@ function M.options(url, body, opts) end
 ---@return hv.ErrCode? code
 function M.request(opts) end
 
+--- Makes a jar of cookies, for clients to share.
 ---@return hv.HttpCookies jar
 function M.cookies() end
 

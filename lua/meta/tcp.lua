@@ -136,8 +136,8 @@ function Conn:close() end
 function Conn:peer() end
 ---@return { ip: string, port: integer }|{ path: string }|nil
 function Conn:local_address() end
---- The number of its descriptor, for what only the system can tell or set (getsockopt by ffi, `ss`). It
---- stays the connection's: whoever closes, reads or writes it takes it away under the loop's feet.
+--- The number of its descriptor, for what only the system can tell or set (getsockopt by ffi).
+--- It stays the connection's: whoever closes, reads or writes it pulls it from under the loop.
 ---@return integer? fd
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED

@@ -72,12 +72,19 @@ local function files_of(folder)
   return list
 end
 
---- The facts of a comment: { text = lines, params =, returns =, fields =, class =, is_async = }.
+--- The facts of a comment: { text = lines, params =, returns =, fields =, class =, is_async = }. A
+--- line far to the right, below a tag, goes on with what the tag says.
 local function read_comment(lines)
   local doc = { text = {}, params = {}, returns = {}, fields = {} }
+  local lists = { param = doc.params, ["return"] = doc.returns, field = doc.fields }
+  local list
   for _, line in ipairs(lines) do
     local tag, rest = line:match("^@(%w+)%s*(.*)$")
-    if not tag then
+    local more = not tag and list and line:match("^%s%s%s%s%s%s%s%s+(%S.*)$")
+    list = more and list or lists[tag]
+    if more then
+      list[#list] = list[#list] .. " " .. more
+    elseif not tag then
       if line ~= "" or #doc.text > 0 then doc.text[#doc.text + 1] = line end
     elseif tag == "param" then
       table.insert(doc.params, rest)

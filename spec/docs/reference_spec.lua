@@ -32,6 +32,11 @@ describe("the reference", function()
     assert.same({}, missing)
   end)
 
+  it("goes on with what a tag says where the next line does", function()
+    assert.matches("\n%- `max_connections%?` [^\n]+; 0: no limit%. Over TLS counted from ", text)
+    assert.is_nil(text:find("\n```lua\n      +[^\n]+\n```\n"))
+  end)
+
   it("says something of every function and links every module", function()
     local empty, head = {}, nil
     for line in text:gmatch("[^\n]+") do
