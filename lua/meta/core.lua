@@ -107,7 +107,11 @@ function hv.defer(fn) end
 ---@return hv.Channel
 function hv.channel(capacity) end
 
---- Lets `count` tasks at something at the same time: lua/hv/semaphore.lua.
+--- Lets `count` tasks at something at the same time; who comes when all are taken waits.
+---
+---   local slots = hv.semaphore(4)
+---   slots:acquire()
+---   hv.defer(function() slots:release() end) -- at the end of this task, however it ends
 ---@param count integer
 ---@return hv.Semaphore
 function hv.semaphore(count) end

@@ -84,7 +84,7 @@ function WorkerChannel:close() end
 --- Tasks of one state hand each other values through it: see lua/hv/channel.lua.
 ---@class hv.Channel
 
---- See lua/hv/semaphore.lua.
+--- Slots that tasks take and give back: hv.semaphore makes them.
 ---@class hv.Semaphore
 
 return M

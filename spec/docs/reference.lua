@@ -93,7 +93,7 @@ local function read_comment(lines)
     elseif tag == "field" then
       table.insert(doc.fields, rest)
     elseif tag == "class" then
-      doc.class = rest:match("^[%w_.]+")
+      doc.class, doc.parent = rest:match("^[%w_.]+"), rest:match("^[%w_.]+%s*:%s*([%w_.]+)")
     elseif tag == "async" then
       doc.is_async = true
     elseif tag == "meta" then
@@ -206,6 +206,7 @@ local function read_stub(file)
       if class ~= module.name then
         local place = class_of(class, module)
         place.text = #doc.text > 0 and doc.text or place.text
+        place.parent = doc.parent or place.parent
         for _, field in ipairs(doc.fields) do table.insert(place.fields, field) end
       end
     end
@@ -243,18 +244,39 @@ local function write_text(lines)
   write ""
 end
 
+--- Parts a name, or a type with all that stands in its brackets, from what is said of it.
+local function split_entry(entry)
+  local depth = 0
+  for at = 1, #entry do
+    local letter = entry:sub(at, at)
+    if letter:find("[%(%[{<]") then
+      depth = depth + 1
+    elseif letter:find("[%)%]}>]") then
+      depth = depth - 1
+    elseif letter == " " and depth == 0 and not entry:find("^[:,]", at - 1) then
+      return entry:sub(1, at - 1), entry:match("^%s*(.*)$", at)
+    end
+  end
+  return entry, ""
+end
+
 local function write_list(title, entries)
   if #entries == 0 then return end
   write("%s:", title)
   for _, entry in ipairs(entries) do
-    local name, rest = entry:match("^(%S+)%s*(.*)$")
+    local name, rest = split_entry(entry)
     write("- `%s` %s", name, (rest:gsub("|", "\\|")))
   end
   write ""
 end
 
 local function write_function(prefix, fn)
-  write("### `%s%s%s%s`%s", prefix, fn.dot, fn.name, fn.parameters,
+  local parameters = fn.parameters
+  if fn.dot == ":" then -- where a source writes the object down as a parameter
+    parameters = parameters:gsub("^%(self%f[,)],?%s*", "(")
+      :gsub("^%(" .. prefix .. "%f[,)],?%s*", "(")
+  end
+  write("### `%s%s%s%s`%s", prefix, fn.dot, fn.name, parameters,
     fn.doc.is_async and " (waits)" or "")
   write ""
   write_text(fn.doc.text)
@@ -286,6 +308,11 @@ local function write_module(module)
       write("## %s", class.name)
       write ""
       if class.text then write_text(class.text) end
+      if class.parent then
+        write("The fields of [%s](#%s), and more.", class.parent,
+          (class.parent:lower():gsub("%.", "")))
+        write ""
+      end
       write_list("Fields", class.fields)
       table.sort(class.functions, by_name)
       local noun = nouns[class.name] or class.name:match("[%w_]+$"):lower()

@@ -37,6 +37,14 @@ describe("the reference", function()
     assert.is_nil(text:find("\n```lua\n      +[^\n]+\n```\n"))
   end)
 
+  it("keeps types whole, and says what options have in common with others", function()
+    assert.matches("\n%- `{ ip: string, port: integer }|{ path: string }`", text)
+    assert.is_nil(text:find("\n%- `[%w(]*[<{(][^`>})]*`"))
+    assert.is_nil(text:find("\n### `[^`]*%(self"))
+    assert.matches("\n## hv.WsOptions\n\nThe fields of %[hv%.WsCommonOptions%]%(#hvws",
+      text)
+  end)
+
   it("says something of every function and links every module", function()
     local empty, head = {}, nil
     for line in text:gmatch("[^\n]+") do
