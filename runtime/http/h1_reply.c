@@ -196,6 +196,17 @@ size_t h1_request_bytes_max(const h1_request_t *request) {
     return bytes;
 }
 
+/* TE is of the connection and named there (RFC 9110 section 10.1.4). */
+static char *put_connection(char *at, const h1_request_t *request) {
+    const char *word = request->upgrade != NULL ? "Upgrade" : request->closes ? "close" : NULL;
+    if (word == NULL && !request->wants_trailers) return at;
+    at = PUT(at, "Connection: ");
+    if (word != NULL) at = put(at, word, strlen(word));
+    if (word != NULL && request->wants_trailers) at = PUT(at, ", ");
+    if (request->wants_trailers) at = PUT(at, "TE");
+    return PUT(at, "\r\n");
+}
+
 size_t h1_write_request(const h1_request_t *request, char *out) {
     char *at = put(out, request->method.data, request->method.len);
     *at++ = ' ';
@@ -225,10 +236,9 @@ size_t h1_write_request(const h1_request_t *request, char *out) {
     if (request->expects_continue) at = PUT(at, "Expect: 100-continue\r\n");
     if (request->upgrade != NULL) {
         at = put_line(at, "Upgrade", request->upgrade, strlen(request->upgrade));
-        at = PUT(at, "Connection: Upgrade\r\n");
-    } else if (request->closes) {
-        at = PUT(at, "Connection: close\r\n");
     }
+    if (request->wants_trailers) at = PUT(at, "TE: trailers\r\n");
+    at = put_connection(at, request);
     at = PUT(at, "\r\n");
     HV_DASSERT((size_t)(at - out) <= h1_request_bytes_max(request));
     return (size_t)(at - out);

@@ -54,6 +54,7 @@ typedef struct h1_request_s {
     uint8_t closes;
     uint8_t expects_continue;
     uint8_t accepts_codings; /* gzip, deflate, br */
+    uint8_t wants_trailers;  /* TE: trailers */
 } h1_request_t;
 
 /* Returns the bytes that h1_write_request needs at most. */

@@ -245,6 +245,7 @@ void hhttp_call_release(hhttp_call_t *call) {
     if (--call->refs > 0) return;
     hv__free(call->head);
     hv__free(call->block);
+    hv__http_trailers_free(call->trailers);
     hv__http_follow_free(call->follow);
     hv__http_decoder_free(call->decoder);
     hv__free(call);
@@ -320,17 +321,31 @@ int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len) {
     return code;
 }
 
-int hhttp_call_finish(hhttp_call_t *call) {
+/* Ends a body of HTTP/1.1 in chunks. */
+static int write_last_chunk(hhttp_call_t *call, const hhttp_header_t *trailers, size_t count) {
+    if (count == 0) return hio_write(call->link->io, "0\r\n\r\n", 5);
+    size_t len;
+    char *text = hv__http_last_chunk(trailers, count, &len);
+    if (text == NULL) return HV_ENOMEM;
+    int code = hio_write(call->link->io, text, len);
+    hv__free(text);
+    return code;
+}
+
+int hhttp_call_finish(hhttp_call_t *call) { return hhttp_call_finish_with(call, NULL, 0); }
+
+int hhttp_call_finish_with(hhttp_call_t *call, const hhttp_header_t *trailers, size_t count) {
     int code = check_writing(call);
+    if (code == 0 && count > 0) code = hv__http_trailers_check(trailers, count);
     if (code != 0) return code;
     if (call->body_left > 0) {
         hv__http_call_end(call, HV_EPROTO, "the body is shorter than was said");
         return HV_EPROTO;
     }
     if (call->stream != NULL) {
-        code = hv__h2_client.finish(call);
+        code = hv__h2_client.finish(call, trailers, count);
     } else if (call->flags & CALL_CHUNKED) {
-        code = hio_write(call->link->io, "0\r\n\r\n", 5);
+        code = write_last_chunk(call, trailers, count);
     }
     if (code < 0) return code;
     call->flags |= CALL_BODY_SENT;
@@ -358,6 +373,21 @@ hhttp_slice_t hhttp_call_header(const hhttp_call_t *call, const char *name, size
 
 int hhttp_call_next_header(const hhttp_call_t *call, size_t *cursor, hhttp_header_t *header) {
     return call->reply.status != 0 && h1_next_header(call->reply.headers, cursor, header);
+}
+
+/* Before the end they are not whole; after a failure they are nothing to go by. */
+static int has_trailers(const hhttp_call_t *call) {
+    return call->state == CALL_DONE && call->error == 0;
+}
+
+hhttp_slice_t hhttp_call_trailer(const hhttp_call_t *call, const char *name, size_t name_len) {
+    if (!has_trailers(call)) return (hhttp_slice_t){NULL, 0};
+    return hv__http_trailers_find(call->trailers, name, name_len);
+}
+
+int hhttp_call_next_trailer(const hhttp_call_t *call, size_t *cursor, hhttp_header_t *trailer) {
+    if (!has_trailers(call)) return HV_EAGAIN;
+    return hv__http_trailers_next(call->trailers, cursor, trailer);
 }
 
 int64_t hhttp_call_length(const hhttp_call_t *call) {

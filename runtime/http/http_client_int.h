@@ -23,6 +23,7 @@
 #include "hmem.h"
 #include "htimer.h"
 #include "http_through.h"
+#include "http_trailers.h"
 #include "http_url.h"
 
 #define HTTP_GROUP_BUCKETS 64
@@ -161,6 +162,7 @@ struct hhttp_call_s {
     uint64_t received;
     h1_reply_t reply; /* status 0: none yet; its slices point into `block` */
     char *block;
+    http_trailers_t *trailers; /* of the response; NULL: none have come */
     http_decoder_t *decoder; /* NULL: the body is not coded, or comes as it is */
     struct http_follow_s *follow; /* NULL: redirects are the program's affair */
     char detail[200]; /* words of the peer, the proxy or TLS; "": those of the code */
@@ -313,7 +315,7 @@ typedef struct http_mux_s {
     /* As hv__http_call_send_body, hhttp_call_write and _finish; those have checked. */
     void (*send_body)(hhttp_call_t *call);
     int (*write)(hhttp_call_t *call, const void *data, size_t len);
-    int (*finish)(hhttp_call_t *call);
+    int (*finish)(hhttp_call_t *call, const hhttp_header_t *trailers, size_t count);
     /* Says farewell before the io is closed. */
     void (*farewell)(http_link_t *link);
     /* The io is closed: ends the calls, or has them repeated. In a dispatch. */

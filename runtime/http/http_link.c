@@ -477,6 +477,15 @@ static size_t take_body(http_link_t *link, const char *data, size_t len) {
     size_t used = len;
     if (call->reply.body == H1_REPLY_COUNTED) {
         int status = h1_parse_body(&call->reply.parser, data, len, &used, &piece);
+        hhttp_slice_t trailer = h1_body_trailer(&call->reply.parser, data);
+        if (HV_UNLIKELY(status == 0 && trailer.len > 0)) {
+            const h1_limits_t *limits = &link->group->client->limits;
+            int code = hv__http_trailers_add(&call->trailers, trailer, limits);
+            if (code != 0) {
+                hv__http_call_end(call, code, "the response has too many trailers");
+                return used;
+            }
+        }
         if (status != 0) {
             hv__http_call_end(call, h1_reply_error(status), "the response body is malformed");
             return used;

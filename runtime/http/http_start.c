@@ -144,6 +144,7 @@ static int draft_request(draft_t *draft) {
     request->header_count = options->header_count;
     request->upgrade = options->upgrade;
     request->closes = options->closes != 0;
+    request->wants_trailers = options->wants_trailers != 0;
     request->accepts_codings = (uint8_t)accepts_codings(options);
     int is_ipv6 = memchr(url->host.data, ':', url->host.len) != NULL;
     int is_usual = url->port == (url->is_https ? 443 : 80);

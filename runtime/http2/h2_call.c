@@ -25,6 +25,7 @@ static void free_call(h2_call_t *self) {
     }
     hbuf_deinit(&self->in);
     hbuf_deinit(&self->out);
+    hv__free(self->last_chunk);
     http_group_t *group = self->group;
     hv__free(self);
     if (group == NULL) return;
@@ -147,6 +148,16 @@ static size_t take_from_queue(h2_call_t *self, uint8_t *out, size_t room) {
     return len;
 }
 
+/* They end the stream in place of the last DATA frame. Returns 0 or an error of nghttp2's. */
+static int send_trailers(const h2_call_t *self, uint32_t *flags) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    hhttp_slice_t lines = {
+        self->last_chunk + HTTP_LAST_CHUNK_HEAD,
+        self->last_chunk_len - HTTP_LAST_CHUNK_HEAD - HTTP_LAST_CHUNK_TAIL,
+    };
+    return hv__h2_submit_trailers(self->h2->session, self->id, lines);
+}
+
 /* nghttp2 asks for the next bytes: a nghttp2_data_source_read_callback. */
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *out, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *userdata) {
@@ -166,6 +177,10 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *out, siz
     }
     if (ends) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (self->last_chunk != NULL && send_trailers(self, flags) != 0) {
+            hv__h2_call_refuse(self, HV_ENOMEM, NULL);
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
     } else if (len == 0) {
         self->flags |= H2_DEFERRED;
         return NGHTTP2_ERR_DEFERRED;
@@ -193,8 +208,12 @@ int hv__h2_call_write(hhttp_call_t *call, const void *data, size_t len) {
     return hbuf_len(&self->out) > OUT_HIGH ? HV_EAGAIN : 0;
 }
 
-int hv__h2_call_finish(hhttp_call_t *call) {
+int hv__h2_call_finish(hhttp_call_t *call, const hhttp_header_t *trailers, size_t count) {
     h2_call_t *self = call->stream;
+    if (count > 0) {
+        self->last_chunk = hv__http_last_chunk(trailers, count, &self->last_chunk_len);
+        if (self->last_chunk == NULL) return HV_ENOMEM;
+    }
     self->flags |= H2_OUT_ENDED;
     hv__h2_call_send_body(call);
     return 0;

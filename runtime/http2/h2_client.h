@@ -54,16 +54,19 @@ struct h2_call_s {
     int error;       /* of ours, or of the connection; 0: none */
     hbuf_t in;       /* of the response: come, not taken yet; no more than the window */
     hbuf_t out;      /* of the request: written, not sent yet */
+    char *last_chunk; /* its trailers, as of hv__http_last_chunk; or NULL */
+    size_t last_chunk_len;
     char words[120]; /* for the error; "": those of the code */
 };
 
 /* The head that is coming; heads of two streams never mix. */
 typedef struct h2_heading_s {
-    h2_call_t *call; /* NULL: no head, one of trailers, or of a call that is gone */
+    h2_call_t *call; /* NULL: no head, or one of a call that is gone */
     hbuf_t fields;
     int64_t length;
     int status;
     uint32_t count;
+    int is_trailer; /* fields behind the body */
 } h2_heading_t;
 
 struct h2_link_s {
@@ -106,7 +109,7 @@ void hv__h2_call_leave(hhttp_call_t *call);
 void hv__h2_call_go_on(hhttp_call_t *call);
 void hv__h2_call_send_body(hhttp_call_t *call);
 int hv__h2_call_write(hhttp_call_t *call, const void *data, size_t len);
-int hv__h2_call_finish(hhttp_call_t *call);
+int hv__h2_call_finish(hhttp_call_t *call, const hhttp_header_t *trailers, size_t count);
 /* Tells the call what has come, and `data` behind that, as far as it takes it; what it does not
  * take is kept. May free `self`. In a dispatch. */
 void hv__h2_call_tell(h2_call_t *self, const char *data, size_t len);

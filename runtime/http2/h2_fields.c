@@ -7,8 +7,8 @@
  * (8.2.2).
  *
  * nghttp2 has checked before: names in lower case, no field of a connection, values without CR, LF,
- * NUL and surrounding blanks, one :status before all others, and later the length of the body
- * against content-length. Trailers are taken and dropped. */
+ * NUL and surrounding blanks, one :status before all others and none among trailers, and later the
+ * length of the body against content-length. */
 #include "h1_chars.h"
 #include "h1_fields.h"
 #include "h2_client.h"
@@ -87,8 +87,9 @@ int hv__h2_client_on_begin_headers(nghttp2_session *session, const nghttp2_frame
                   (frame->headers.cat == NGHTTP2_HCAT_HEADERS && self != NULL &&
                    (self->last_head != NULL ? self->last_head->status < 200
                                             : self->call->state == CALL_HEAD));
-    if (self == NULL || !is_head) return 0;
+    if (self == NULL) return 0;
     heading->call = self;
+    heading->is_trailer = !is_head;
     heading->status = 0;
     heading->length = -1;
     heading->count = 0;
@@ -127,7 +128,8 @@ int hv__h2_client_on_header(nghttp2_session *session, const nghttp2_frame *frame
         return heading->status >= 100 ? 0 : refuse_head(h2, HV_EPROTO);
     }
     int code = ++heading->count > limits->header_count_max ? HV_ELIMIT : 0;
-    if (code == 0 && name_len == 14 && memcmp(name, "content-length", 14) == 0) {
+    int is_length = name_len == 14 && memcmp(name, "content-length", 14) == 0;
+    if (code == 0 && is_length && !heading->is_trailer) {
         code = take_length(heading, text, value_len);
     }
     if (code == 0) {
@@ -146,10 +148,23 @@ int hv__h2_client_on_invalid_header(nghttp2_session *session, const nghttp2_fram
     return h2->heading.call != NULL ? refuse_head(h2, HV_EPROTO) : 0;
 }
 
+static void end_trailers(h2_link_t *h2, h2_call_t *self) {
+    const hbuf_t *fields = &h2->heading.fields;
+    hhttp_slice_t lines = {hbuf_data(fields), hbuf_len(fields)};
+    const h1_limits_t *limits = &h2->link->group->client->limits;
+    int code = hv__http_trailers_add(&self->call->trailers, lines, limits);
+    if (code != 0) refuse_head(h2, code);
+    h2->heading.call = NULL;
+}
+
 void hv__h2_client_end_headers(h2_link_t *h2) {
     h2_heading_t *heading = &h2->heading;
     h2_call_t *self = heading->call;
     if (self == NULL) return;
+    if (heading->is_trailer) {
+        end_trailers(h2, self);
+        return;
+    }
     size_t len = hbuf_len(&heading->fields);
     if (self->head_count++ > h2->link->group->client->options.interim_max) {
         refuse_head(h2, HV_ELIMIT);

@@ -141,6 +141,8 @@ typedef struct hhttp_call_options_s {
     const char *upgrade;     /* "websocket": asks for it; see hhttp_call_take_io. NULL: no */
     int closes;              /* says Connection: close; the connection is not kept */
     int is_fresh;            /* takes no kept connection */
+    int wants_trailers;      /* says TE: trailers, which gRPC for one asks for; they are read in any
+                                case */
     int http2;               /* HHTTP_CALL_HTTP2_*. A context `tls` with an ALPN list of its own
                                 offers that where this is OFFERED */
     uint32_t redirects_max;  /* how many are followed; beyond: HV_ELIMIT. 0: none, the 3xx is the
@@ -194,6 +196,12 @@ HV_EXPORT int hhttp_call_write(hhttp_call_t *call, const void *data, size_t len)
 /* Ends the body. Returns 0; HV_EPROTO where fewer bytes than body_len were written: the call then
  * fails; HV_ENOTCONN, HV_ECLOSED as above. */
 HV_EXPORT int hhttp_call_finish(hhttp_call_t *call);
+/* The same with trailers behind the body: over HTTP/2, and over HTTP/1.1 where body_len is -1; else
+ * there is no place for them and they are left out.
+ *   trailers  copied; as of hhttp_response_end_with
+ * Returns as hhttp_call_finish; HV_EINVAL; HV_ENOMEM: the body is not ended. */
+HV_EXPORT int hhttp_call_finish_with(hhttp_call_t *call, const hhttp_header_t *trailers,
+                                     size_t count);
 
 /* ---- Its response, from on_head on ---- */
 
@@ -209,6 +217,16 @@ HV_EXPORT hhttp_slice_t hhttp_call_header(const hhttp_call_t *call, const char *
 /* The header after `*cursor` (start with 0). Returns 1, or 0 at the end. */
 HV_EXPORT int hhttp_call_next_header(const hhttp_call_t *call, size_t *cursor,
                                      hhttp_header_t *header);
+/* A trailer: a field that came behind the body, in chunks or over HTTP/2 (RFC 9110 section 6.5);
+ * known from on_done on where there was no error, data NULL before and where there is none. Limits
+ * are those of headers. Fields that may not stand there, such as Content-Length or Set-Cookie, are
+ * passed over. */
+HV_EXPORT hhttp_slice_t hhttp_call_trailer(const hhttp_call_t *call, const char *name,
+                                           size_t name_len);
+/* The trailer after `*cursor` (start with 0). Returns 1, or 0 at the end; HV_EAGAIN before on_done,
+ * and where the call has failed. */
+HV_EXPORT int hhttp_call_next_trailer(const hhttp_call_t *call, size_t *cursor,
+                                      hhttp_header_t *trailer);
 /* Bytes of body to come as the head says; -1 where it does not. */
 HV_EXPORT int64_t hhttp_call_length(const hhttp_call_t *call);
 

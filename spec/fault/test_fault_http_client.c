@@ -9,6 +9,13 @@ static int http2; /* HHTTP_CALL_HTTP2_* of every call */
 static hhttp_call_t *canceled; /* the one to be, in the middle */
 static const char lots[100000];
 
+static const hhttp_header_t trailers[] = {{{"x-one", 5}, {"1", 1}}, {{"x-two", 5}, {"2", 1}}};
+
+static int answer_with_trailers(hhttp_request_t *req) {
+    int code = hhttp_response_begin(req, 200, NULL, 0, -1);
+    return code == 0 ? hhttp_response_end_with(req, trailers, 2) : code;
+}
+
 static int answer(hhttp_request_t *req) {
     static const char packed[] = /* "hello\n" by gzip */
         "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a"
@@ -18,6 +25,7 @@ static int answer(hhttp_request_t *req) {
     static const hhttp_header_t location = {{"Location", 8}, {"/?x=1", 5}};
     switch (hhttp_request_path(req).len) {
     case 1: return hhttp_respond(req, 200, "text/plain", "hello\n", 6);
+    case 5: return answer_with_trailers(req);
     case 2: return hhttp_respond_with(req, 302, &location, 1, "moved", 5);
     default: return hhttp_respond_with(req, 200, &coding, 1, packed, sizeof packed - 1);
     }
@@ -36,7 +44,7 @@ static void on_done(hhttp_call_t *call, int error) {
 
 static void on_ready(hhttp_call_t *call) {
     hhttp_call_write(call, "piece", 5);
-    hhttp_call_finish(call);
+    hhttp_call_finish_with(call, trailers, 2);
 }
 
 static void on_head(hhttp_call_t *call) {
@@ -61,7 +69,10 @@ static void start_all(hhttp_client_t *client, int port) {
         assert_int_equal(hhttp_url_parse(url, &options.url), 0);
         if (kind == 2 || kind == 3) options.method = "POST";
         if (kind == 2) options.body = "in memory", options.body_len = 9;
-        if (kind == 3) options.is_streamed = 1, options.body_len = -1, options.on_ready = on_ready;
+        if (kind == 3) {
+            options.is_streamed = 1, options.body_len = -1, options.on_ready = on_ready;
+            options.url.target = (hhttp_slice_t){"/tail", 5};
+        }
         if (kind == 4) options.proxy = &proxy;
         if (kind == 5) options.upgrade = "x";
         if (kind == 6) options.upgrade = "x", options.proxy = &proxy;

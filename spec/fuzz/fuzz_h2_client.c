@@ -78,8 +78,9 @@ static void on_data(hhttp_call_t *call, const void *data, size_t len) {
 }
 
 static void on_ready(hhttp_call_t *call) {
+    static const hhttp_header_t trailer = {{"x-sum", 5}, {"1", 1}};
     hhttp_call_write(call, "a piece", 7);
-    if (!(manner & 4)) hhttp_call_finish(call);
+    if (!(manner & 4)) hhttp_call_finish_with(call, &trailer, manner & 1);
 }
 
 static void on_done(hhttp_call_t *call, int error) {
@@ -87,6 +88,9 @@ static void on_done(hhttp_call_t *call, int error) {
     CHECK(told[at].ended++ == 0);
     CHECK(error != 0 || told[at].heads == 1);
     CHECK(hhttp_call_error_text(call)[0] != '\0');
+    hhttp_header_t trailer;
+    size_t cursor = 0;
+    while (hhttp_call_next_trailer(call, &cursor, &trailer) == 1) CHECK(trailer.name.len > 0);
     told[at].call = NULL;
 }
 
