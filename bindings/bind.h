@@ -427,7 +427,7 @@ void hvl_warn(const char *format, ...) HV_PRINTF_LIKE(1, 2);
 #define HVL_EACH_MODULE(X)                                                                  \
     X(task) X(loop) X(timer) X(tcp) X(udp) X(dns) X(tls) X(log) X(http) X(http_client)      \
     X(gateway) X(fs) X(process) X(crypto) X(worker) X(shared) X(server) X(ws) X(redis)      \
-    X(mqtt) X(interrupt) X(profile) X(private)
+    X(mqtt) X(interrupt) X(profile) X(private) X(embedded)
 
 #define HVL_DECLARE_OPEN(name) int hvl_open_##name(lua_State *L);
 HVL_EACH_MODULE(HVL_DECLARE_OPEN)

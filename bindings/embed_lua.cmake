@@ -3,17 +3,19 @@
 #   cmake -DROOT=<dir of lua/> -DOUTPUT=<file.c> -P embed_lua.cmake
 #
 # lua/hv/init.lua becomes "hv", lua/hv/tcp.lua "hv.tcp"; lua/hv/dashboard.css becomes a module
-# "hv.dashboard_css" that returns its text. A file is written as a list of byte values:
+# "hv.dashboard_css" that returns its text; the stubs lua/meta/tcp.lua ... are "hv.meta.tcp", whose
+# text the prompt's .help reads. A file is written as a list of byte values:
 # slower to read for people than a string, but no byte needs escaping and no length is too long.
 
 file(GLOB_RECURSE files RELATIVE "${ROOT}" "${ROOT}/hv/*.lua" "${ROOT}/hv/*.html"
-    "${ROOT}/hv/*.css" "${ROOT}/hv/*.js")
+    "${ROOT}/hv/*.css" "${ROOT}/hv/*.js" "${ROOT}/meta/*.lua")
 
 set(modules "")
 foreach(file IN LISTS files)
     string(REGEX REPLACE "\\.lua$" "" name "${file}")
     string(REGEX REPLACE "/init$" "" name "${name}")
     string(REGEX REPLACE "\\.(html|css|js)$" "_\\1" name "${name}")
+    string(REGEX REPLACE "^meta/" "hv/meta/" name "${name}")
     string(REPLACE "/" "." name "${name}")
     # The space between sorts before every character of a name, so the names are in order.
     list(APPEND modules "${name} ${file}")

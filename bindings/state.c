@@ -55,6 +55,32 @@ void hvl_add_embedded(lua_State *L, int position) {
     lua_pop(L, 3);
 }
 
+/* text(name) -> the source of a module that the program carries in itself, or nil */
+static int embedded_text(lua_State *L) {
+    const struct hv_embedded_module *module = find_embedded(luaL_checkstring(L, 1));
+    if (module == NULL) return 0;
+    lua_pushlstring(L, module->data, module->len);
+    return 1;
+}
+
+/* names() -> the list of their names, in order */
+static int embedded_names(lua_State *L) {
+    lua_createtable(L, (int)hv_embedded_module_count, 0);
+    for (size_t i = 0; i < hv_embedded_module_count; i++) {
+        lua_pushstring(L, hv_embedded_modules[i].name);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+int hvl_open_embedded(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"text", embedded_text}, {"names", embedded_names}, {NULL, NULL}};
+    lua_newtable(L);
+    hvl_setfuncs(L, hvl_self(L), functions);
+    return 1;
+}
+
 hvl_t *hvl_open_state(lua_State *L, hvl_memory_t *memory) {
     luaL_openlibs(L);
     hvl_t *rt = hvl_open(L, 0);

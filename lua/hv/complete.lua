@@ -153,6 +153,8 @@ function M.names(text, env, commands)
     end
     return sorted(found), command
   end
+  local topic = text:match("^%s*%.help%s+([%w_.:]*)$")
+  if topic then return require("hv.help").names(topic), topic end
   local module = text:match("require%s*%(?%s*[\"']([%w_.%-]*)$")
   if module then return module_names(module), module end
   local method = text:match("[\"']%s*%)?%s*:([%w_]*)$")

@@ -22,7 +22,7 @@ function M.size(value)
 end
 
 --- Levenshtein's distance, for the words in messages.
-local function distance(a, b)
+function M.distance(a, b)
   local row = {}
   for j = 0, #b do row[j] = j end
   for i = 1, #a do
@@ -42,7 +42,7 @@ end
 function M.nearest(word, known)
   local best, best_distance
   for candidate in pairs(known) do
-    local d = distance(tostring(word), candidate)
+    local d = M.distance(tostring(word), candidate)
     if not best or d < best_distance or d == best_distance and candidate < best then
       best, best_distance = candidate, d
     end

@@ -171,7 +171,13 @@ local function command(name, usage, text, run)
   commands[name] = { usage = name .. usage, text = text, run = run }
 end
 
-command(".help", "", "this list", function(session)
+local help_text = "this list; or what hv.tcp.listen, ws:send, hv.http ... is"
+command(".help", " [NAME]", help_text, function(session, topic)
+  if topic ~= "" then
+    local known = commands[topic]
+    if known then return session:say("%s  %s", known.usage, known.text) end
+    return session:say("%s", require("hv.help").text(topic))
+  end
   local names = {}
   for name in pairs(commands) do names[#names + 1] = name end
   table.sort(names)

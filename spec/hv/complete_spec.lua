@@ -19,6 +19,13 @@ describe("hv.complete", function()
     assert.equal("", names("other.none.x", env))
   end)
 
+  it("completes what .help can tell of", function()
+    assert.equal("hv.tcp.listen", names(".help hv.tcp.l"))
+    assert.equal("conn:read conn:read_line conn:read_until conn:ref", names("  .help conn:r"))
+    assert.equal("", names(".help nothing"))
+    assert.equal("", names(".help hv.tcp.listen "))
+  end)
+
   it("follows tables in __index, and offers methods after a colon", function()
     assert.equal("go own run shared", names("object.", env))
     assert.equal("go run", names("object:", env))
