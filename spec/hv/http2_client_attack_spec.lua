@@ -196,7 +196,7 @@ describe("a server of HTTP/2 that sends too much", function()
       while peer:send(h2.data(id, "")) do hv.sleep(1) end
     end)
     keep(server)
-    local reply = assert(client:get(url, { stream = true, idle_timeout = 30 }))
+    local reply = assert(client:get(url, { stream = true, idle_timeout = 300 }))
     local chunk, _, code = reply:read()
     assert.are.same({ nil, "ETIMEDOUT" }, { chunk, code })
   end)

@@ -374,7 +374,7 @@ describe("hv.mqtt on the wire", function()
       end
       b.drain()
     end)
-    assert(connect(port, { ping_timeout = 50, reconnect = false,
+    assert(connect(port, { ping_timeout = 300, reconnect = false,
       on_close = function(_, message, code) closed = { message, code } end }))
     eventually(function() return pings == 1 end)
     eventually(function() return closed end)

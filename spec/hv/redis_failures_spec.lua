@@ -306,7 +306,7 @@ describe("hv.redis", function()
         if words[1] == "HELLO" then return servers.HELLO end
         if hangs then return nil end
         return "+PONG\r\n"
-      end, { timeout = 20 })
+      end, { timeout = 300 })
       assert.are.equal("ETIMEDOUT", (select(3, r:ping())))
       hangs = false
       helper.eventually(function() return r:is_open() end)

@@ -340,7 +340,7 @@ describe("hv.redis", function()
     end)
 
     it("waits where all are taken", function()
-      local c = assert(hv.redis.connect { port = server.port, max_borrowed = 1, timeout = 20 })
+      local c = assert(hv.redis.connect { port = server.port, max_borrowed = 1, timeout = 300 })
       c:borrow(function()
         local _, message, code = c:borrow(function() end)
         assert.are.equal("ETIMEDOUT", code)

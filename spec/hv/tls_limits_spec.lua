@@ -87,7 +87,7 @@ describe("TLS handshakes", function()
   end)
 
   it("end after handshake_timeout", function()
-    local server = https { handshake_timeout = 30 }
+    local server = https { handshake_timeout = 300 }
     local conn = silent(server)
     assert.is_nil((conn:read()))
     until_count(server, 0)
