@@ -193,9 +193,6 @@ void hvl_http_wake_waiters(http_exchange_t *exchange, int code);
 /* Collects the headers set so far, which are borrowed from what it leaves on the stack; room for
  * HTTP_HEADERS_MAX. Returns how many, or a negative code. */
 int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_header_t *headers);
-/* Reads the field `proxy` of the table at `index`: { kind, host, port, user, password }, all
- * checked. Its strings are the table's. Returns whether there is one. */
-int hvl_http_read_proxy(lua_State *L, int index, hhttp_proxy_t *proxy);
 /* Answers in one piece with the status and headers set so far.
  *   type  Content-Type where the headers have none; or NULL
  * Returns as hhttp_respond_with. */

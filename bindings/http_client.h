@@ -1,4 +1,5 @@
-/* http_client.h - what the files of the binding of HTTP clients share: calls as Lua objects. */
+/* http_client.h - what the files of the binding of HTTP clients share: calls as Lua objects,
+ * and what a proxy is. */
 #ifndef HVL_HTTP_CLIENT_H_
 #define HVL_HTTP_CLIENT_H_
 
@@ -33,6 +34,9 @@ typedef struct http_call_s {
 http_call_t *hvl_http_call_new(lua_State *L, hvl_t *rt);
 /* Has the callbacks of a call that is about to start tell its object. */
 void hvl_http_call_listen(http_call_t *self, hhttp_call_options_t *options);
+/* Reads the field `proxy` of the table at `index`: { kind, host, port, user, password }, all
+ * checked. Its strings are the table's. Returns whether there is one. */
+int hvl_http_read_proxy(lua_State *L, int index, hhttp_proxy_t *proxy);
 /* Registers the class. */
 void hvl_http_call_open(lua_State *L, hvl_t *rt);
 

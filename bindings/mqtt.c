@@ -387,16 +387,19 @@ hvl_mqtt_t *hvl_mqtt_check_living(lua_State *L, const char *what, int *count) {
 
 /* ---- Opening and closing ---- */
 
-/* start(): does not wait. */
-static int client_start(lua_State *L) {
+/* Has the client do what does not wait: true, or nil, message, code. */
+static int command(lua_State *L, const char *what, int (*run)(hmqtt_t *mqtt)) {
     int count = 0;
-    hvl_mqtt_t *self = hvl_mqtt_check_living(L, "connect", &count);
+    hvl_mqtt_t *self = hvl_mqtt_check_living(L, what, &count);
     if (self == NULL) return count;
-    int code = hmqtt_start(self->mqtt);
-    if (code != 0) return hvl_push_error(L, "connect", code);
+    int code = run(self->mqtt);
+    if (code != 0) return hvl_push_error(L, what, code);
     lua_pushboolean(L, 1);
     return 1;
 }
+
+/* start(): does not wait. */
+static int client_start(lua_State *L) { return command(L, "connect", hmqtt_start); }
 
 /* open(): starts, and waits for the first answer. */
 static int client_open(lua_State *L) {
@@ -455,15 +458,7 @@ static int client_disconnect(lua_State *L) {
 }
 
 /* reconnect(): drops the connection of the moment. */
-static int client_reconnect(lua_State *L) {
-    int count = 0;
-    hvl_mqtt_t *self = hvl_mqtt_check_living(L, "reconnect", &count);
-    if (self == NULL) return count;
-    int code = hmqtt_reconnect(self->mqtt);
-    if (code != 0) return hvl_push_error(L, "reconnect", code);
-    lua_pushboolean(L, 1);
-    return 1;
-}
+static int client_reconnect(lua_State *L) { return command(L, "reconnect", hmqtt_reconnect); }
 
 static int client_ref(lua_State *L) {
     hvl_mqtt_t *self = check_client(L);

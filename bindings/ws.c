@@ -1,9 +1,10 @@
 /* ws.c - `_hv.ws`: hubs and endpoints, servers' sockets out of HTTP requests, clients that connect.
- * What a socket does is in ws_socket.c; options are checked by lua/hv/ws.lua. */
+ * What a socket does is in ws_socket.c; options are checked by lua/hv/ws_options.lua. */
 #include "ws.h"
 
 #include "fields.h"
 #include "http.h"
+#include "http_client.h"
 #include "tls.h"
 
 #define CONNECT_HEADERS_MAX 128

@@ -58,12 +58,17 @@ int hfs_do_rename(hfs_req_t *req);
 int hfs_do_temp_file(hfs_req_t *req);
 int hfs_do_temp_dir(hfs_req_t *req);
 
+struct stat;
+/* What a stat says, in our words. */
+void hfs_take_facts(const struct stat *facts, hfs_stat_t *out);
+/* The type in the mode of a stat. */
+hfs_type_e hfs_type_of_mode(mode_t mode);
+
 /* ---- hfs_tree.c: the operations of directories, run in a thread ---- */
 
 int hfs_do_scan(hfs_req_t *req);
 int hfs_do_mkdir(hfs_req_t *req);
 int hfs_do_remove(hfs_req_t *req);
-
 int hfs_do_scan_fd(hfs_req_t *req);
 
 /* ---- hfs_below.c ---- */
@@ -71,11 +76,5 @@ int hfs_do_scan_fd(hfs_req_t *req);
 int hfs_do_open_below(hfs_req_t *req);
 int hfs_do_open_any(hfs_req_t *req);
 int hfs_do_prefetch(hfs_req_t *req);
-
-struct stat;
-/* What a stat says, in our words. */
-void hfs_take_facts(const struct stat *facts, hfs_stat_t *out);
-/* The type in the mode of a stat. */
-hfs_type_e hfs_type_of_mode(mode_t mode);
 
 #endif

@@ -214,13 +214,13 @@ void hv__io_drained(hio_t *io);
  * then it is not touched. Returns whether the io is still this loop's. */
 void hv__io_enter(hio_t *io);
 int hv__io_leave(hnet_t *net, hio_t *io);
+
+/* ---- hio_facts.c ---- */
+
 /* Sets the peer's address. */
 void hv__io_set_peer(hio_t *io, const struct sockaddr *addr, socklen_t addr_len);
 /* Bytes of the peer's address; 0 where there is none. */
 socklen_t hv__io_peer_len(const hio_t *io);
-/* Where the next bytes are read to: the user's buffer or the loop's. Gives its bytes in *cap, one
- * less than there are, for the NUL. */
-char *hv__io_read_buffer(hio_t *io, size_t *cap);
 
 /* ---- htcp.c, hudp.c ---- */
 
@@ -257,6 +257,9 @@ void hv__dns_close(hloop_t *loop);
 
 /* ---- hio_read.c ---- */
 
+/* Where the next bytes are read to: the user's buffer or the loop's. Gives its bytes in *cap, one
+ * less than there are, for the NUL. */
+char *hv__io_read_buffer(hio_t *io, size_t *cap);
 void hv__io_read_ready(hio_t *io, unsigned ready);
 /* Calls the read callback. Returns whether the io is still this loop's. */
 int hv__io_deliver(hio_t *io, char *data, size_t len);
@@ -274,10 +277,6 @@ char *hv__io_place(hio_t *io, size_t len);
 /* Reports direct sends and a drained queue that could not be reported inside an API call. */
 void hv__io_report_owed(hio_t *io);
 
-/* Posts a write, or a close after the writes posted before, to the io's own thread. Returns 0 or a
- * negative code. */
-int hv__io_post(hio_t *io, const void *data, size_t len, int closes);
-
 /* What a layer hands on to the wire; limits were checked before. Returns 0 or a negative code. */
 int hv__io_write_raw(hio_t *io, const void *data, size_t len);
 /* Sends now what a layer has handed on, before the io fails. */
@@ -289,6 +288,12 @@ int hv__io_send_cork_more(hio_t *io);
 /* Notes what the kernel has taken. */
 void hv__io_note_sent(hio_t *io, size_t len);
 
+/* ---- hio_threads.c ---- */
+
+/* Posts a write, or a close after the writes posted before, to the io's own thread. Returns 0 or a
+ * negative code. */
+int hv__io_post(hio_t *io, const void *data, size_t len, int closes);
+
 /* ---- hio_file.c ---- */
 
 /* Sends the ranges that are queued and what goes before them, as far as the kernel takes them.
@@ -297,7 +302,7 @@ int hv__io_flush_files(hio_t *io, size_t *sent_bytes);
 /* Drops every range, and closes the files that are the io's. */
 void hv__io_drop_files(hio_t *io);
 
-/* ---- Layers ---- */
+/* ---- Layers: hio.c, hio_read.c, htls_layer.c ---- */
 
 /* Lets a connected stream begin with its layer: now, or in the next pass. */
 void hv__io_begin_layer(hio_t *io);
