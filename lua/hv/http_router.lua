@@ -141,7 +141,7 @@ local known_methods = {
 
 local problems = {
   EINVAL = "bad pattern %q (it begins with '/'; ':name' takes one segment, '*name' the rest)",
-  EBUSY = "%q has a route for this method already",
+  EBUSY = "%q has a route for %s already",
   ELIMIT = "%q has too many names",
 }
 
@@ -154,7 +154,7 @@ local function add_route(self, where, method, pattern, functions)
   local number, message, code = root._router:add(method, path)
   if not number then
     local problem = problems[code]
-    return misuse(("%s: %s"):format(where, problem and problem:format(path) or message))
+    return misuse(("%s: %s"):format(where, problem and problem:format(path, method) or message))
   end
   local route = {
     number = number, group = self, method = method, path = path,
@@ -354,7 +354,8 @@ end
 ---@return hv.HttpApp self
 function App:ws(pattern, opts, fn)
   check_app(self, "ws")
-  return self:route("GET", pattern, require("hv.ws_server").handler(self._root, opts, fn))
+  return add_route(self, "app:ws", "GET", pattern,
+    { require("hv.ws_server").handler(self._root, opts, fn) })
 end
 
 --- Sends a message to every WebSocket of this app that has subscribed to a topic. The frame is

@@ -60,7 +60,7 @@ function Watcher:unref() end
 ---@field err table<string, hv.ErrCode>
 ---@field fs hv.fs
 ---@field http hv.http
----@field json table lua-cjson: encode, decode, null
+---@field json hv.json lua-cjson: encode, decode, null ...
 ---@field limits table<string, integer>
 ---@field config table the INI file of hvlua -c: { key = value, section = { key = value } }
 ---@field port? integer of hvlua -p, or of the INI file

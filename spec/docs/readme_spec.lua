@@ -39,6 +39,30 @@ describe("README.md", function()
     assert.is_true(count > 20)
   end)
 
+  it("of the examples has a row for each, and says truly where it is in C and in Lua", function()
+    local function read(path)
+      local opened = io.open((source:gsub("spec/docs/[^/]*$", path)))
+      local content = opened and opened:read "*a"
+      if opened then opened:close() end
+      return content
+    end
+    local readme, rows, count = assert(read "examples/README.md"), {}, 0
+    for names, c, lua in readme:gmatch "\n| (`[^|]+`) | ?(x?) ? | ?(x?) ? |" do
+      for name in names:gmatch "`([%w_]+)`" do
+        rows[name], count = true, count + 1
+        assert.equal(c == "x", read("examples/" .. name .. ".c") ~= nil, name .. ".c")
+        assert.equal(lua == "x", read("examples/" .. name .. ".lua") ~= nil, name .. ".lua")
+      end
+    end
+    assert.is_true(count > 40)
+    local listing = assert(io.popen("ls " .. (source:gsub("spec/docs/[^/]*$", "examples"))))
+    for entry in listing:lines() do
+      local name = entry:match "^([%w_]+)%.[clh]u?a?$"
+      if name and not rows[name] then assert.matches("`" .. entry .. "`", readme, 1, true) end
+    end
+    listing:close()
+  end)
+
   it("is found wrong where it is", function()
     assert.is_nil(find "hv.tcp.listn")
     assert.is_nil(find "hv.nothing.at.all")
