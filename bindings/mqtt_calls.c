@@ -51,7 +51,8 @@ static void read_publish(lua_State *L, publish_args_t *args) {
 
 static int publish_error(lua_State *L, const hmqtt_publish_t *publish, int code) {
     if (code == HV_EINVAL && !hmqtt_topic_is_valid(publish->topic)) {
-        return hvl_misuse(L, "publish: \"%s\" is no topic name (5 4.7.1)", publish->topic.data);
+        return hvl_misuse(L, "publish: \"%s\" is no topic name (MQTT 5, 4.7.1)",
+                          publish->topic.data);
     }
     if (code == HV_EINVAL) return hvl_misuse(L, "publish: a property does not belong there");
     lua_pushfstring(L, "publish %s", publish->topic.data);
@@ -131,7 +132,8 @@ int hvl_mqtt_call(lua_State *L) {
         lua_rawgeti(L, 2, (int)i + 1);
         hmqtt_bytes_t filter = hvl_mqtt_check_text(L, -1, "filter");
         if (!hmqtt_filter_is_valid(filter)) {
-            return hvl_misuse(L, "%s: \"%s\" is no topic filter (5 4.7.1)", what, filter.data);
+            return hvl_misuse(L, "%s: \"%s\" is no topic filter (MQTT 5, 4.7.1)", what,
+                              filter.data);
         }
         list[i] = (hmqtt_filter_t){filter, bits & 3, bits >> 2 & 1, bits >> 3 & 1, bits >> 4 & 3};
         lua_pop(L, 1);

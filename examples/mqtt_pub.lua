@@ -41,6 +41,8 @@ while arg[at] do
   end
   at = at + 1
 end
+if not (o.qos == 0 or o.qos == 1 or o.qos == 2) then fail("-q is 0, 1 or 2") end
+if o.version ~= 4 and o.version ~= 5 then fail("-V is 4 or 5") end
 if not o.topic then fail("-t TOPIC is missing") end
 if not (o.message or o["-l"] or o["-n"]) then fail("one of -m, -l and -n is missing") end
 

@@ -44,14 +44,17 @@ while arg[at] do
   end
   at = at + 1
 end
+if not (o.qos == 0 or o.qos == 1 or o.qos == 2) then fail("-q is 0, 1 or 2") end
+if o.version ~= 4 and o.version ~= 5 then fail("-V is 4 or 5") end
 if #filters == 0 then fail("-t FILTER is missing") end
 
-local client, message = hv.mqtt.connect {
+local client, message -- client: once it has been connected
+client, message = hv.mqtt.connect {
   url = o.url, host = not o.url and (o.host or "127.0.0.1") or nil, port = o.port,
   version = o.version, client_id = o.id, clean_start = not o["-c"], username = o.user,
   password = o.password, tls = o.ca and { ca = o.ca } or nil,
   on_close = function(_, why, _, _, retry)
-    if retry then io.stderr:write(why, ", again in ", retry, " ms\n") end
+    if client and retry then io.stderr:write(why, ", again in ", retry, " ms\n") end
   end,
 }
 if not client then

@@ -89,6 +89,11 @@ local meta = {
     if type(key) == "string" then return Headers.get(self, key) end
   end,
   __tostring = function(self) return ("hv.http.headers{%d lines}"):format(#self / 2) end,
+  __content = function(self) -- for the prompt
+    local lines = {}
+    for name, value in Headers.each(self) do lines[#lines + 1] = name .. ": " .. value end
+    return lines
+  end,
 }
 
 raw.request_facts[0] = meta

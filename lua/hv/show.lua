@@ -104,8 +104,14 @@ local function show_table(value, state, depth, indent)
   local meta = debug.getmetatable(value)
   local name = ""
   if type(meta) == "table" then
-    if rawget(meta, "__tostring") then return by_tostring(value) end
+    local content = rawget(meta, "__content") -- what is in it, as a plain table
+    if not content and rawget(meta, "__tostring") then return by_tostring(value) end
     if type(rawget(meta, "__name")) == "string" then name = meta.__name .. " " end
+    if content then
+      local ok, inner = pcall(content, value)
+      if not ok or type(inner) ~= "table" then return by_tostring(value) end
+      value = inner
+    end
   end
   if state.open[value] then return name .. "<the table around it>" end
   if next(value) == nil then return name .. "{}" end

@@ -1,3 +1,4 @@
+local hv = require "hv"
 local show = require("hv.show").show
 
 describe("hv.show", function()
@@ -53,6 +54,16 @@ describe("hv.show", function()
       timer:stop()
       return timer
     end)()))
+  end)
+
+  it("shows what is in headers, and what tells its content", function()
+    local headers = hv.http.headers { a = { "x", "y" } }
+    assert.equal('{ hv.http.headers { "a: x", "a: y" } }', show { headers })
+    local meta = { __name = "box", __tostring = function() return "box{}" end,
+      __content = function() error("none") end }
+    assert.equal("box{}", show(setmetatable({}, meta)))
+    meta.__content = function() return { 1 } end
+    assert.equal("box { 1 }", show(setmetatable({}, meta)))
   end)
 
   it("tells where functions stand", function()
