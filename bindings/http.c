@@ -98,11 +98,18 @@ void hvl_http_push_anchor(lua_State *L, const http_exchange_t *exchange, int whi
     lua_remove(L, -2);
 }
 
+/* Ends an answer in pieces that the handler has not ended. Where its trailers cannot be sent the
+ * peer is to see that it is not whole. */
+static void end_answer(lua_State *L, http_exchange_t *exchange) {
+    int code = hvl_http_end(L, exchange);
+    if (code != 0 && code != HV_ECLOSED) hhttp_request_abort(exchange->req);
+}
+
 /* The handler and what answers for it are done. */
 static void exchange_end(lua_State *L, http_exchange_t *exchange) {
     hvl_t *rt = exchange->server->object.rt;
     if (hhttp_response_has_begun(exchange->req)) {
-        hhttp_response_end(exchange->req);
+        end_answer(L, exchange);
     } else if (!hhttp_request_is_over(exchange->req)) {
         hhttp_request_abort(exchange->req); /* not even a failure could be told */
     }
@@ -152,7 +159,7 @@ static int tell_observer(lua_State *L, http_exchange_t *exchange) {
     if (exchange->began_us == 0 || exchange->is_ending) return 0;
     if (hhttp_response_when_done(exchange->req, on_sent)) return 1;
     exchange->is_ending = 1;
-    if (hhttp_response_has_begun(exchange->req)) hhttp_response_end(exchange->req);
+    if (hhttp_response_has_begun(exchange->req)) end_answer(L, exchange);
     exchange->duration_ms = (double)(gethrtime_us() - exchange->began_us) / 1000;
     return hvl_http_continue_with(L, exchange, HANDLER_OBSERVER, 0);
 }
@@ -417,6 +424,7 @@ int hvl_open_http(lua_State *L) {
     hvl_http_open_messages(L, rt);
     hvl_http_open_leaves(L);
     hvl_http_open_body(L, rt);
+    hvl_http_open_trailers(L, rt);
     hvl_http_open_files(L, rt);
     return 1;
 }

@@ -199,6 +199,22 @@ int hvl_http_collect_headers(lua_State *L, http_exchange_t *exchange, hhttp_head
 int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, const char *body,
                      size_t len);
 
+/* ---- http_trailers.c ---- */
+
+/* Adds what concerns trailers to the table on top of the stack. */
+void hvl_http_open_trailers(lua_State *L, hvl_t *rt);
+/* Reads the flat list { name, value, ... } at `index`, which the trailers borrow; room for
+ * HTTP_HEADERS_MAX. Returns how many, or a negative code. */
+int hvl_http_read_trailers(lua_State *L, int index, hhttp_header_t *trailers);
+/* Whether the answer is to end with some. */
+int hvl_http_has_trailers(lua_State *L, const http_exchange_t *exchange);
+/* Ends an answer in pieces, with its trailers. Returns as hhttp_response_end_with. */
+int hvl_http_end(lua_State *L, http_exchange_t *exchange);
+/* Answers as a whole, but so that trailers have a place. Returns as hhttp_response_begin. */
+int hvl_http_respond_in_pieces(lua_State *L, http_exchange_t *exchange,
+                               const hhttp_header_t *headers, size_t count, const void *body,
+                               size_t len);
+
 /* Gives a fact that is a text of the request's, borrowed; its data NULL: it has none. Returns 0 for
  * other facts. */
 int hvl_http_text_fact(const hhttp_request_t *req, int fact, hhttp_slice_t *text);

@@ -10,6 +10,7 @@
 
 #include "conn.h"
 #include "hbase.h"
+#include "http.h"
 #include "tls.h"
 
 /* What the reader waits for. */
@@ -270,9 +271,12 @@ static int call_write(lua_State *L) {
     return 1;
 }
 
+/* finish([trailers, a flat list]) -> true */
 static int call_finish(lua_State *L) {
     http_call_t *self = check_call(L);
-    int code = hhttp_call_finish(self->call);
+    hhttp_header_t trailers[HTTP_HEADERS_MAX];
+    int code = lua_istable(L, 2) ? hvl_http_read_trailers(L, 2, trailers) : 0;
+    if (code >= 0) code = hhttp_call_finish_with(self->call, trailers, (size_t)code);
     if (code != 0) return hvl_push_error(L, "write", code);
     lua_pushboolean(L, 1);
     return 1;
@@ -302,6 +306,22 @@ static int call_sent(lua_State *L) {
 static int call_request_head(lua_State *L) {
     push_slice(L, hhttp_call_request_head(check_call(L)->call));
     return 1;
+}
+
+/* trailers() -> { name, value, ... }; or nil, message, code: EBUSY before the end */
+static int call_trailers(lua_State *L) {
+    const hhttp_call_t *call = check_call(L)->call;
+    lua_newtable(L);
+    size_t cursor = 0;
+    hhttp_header_t trailer;
+    int code;
+    for (int i = 1; (code = hhttp_call_next_trailer(call, &cursor, &trailer)) == 1; i += 2) {
+        push_slice(L, trailer.name);
+        lua_rawseti(L, -2, i);
+        push_slice(L, trailer.value);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return code == HV_EAGAIN ? hvl_push_error(L, "reply:trailers", HV_EBUSY) : 1;
 }
 
 static int call_is_reused(lua_State *L) {
@@ -373,6 +393,7 @@ void hvl_http_call_open(lua_State *L, hvl_t *rt) {
                                             {"ready", call_ready},
                                             {"write", call_write},
                                             {"finish", call_finish},
+                                            {"trailers", call_trailers},
                                             {"cancel", call_cancel},
                                             {"sent", call_sent},
                                             {"request_head", call_request_head},

@@ -73,7 +73,7 @@ static void read_times(lua_State *L, hhttp_call_options_t *options) {
 
 /* start(pool, spec) -> call; or nil, words, code. The Lua side has checked the fields of spec:
  * method is_https host port target unix_path headers body|streamed,length expect tls server_name
- * proxy upgrade closes fresh http2 max_body *_timeout collect decode. */
+ * proxy upgrade closes fresh wants_trailers http2 max_body *_timeout collect decode. */
 static int start_call(lua_State *L) {
     pool_t *pool = hvl_check(L, 1, &pool_class);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -93,6 +93,7 @@ static int start_call(lua_State *L) {
         .proxy_tls = hvl_tls_context_field(L, 2, "proxy_tls"),
         .headers = headers,
         .closes = hvl_field_flag(L, 2, "closes"),
+        .wants_trailers = hvl_field_flag(L, 2, "wants_trailers"),
         .is_fresh = hvl_field_flag(L, 2, "fresh"),
         .http2 = (int)hvl_field_number(L, 2, "http2"),
     };

@@ -378,7 +378,9 @@ int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, 
     hhttp_header_t headers[HTTP_HEADERS_MAX];
     int top = lua_gettop(L);
     int count = collect_headers(L, exchange, type, headers);
-    if (count >= 0) {
+    if (count >= 0 && hvl_http_has_trailers(L, exchange)) {
+        count = hvl_http_respond_in_pieces(L, exchange, headers, (size_t)count, body, len);
+    } else if (count >= 0) {
         count = hhttp_respond_with(exchange->req, exchange->status, headers, (size_t)count, body,
                                    len);
     }
@@ -466,7 +468,7 @@ static int response_finish(lua_State *L) {
     if (exchange == NULL) return hvl_push_error(L, "res:finish", HV_ECLOSED);
     int code = hhttp_response_has_begun(exchange->req) ? 0 : begin(L, exchange);
     if (code == HV_EINVAL) return hvl_misuse(L, "res:finish: a header cannot be sent");
-    if (code == 0) code = hhttp_response_end(exchange->req);
+    if (code == 0) code = hvl_http_end(L, exchange);
     if (code != 0) return hvl_push_error(L, "res:finish", code);
     lua_pushboolean(L, 1);
     return 1;

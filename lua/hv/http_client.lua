@@ -248,6 +248,7 @@ local function request(self, given)
   local body
   body, message, code = body_of("hv.http.request", t)
   if body == false then return nil, method:lower() .. " " .. t.url .. ": " .. message, code end
+  if t.trailers and not body then body = { text = "" } end
   local plan = {
     method = method, parts = target.parts, url = target.text, body = body, history = {},
     due = t.timeout > 0 and loop.now() + t.timeout or 0,

@@ -128,6 +128,13 @@ end
 
 -- ---- One exchange ----
 
+--- The one word of TE that is not the client's own: a program asks for trailers by it (gRPC does).
+local function wants_trailers(self, t)
+  local te = t.headers and t.headers:get("te")
+    or self._options.headers and self._options.headers:get("te")
+  return te ~= nil and te:lower() == "trailers"
+end
+
 local function remaining(plan)
   if plan.due == 0 then return 0 end
   return math.max(1, plan.due - loop.now())
@@ -142,7 +149,7 @@ local function spec_of(self, t, plan)
     target = target, unix_path = t.unix_socket, headers = header_lines(self, t, plan),
     upgrade = t.upgrade, closes = t.close, fresh = t.fresh, max_body = t.max_body,
     connect_timeout = t.connect_timeout, decode = t.decompress, expect = t.expect or 0,
-    http2 = t.http2, collect = not plan.is_streamed,
+    http2 = t.http2, collect = not plan.is_streamed, wants_trailers = wants_trailers(self, t),
   }
   if spec.expect == 0 and t.expect == 0 then spec.expect = -1 end
   if not t.unix_socket then spec.proxy = proxy_of(t, parts) end
@@ -163,17 +170,29 @@ local function spec_of(self, t, plan)
     spec.total_timeout = left
   end
   local body = plan.body
-  if body and body.text and not (t.on_progress and #body.text > 0) then
+  if body and body.text and not t.trailers and not (t.on_progress and #body.text > 0) then
     spec.body = body.text
   elseif body then
     spec.streamed, spec.length = true, body.text and #body.text or body.length
   end
+  -- Behind a body with a length HTTP/1.1 has no place for trailers.
+  if t.trailers and body then
+    if body.text and #body.text < 1048576 and t.expect == nil then spec.expect = -1 end
+    spec.length = -1
+  end
   return spec
+end
+
+--- What the body ends with, as C takes it: a flat list.
+local function trailer_lines(trailers)
+  if type(trailers) == "function" then trailers = trailers() end
+  return trailers and headers_of.new(trailers)
 end
 
 --- Sends the pieces of a source. Runs as a task beside the one that reads the answer, since a
 --- server may answer while it is sent to.
-local function upload(call, source, plan, on_progress, total)
+local function upload(call, source, plan, t, total)
+  local on_progress = t.on_progress
   local function give_up(message, code)
     plan.upload_failure = { message, code }
     call:cancel()
@@ -197,11 +216,12 @@ local function upload(call, source, plan, on_progress, total)
     sent = sent + #piece
     if on_progress then on_progress("up", sent, total) end
   end
-  finish(call:finish())
+  local _, _, code = finish(call:finish(t.trailers and trailer_lines(t.trailers)))
+  if code == "EINVAL" then give_up("a trailer cannot be sent", code) end
 end
 
-local function upload_safely(call, source, plan, on_progress, total)
-  local ok, problem = pcall(upload, call, source, plan, on_progress, total)
+local function upload_safely(call, source, plan, t, total)
+  local ok, problem = pcall(upload, call, source, plan, t, total)
   if not ok and not plan.is_over then
     plan.upload_failure = { require("hv.show").error_text(problem), "EFAILED" }
     call:cancel()
@@ -222,7 +242,7 @@ local function begin_upload(call, t, plan, spec)
     end
   end
   local total = spec.length >= 0 and spec.length or nil
-  plan.uploader = task.go(upload_safely, call, source, plan, t.on_progress, total)
+  plan.uploader = task.go(upload_safely, call, source, plan, t, total)
   return true
 end
 

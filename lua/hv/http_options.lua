@@ -25,6 +25,12 @@ local function redirects_kind(value, where)
   return misuse(where .. ": redirects must be a number of 0..1000 or false")
 end
 
+local function trailers_kind(value, where)
+  if type(value) == "table" or type(value) == "function" then return value end
+  return misuse(("%s: trailers must be a table, or a function that gives one, got %s"):format(where,
+    type(value)))
+end
+
 local function tls_kind(value) return value end
 
 local function auth_kind(value, where)
@@ -80,7 +86,7 @@ M.read_request = options.reader("hv.http.request", with(shared_options, {
   method = { "string" }, url = { "string" }, body = { "any" }, json = { "any" }, form = { "any" },
   multipart = { "table" }, stream = { "boolean" }, on_progress = { "function" },
   expect = { "size" }, close = { "boolean" }, fresh = { "boolean" }, upgrade = { "string" },
-  cookies = { "any" }, on_request = { "function" },
+  cookies = { "any" }, on_request = { "function" }, trailers = { trailers_kind },
 }))
 
 --- What a client takes: its own limits, and defaults for its requests.

@@ -1,4 +1,5 @@
 --- hv.http_reply - the response of a request of ours. Private to lua/hv.
+local headers_of = require "hv.http_headers"
 local json = require "hv.json"
 local misuse = require("_hv.loop").misuse
 local wait = require "hv.wait"
@@ -105,6 +106,17 @@ Reply.json = wait.both_forms(function(self)
   if not ok then return nil, self._where .. ": " .. tostring(value), "EPROTO" end
   return value
 end)
+
+--- The fields that came behind the body (RFC 9110 section 6.5); of a stream once it is read to its
+--- end.
+---@return hv.HttpHeaders? trailers mostly none
+---@return string? message
+---@return hv.ErrCode? code EBUSY before the end of the body, and where that was cut short
+function Reply:trailers()
+  local lines, message, code = self.call:trailers()
+  if not lines then return nil, message, code end
+  return setmetatable(lines, headers_of.meta)
+end
 
 --- Addresses and TLS facts of the connection: { peer=, local_address=, tls= }; nil once it is gone.
 function Reply:connection() return self.call:connection() end

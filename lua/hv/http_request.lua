@@ -10,7 +10,7 @@ local options = require "hv.options"
 local raw = require "_hv.http"
 local wait = require "hv.wait"
 
-require "hv.http_headers"
+local headers_of = require "hv.http_headers"
 
 local Request = raw.request_methods
 local read_form = options.reader("req:multipart", {
@@ -73,6 +73,17 @@ local body_of = Request.body
 ---@return string? message
 ---@return hv.ErrCode? code EOF at the end; ECLOSED: cut short; else as req:body
 Request.read = wait.waits(Request.read)
+
+--- The fields that came behind the body (RFC 9110 section 6.5), once it has come to its end: when
+--- req:body() has returned, or req:read() has said EOF.
+---@return hv.HttpHeaders? trailers mostly none
+---@return string? message
+---@return hv.ErrCode? code EBUSY before the end of the body; ECLOSED
+function Request:trailers()
+  local lines, message, code = raw.request_trailers(self)
+  if not lines then return nil, message, code end
+  return setmetatable(lines, headers_of.meta)
+end
 
 --- Sets max_body for this request alone, before its body is read.
 ---@param max integer|string bytes, or "1G"; 0: none

@@ -8,7 +8,7 @@ local options = require "hv.options"
 local raw = require "_hv.http"
 local wait = require "hv.wait"
 
-require "hv.http_headers"
+local headers_of = require "hv.http_headers"
 
 local Response = raw.response_methods
 
@@ -149,6 +149,37 @@ end
 function Response:set_cookie(name, value, opts)
   local text = cookies.format(name, value, opts)
   if self.is_over ~= nil then self.headers:add("Set-Cookie", text) end
+end
+
+-- ---- Trailers ----
+
+--- Adds a trailer: a field behind the body (RFC 9110 section 6.5), for what is known only then: a
+--- checksum, the status of gRPC. They go out with the end of the answer, by HTTP/2 and in chunks;
+--- where there is no place for them (HTTP/1.0, HEAD, a Content-Length by HTTP/1.1) they are left
+--- out.
+---@param name string none of framing, routing, conditions, authentication or the content's form
+---@param value string|number
+function Response:trailer(name, value)
+  if type(name) == "string" and not raw.may_trail(name) then
+    return misuse(("res:trailer: %s may not stand behind a body"):format(name))
+  end
+  local headers = self.headers
+  if not headers then return end -- it is over
+  local trailers = rawget(headers, "_trailers") or headers_of.new()
+  trailers:add(name, value)
+  rawset(headers, "_trailers", trailers)
+end
+
+local finish = Response.finish
+
+--- Ends an answer in pieces.
+---@param trailers? table<string, string|number> as by res:trailer, before it ends
+---@return boolean? ok
+---@return string? message
+---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written
+function Response:finish(trailers)
+  for name, value in pairs(trailers or {}) do self:trailer(name, value) end
+  return finish(self)
 end
 
 -- ---- What a handler returns ----

@@ -285,6 +285,12 @@ function Request:body() end
 ---@return hv.ErrCode? code EOF at the end
 function Request:read() end
 
+--- The fields that came behind the body, once it has come to its end.
+---@return hv.HttpHeaders? trailers
+---@return string? message
+---@return hv.ErrCode? code EBUSY before the end of the body
+function Request:trailers() end
+
 ---@async
 ---@return any value
 ---@return string? message
@@ -337,10 +343,16 @@ function Response:send(body, content_type) end
 ---@return hv.ErrCode? code ECLOSED, ELIMIT, EBUSY
 function Response:write(chunk) end
 
+--- Adds a field behind the body; left out where there is no place for it (HTTP/1.0, a length).
+---@param name string
+---@param value string|number
+function Response:trailer(name, value) end
+
+---@param trailers? table<string, string|number> as by res:trailer
 ---@return boolean? ok
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written
-function Response:finish() end
+function Response:finish(trailers) end
 
 ---@class hv.HttpEvents
 ---@field last_id? string of the last event that a client which comes back has seen

@@ -7,12 +7,13 @@
 ---@class hv.HttpRequestOptions
 ---@field method? string        "GET"
 ---@field url? string           http or https; "host:port/path" is taken as http; user:password@ become basic authorization. Given by position in hv.http.get and its kin
----@field headers? table<string, string|number|string[]>|hv.HttpHeaders Connection, Content-Length, Transfer-Encoding, Expect, Upgrade and TE are the client's own and left out
+---@field headers? table<string, string|number|string[]>|hv.HttpHeaders Connection, Content-Length, Transfer-Encoding, Expect and Upgrade are the client's own and left out, and so is TE but for "trailers"
 ---@field query? table          added to the URL's, as hv.url.encode_query takes it
 ---@field body? string|fun(): string?|{ file: string, type?: string } a function gives piece after piece, nil at the end (sent in chunks); a file is streamed
 ---@field json? any             encoded, application/json
 ---@field form? table|string    application/x-www-form-urlencoded
 ---@field multipart? table      multipart/form-data: { name = value | { file = path } } or a list of { name=, value= | file=, filename=, type= }; files are streamed
+---@field trailers? table<string, string|number>|fun(): table<string, string|number>? fields behind the body, which is then sent in chunks (HTTP/1.1); the function is asked when the body has ended
 ---@field stream? boolean       the body is read by reply:read() or reply:chunks(), slowly if need be
 ---@field on_progress? fun(direction: "up"|"down", bytes: integer, total: integer?)
 ---@field timeout? integer      ms for all of it, redirects included; 30000; with stream up to the head; 0: none

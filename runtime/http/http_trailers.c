@@ -25,9 +25,9 @@ static const hhttp_slice_t too_late[] = {
     WORD("www-authenticate"),
 };
 
-static int may_trail(hhttp_slice_t name) {
+int hhttp_may_trail(const char *name, size_t name_len) {
     for (size_t i = 0; i < ARRAY_SIZE(too_late); i++) {
-        if (h1_equals_folded(name.data, name.len, too_late[i].data, too_late[i].len)) return 0;
+        if (h1_equals_folded(name, name_len, too_late[i].data, too_late[i].len)) return 0;
     }
     return 1;
 }
@@ -62,9 +62,7 @@ static hhttp_slice_t lines_of(const http_trailers_t *trailers) {
 hhttp_slice_t hv__http_trailers_find(const http_trailers_t *trailers, const char *name,
                                      size_t name_len) {
     hhttp_slice_t lines = lines_of(trailers);
-    if (lines.len == 0 || !may_trail((hhttp_slice_t){name, name_len})) {
-        return (hhttp_slice_t){NULL, 0};
-    }
+    if (lines.len == 0 || !hhttp_may_trail(name, name_len)) return (hhttp_slice_t){NULL, 0};
     return h1_find_header(lines, name, name_len);
 }
 
@@ -72,7 +70,7 @@ int hv__http_trailers_next(const http_trailers_t *trailers, size_t *cursor,
                            hhttp_header_t *header) {
     hhttp_slice_t lines = lines_of(trailers);
     while (h1_next_header(lines, cursor, header)) {
-        if (may_trail(header->name)) return 1;
+        if (hhttp_may_trail(header->name.data, header->name.len)) return 1;
     }
     return 0;
 }
@@ -81,7 +79,7 @@ int hv__http_trailers_next(const http_trailers_t *trailers, size_t *cursor,
 
 int hv__http_trailers_check(const hhttp_header_t *headers, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (!may_trail(headers[i].name)) return HV_EINVAL;
+        if (!hhttp_may_trail(headers[i].name.data, headers[i].name.len)) return HV_EINVAL;
     }
     return h1_check_headers(headers, count);
 }

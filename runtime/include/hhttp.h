@@ -207,6 +207,10 @@ HV_EXPORT hhttp_slice_t hhttp_request_trailer(const hhttp_request_t *req, const 
 HV_EXPORT int hhttp_request_next_trailer(const hhttp_request_t *req, size_t *cursor,
                                          hhttp_header_t *header);
 
+/* Whether a field of that name may stand behind a body: not one of framing, routing, conditions,
+ * authentication or the content's form, which come too late there (RFC 9110 section 6.5.1). */
+HV_EXPORT int hhttp_may_trail(const char *name, size_t name_len);
+
 /* Asks to be told once when the peer goes away before the answer is complete. */
 HV_EXPORT void hhttp_request_on_abort(hhttp_request_t *req, hhttp_request_cb on_abort,
                                       void *userdata);
