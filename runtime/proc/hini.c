@@ -274,13 +274,19 @@ int hini_get_bool(hini_t *ini, const char *section, const char *key, bool *value
     return refuse(ini, entry, "must be yes or no", HV_EINVAL);
 }
 
-static bool is_zero(const char *text) { return text[strspn(text, "0")] == '\0' && text[0] == '0'; }
+/* "0" and "0s" too: hv_parse_size and hv_parse_time give 0 for what is no number as well. */
+static bool is_zero(const char *text, const char *units) {
+    const char *unit = text + strspn(text, "0");
+    if (unit == text) return false;
+    if (unit[0] == '\0') return true;
+    return unit[1] == '\0' && strchr(units, hstr_lower((unsigned char)unit[0])) != NULL;
+}
 
 int hini_get_size(hini_t *ini, const char *section, const char *key, size_t *value) {
     const entry_t *entry = ask(ini, section, key);
     if (entry == NULL) return HV_ENOTFOUND;
     size_t size = hv_parse_size(entry->value);
-    if (size == 0 && !is_zero(entry->value)) {
+    if (size == 0 && !is_zero(entry->value, "bkmgt")) {
         return refuse(ini, entry, "must be a size as 512, 64K or 10M", HV_EINVAL);
     }
     *value = size;
@@ -301,7 +307,7 @@ int hini_get_time(hini_t *ini, const char *section, const char *key, uint64_t *v
     } else {
         time_t seconds = hv_parse_time(entry->value);
         if (seconds > INT64_MAX / 1000) return refuse(ini, entry, "is too long", HV_ELIMIT);
-        if (seconds > 0 || is_zero(entry->value)) {
+        if (seconds > 0 || is_zero(entry->value, "smhdw")) {
             *value_ms = (uint64_t)seconds * 1000;
             return 0;
         }

@@ -158,6 +158,16 @@ static void test_ini_size_and_time_have_units(void **state) {
     assert_int_equal(hini_get_time(ini, NULL, "h", &ms), HV_EINVAL);
     assert_int_equal(ms, 0);
     hini_free(ini);
+    ini = parse("a=0K\nb=00s\nc=0x\nd=s\n");
+    size = ms = 1;
+    assert_int_equal(hini_get_size(ini, NULL, "a", &size), 0);
+    assert_int_equal(size, 0);
+    assert_int_equal(hini_get_time(ini, NULL, "b", &ms), 0);
+    assert_int_equal(ms, 0);
+    assert_int_equal(hini_get_time(ini, NULL, "c", &ms), HV_EINVAL);
+    assert_int_equal(hini_get_time(ini, NULL, "d", &ms), HV_EINVAL);
+    assert_int_equal(hini_get_size(ini, NULL, "d", &size), HV_EINVAL);
+    hini_free(ini);
 }
 
 static void test_ini_string_must_not_be_empty(void **state) {
