@@ -161,6 +161,7 @@ static void test_poll_stale_events_of_an_inherited_descriptor_end(void **state) 
     assert_true(hloop_process_events(loop, (int)INFINITE) >= 0); /* wakes for nobody */
     struct pollfd set = {.fd = hloop_backend_fd(loop), .events = POLLIN};
     assert_int_equal(poll(&set, 1, 0), 0); /* and never again */
+    assert_false(loop->must_reset);        /* nor does it start over in every pass */
     assert_int_equal(send(other[1], "yz", 2, 0), 2);
     RUN_UNTIL(loop, reads == 2); /* the others are still there */
     close(hold[0]);
