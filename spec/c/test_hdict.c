@@ -135,6 +135,8 @@ static void test_hdict_refuses_what_it_cannot_hold(void **state) {
     assert_null(hdict_format(large + 1, sizeof large - 1));
     assert_null(hdict_format(dict, HDICT_BYTES_MIN - 1));
     assert_null(hdict_attach(dict, BYTES - 1));
+    assert_null(hdict_attach(NULL, BYTES));
+    assert_null(hdict_format(NULL, BYTES));
     assert_ptr_equal(hdict_attach(dict, BYTES), dict);
 }
 
@@ -394,6 +396,44 @@ static void test_hdict_random_steps_agree_with_a_model(void **state) {
     assert_true(stats().evictions > 100);
     assert_int_equal(stats().resets, 0);
     for (int i = 0; i < MODEL_KEYS; i++) compare(i, 40000);
+}
+
+/* Makes the chain of a key's bucket endless. */
+static void tie_chain_of(const char *key) {
+    assert_int_equal(set_text(key, "v"), 0);
+    uint32_t hash = hdict__hash(dict, key, strlen(key));
+    hdict__entry_t *entry = hdict__find(dict, key, strlen(key), hash);
+    assert_non_null(entry);
+    entry->next = hdict__place(dict, entry);
+}
+
+static void test_hdict_chain_without_an_end_begins_anew(void **state) {
+    (void)state;
+    static char keys[BYTES];
+    uint64_t cursor = 0;
+    size_t used;
+    tie_chain_of("k");
+    hdict_keys(dict, &cursor, keys, sizeof keys, &used);
+    assert_int_equal(stats().resets, 1);
+
+    tie_chain_of("k");
+    uint32_t bucket = hdict__hash(dict, "k", 1) & (dict->bucket_count - 1);
+    char other[16];
+    for (int i = 0; snprintf(other, sizeof other, "%d", i) > 0; i++) {
+        if ((hdict__hash(dict, other, strlen(other)) & (dict->bucket_count - 1)) == bucket) break;
+    }
+    assert_null(text_of(other));
+    assert_int_equal(stats().resets, 2);
+    assert_int_equal(set_text("k", "v"), 0);
+    assert_string_equal(text_of("k"), "v");
+}
+
+static void test_hdict_map_of_bins_is_checked(void **state) {
+    (void)state;
+    dict->bin_map[0] ^= 1;
+    assert_false(hdict__check(dict));
+    dict->bin_map[0] ^= 1;
+    assert_true(hdict__check(dict));
 }
 
 static void test_hdict_scribbled_over_begins_anew_and_goes_on(void **state) {
@@ -747,6 +787,8 @@ int main(void) {
         TEST(test_hdict_expired_entry_is_no_eviction),
         TEST(test_hdict_keys_come_once_through_a_small_window),
         TEST(test_hdict_random_steps_agree_with_a_model),
+        TEST(test_hdict_chain_without_an_end_begins_anew),
+        TEST(test_hdict_map_of_bins_is_checked),
         TEST(test_hdict_scribbled_over_begins_anew_and_goes_on),
         TEST(test_hdict_threads_lose_no_step),
         TEST(test_hdict_processes_lose_no_step),

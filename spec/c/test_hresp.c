@@ -176,6 +176,7 @@ static void test_what_is_no_reply_fails(void **state) {
     EXPECT("=4\r\nabcd\r\n", "EPROTO");
     EXPECT(">0\r\n", "EPROTO");
     EXPECT("*1\r\n>1\r\n+a\r\n", "arr 1 EPROTO");
+    EXPECT(">?\r\n", "EPROTO");
     EXPECT("!-1\r\n", "EPROTO");
 }
 
@@ -202,6 +203,9 @@ static void test_limits(void **state) {
     EXPECT_WITHIN(&limits, "*?\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:0\r\n",
                   "arr -1 int 1 int 2 int 3 int 4 int 5 int 6 int 7 int 8 int 9 ELIMIT");
     EXPECT_WITHIN(&limits, "*4\r\n$8\r\n12345678\r\n$8\r\n12345678\r\n$8\r\n12345678\r\n",
+                  "arr 4 str 12345678 str 12345678 ELIMIT");
+    /* Before the bytes come that would have to be kept. */
+    EXPECT_WITHIN(&limits, "*4\r\n$8\r\n12345678\r\n$8\r\n12345678\r\n$8\r\n",
                   "arr 4 str 12345678 str 12345678 ELIMIT");
 }
 
