@@ -3,6 +3,20 @@ local helper = require "helper"
 local hv = require "hv"
 local interrupt = require "_hv.interrupt"
 
+describe("an aim that is closed", function()
+  it("leaves descriptors alone that have its numbers since", function()
+    local aim = assert(interrupt.aim())
+    aim:close()
+    local file = assert(io.open("/dev/null", "w"))
+    aim:close()
+    aim = nil -- luacheck: ignore 311
+    collectgarbage()
+    collectgarbage()
+    assert(file:write("x"))
+    assert(file:close())
+  end)
+end)
+
 describe("an aim", function()
   local aim, presser
 

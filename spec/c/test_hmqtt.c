@@ -4,6 +4,7 @@
 
 #include "fake_mqtt.h"
 #include "mqtt_client.h"
+#include "mqtt_int.h"
 
 static hloop_t *loop;
 static fake_mqtt_t broker;
@@ -151,6 +152,8 @@ static void test_what_is_wrong_is_refused_at_once(void **state) {
     hmqtt_filter_t filter = {.filter = HMQTT_TEXT("a#")};
     hmqtt_subscribe_t call = {.filters = &filter, .filter_count = 1};
     assert_int_equal(hmqtt_subscribe(client, &call), HV_EINVAL);
+    filter = (hmqtt_filter_t){.filter = HMQTT_TEXT("$share/g/a"), .no_local = 1};
+    assert_int_equal(hmqtt_subscribe(client, &call), HV_EINVAL); /* 5 3.8.3.1 */
     call.filter_count = 0;
     assert_int_equal(hmqtt_subscribe(client, &call), HV_EINVAL);
     assert_int_equal(hmqtt_disconnect(client, 0x85, NULL, 0), HV_EINVAL);
@@ -225,6 +228,51 @@ static void test_what_has_no_answer_survives_lost_connections(void **state) {
         hmqtt_free(client);
         finish();
     }
+}
+
+static void keep_nine(hmqtt_options_t *options) { options->subscriptions_max = 9; }
+
+/* They are in force until the connection ends. */
+static void test_subscriptions_beyond_the_limit_are_not_kept(void **state) {
+    (void)state;
+    begin(5);
+    log_t log = {0};
+    hmqtt_t *client = new_client(&log, keep_nine);
+    RUN_UNTIL(loop, hmqtt_is_connected(client));
+    char name[] = "a";
+    hmqtt_filter_t filter = {.filter = {name, 1}};
+    hmqtt_subscribe_t call = {.filters = &filter, .filter_count = 1};
+    for (int i = 1; i <= 12; i++, name[0]++) {
+        assert_true(hmqtt_subscribe(client, &call) > 0);
+        RUN_UNTIL(loop, log.done == i);
+    }
+    assert_int_equal(log.failed, 0);
+    assert_int_equal(client->subscription_count, 9);
+    hmqtt_free(client);
+    finish();
+}
+
+static void wait_long(hmqtt_options_t *options) {
+    options->reconnect.min_delay = options->reconnect.max_delay = 1000000;
+}
+
+static void test_a_client_that_is_unreferenced_waits_without_holding_the_loop(void **state) {
+    (void)state;
+    begin(5);
+    uint32_t active = loop->active_count;
+    log_t log = {0};
+    hmqtt_t *client = new_client(&log, wait_long);
+    hmqtt_unref(client);
+    RUN_UNTIL(loop, hmqtt_is_connected(client));
+    fake_mqtt_cut(&broker);
+    RUN_UNTIL(loop, log.events[HMQTT_DISCONNECT] == 1);
+    assert_int_equal(log.retry_ms, 1000000);
+    RUN_PASSES(loop, 2);
+    assert_int_equal(loop->active_count, active);
+    hmqtt_ref(client);
+    assert_int_equal(loop->active_count, active + 1);
+    hmqtt_free(client);
+    finish();
 }
 
 static void refuse_retries(hmqtt_options_t *options) { options->reconnects = 0; }
@@ -573,6 +621,8 @@ int main(void) {
         cmocka_unit_test(test_what_is_wrong_is_refused_at_once),
         cmocka_unit_test(test_options_that_do_not_fit_are_refused),
         cmocka_unit_test(test_what_has_no_answer_survives_lost_connections),
+        cmocka_unit_test(test_subscriptions_beyond_the_limit_are_not_kept),
+        cmocka_unit_test(test_a_client_that_is_unreferenced_waits_without_holding_the_loop),
         cmocka_unit_test(test_refusals_are_told_and_not_tried_again),
         cmocka_unit_test(test_an_attempt_that_fails_is_told_later),
         cmocka_unit_test(test_it_may_be_freed_in_every_event),
