@@ -431,11 +431,12 @@ static int client_drop(lua_State *L) {
 static int client_disconnect(lua_State *L) {
     hvl_mqtt_t *self = check_client(L);
     lua_settop(L, 4);
-    uint8_t reason = lua_isnil(L, 2) ? 0
-                                     : (uint8_t)hvl_check_integer(L, 2, "disconnect: reason", 0,
-                                                                  255);
+    uint8_t reason = 0;
+    if (!lua_isnil(L, 2)) {
+        reason = (uint8_t)hvl_check_integer(L, 2, "client:disconnect: reason", 0, 255);
+    }
     hvl_mqtt_list_t properties;
-    hvl_mqtt_read_properties(L, 3, "disconnect", &properties);
+    hvl_mqtt_read_properties(L, 3, "client:disconnect", &properties);
     int waits = lua_toboolean(L, 4);
     if (self->mqtt != NULL && waits) {
         if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
@@ -495,13 +496,14 @@ static int client_facts(lua_State *L) {
 
 /* matches(filter, topic) */
 static int matches(lua_State *L) {
-    lua_pushboolean(L, hmqtt_filter_matches(hvl_mqtt_check_text(L, 1, "matches: filter"),
-                                            hvl_mqtt_check_text(L, 2, "matches: topic")));
+    lua_pushboolean(L, hmqtt_filter_matches(hvl_mqtt_check_text(L, 1, "hv.mqtt.matches: filter"),
+                                            hvl_mqtt_check_text(L, 2, "hv.mqtt.matches: topic")));
     return 1;
 }
 
 static int reason_text(lua_State *L) {
-    lua_pushstring(L, hmqtt_reason_text((uint8_t)luaL_checkinteger(L, 1)));
+    int64_t reason = hvl_check_integer(L, 1, "hv.mqtt.reason_text: reason", 0, 255);
+    lua_pushstring(L, hmqtt_reason_text((uint8_t)reason));
     return 1;
 }
 

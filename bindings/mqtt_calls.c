@@ -22,39 +22,57 @@ hmqtt_bytes_t hvl_mqtt_check_text(lua_State *L, int index, const char *what) {
 /* One option of publish; its value is on top. */
 static void read_publish_option(lua_State *L, const char *key, publish_args_t *args) {
     if (strcmp(key, "qos") == 0) {
-        args->publish.qos = (uint8_t)hvl_check_integer(L, -1, "publish: qos", 0, 2);
+        args->publish.qos = (uint8_t)hvl_check_integer(L, -1, "client:publish: qos", 0, 2);
     } else if (strcmp(key, "retain") == 0) {
+        if (!lua_isboolean(L, -1)) {
+            hvl_misuse(L, "client:publish: retain must be a boolean, got %s",
+                       luaL_typename(L, -1));
+        }
         args->publish.retain = (uint8_t)lua_toboolean(L, -1);
     } else if (strcmp(key, "timeout") == 0) {
-        args->timeout_ms = lua_isboolean(L, -1) && !lua_toboolean(L, -1)
-                               ? -1
-                               : hvl_check_integer(L, -1, "publish: timeout", 1, INT32_MAX);
+        int is_none = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+        int64_t ms = is_none ? 0
+                             : hvl_check_integer(L, -1, "client:publish: timeout", 0, INT32_MAX);
+        args->timeout_ms = ms > 0 ? ms : -1;
     } else if (strcmp(key, "properties") == 0) {
         args->has_properties = 1;
     } else {
-        hvl_misuse(L, "publish: unknown option \"%s\" (qos, retain, properties, timeout)", key);
+        hvl_misuse(L, "client:publish: unknown option \"%s\" (qos, retain, properties, timeout)",
+                   key);
     }
 }
 
 static void read_publish(lua_State *L, publish_args_t *args) {
     *args = (publish_args_t){.timeout_ms = 60000};
-    args->publish.topic = hvl_mqtt_check_text(L, 2, "publish: topic");
-    args->publish.payload = hvl_mqtt_check_text(L, 3, "publish: payload");
+    args->publish.topic = hvl_mqtt_check_text(L, 2, "client:publish: topic");
+    args->publish.payload = hvl_mqtt_check_text(L, 3, "client:publish: payload");
     if (lua_isnoneornil(L, 4)) return;
     if (!lua_istable(L, 4)) {
-        hvl_misuse(L, "publish: options must be a table, got %s", luaL_typename(L, 4));
+        hvl_misuse(L, "client:publish: options must be a table, got %s", luaL_typename(L, 4));
     }
     for (lua_pushnil(L); lua_next(L, 4) != 0; lua_pop(L, 1)) {
-        read_publish_option(L, lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?", args);
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            hvl_misuse(L, "client:publish: names of options are strings, got %s",
+                       luaL_typename(L, -2));
+        }
+        read_publish_option(L, lua_tostring(L, -2), args);
     }
 }
 
 static int publish_error(lua_State *L, const hmqtt_publish_t *publish, int code) {
+    if (code == HV_EINVAL && publish->topic.len > UINT16_MAX) {
+        return hvl_misuse(L, "client:publish: a topic has 65535 bytes at most, this has %d",
+                          (int)publish->topic.len);
+    }
     if (code == HV_EINVAL && !hmqtt_topic_is_valid(publish->topic)) {
-        return hvl_misuse(L, "publish: \"%s\" is no topic name (MQTT 5, 4.7.1)",
+        return hvl_misuse(L,
+                          "client:publish: \"%s\" is no topic name: no +, # or NUL, UTF-8, not "
+                          "empty (MQTT 5, 4.7.1)",
                           publish->topic.data);
     }
-    if (code == HV_EINVAL) return hvl_misuse(L, "publish: a property does not belong there");
+    if (code == HV_EINVAL) {
+        return hvl_misuse(L, "client:publish: a property does not belong there");
+    }
     lua_pushfstring(L, "publish %s", publish->topic.data);
     return hvl_push_error(L, lua_tostring(L, -1), code);
 }
@@ -82,7 +100,7 @@ int hvl_mqtt_publish(lua_State *L) {
     hmqtt_publish_t *publish = &args.publish;
     if (args.has_properties) {
         lua_getfield(L, 4, "properties");
-        hvl_mqtt_read_properties(L, -1, "publish", &properties);
+        hvl_mqtt_read_properties(L, -1, "client:publish", &properties);
         lua_pop(L, 1);
         publish->properties = properties.items;
         publish->property_count = properties.count;
@@ -124,7 +142,7 @@ int hvl_mqtt_call(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     size_t filters = lua_objlen(L, 2);
     if (filters == 0 || filters > FILTERS_MAX) {
-        return hvl_misuse(L, "%s: 1..%d filters expected", what, FILTERS_MAX);
+        return hvl_misuse(L, "client:%s: 1..%d filters expected", what, FILTERS_MAX);
     }
     hmqtt_filter_t *list = lua_newuserdata(L, filters * sizeof *list);
     uint32_t bits = (uint32_t)luaL_checkinteger(L, 3);
@@ -132,14 +150,15 @@ int hvl_mqtt_call(lua_State *L) {
         lua_rawgeti(L, 2, (int)i + 1);
         hmqtt_bytes_t filter = hvl_mqtt_check_text(L, -1, "filter");
         if (!hmqtt_filter_is_valid(filter)) {
-            return hvl_misuse(L, "%s: \"%s\" is no topic filter (MQTT 5, 4.7.1)", what,
-                              filter.data);
+            const char *text = filter.len <= UINT16_MAX ? filter.data : "of more than 65535 bytes";
+            return hvl_misuse(L, "client:%s: \"%s\" is no topic filter (MQTT 5, 4.7.1)", what,
+                              text);
         }
         list[i] = (hmqtt_filter_t){filter, bits & 3, bits >> 2 & 1, bits >> 3 & 1, bits >> 4 & 3};
         lua_pop(L, 1);
     }
     hvl_mqtt_list_t properties;
-    hvl_mqtt_read_properties(L, 5, what, &properties);
+    hvl_mqtt_read_properties(L, 5, ends ? "client:unsubscribe" : "client:subscribe", &properties);
     if (!hvl_may_wait(L)) return hvl_refuse(L, NULL);
     uint32_t id = (uint32_t)luaL_checkinteger(L, 4);
     int64_t timeout_ms = (int64_t)luaL_checknumber(L, 6);
@@ -168,7 +187,7 @@ int hvl_mqtt_auth(lua_State *L) {
     if (self == NULL) return count;
     uint8_t reason = (uint8_t)luaL_checkinteger(L, 2);
     hmqtt_bytes_t data = {NULL, 0};
-    if (!lua_isnoneornil(L, 3)) data = hvl_mqtt_check_text(L, 3, "auth: data");
+    if (!lua_isnoneornil(L, 3)) data = hvl_mqtt_check_text(L, 3, "client:reauthenticate: data");
     int code = hmqtt_auth(self->mqtt, reason, data);
     if (code != 0) return hvl_push_error(L, "auth", code);
     lua_pushboolean(L, 1);

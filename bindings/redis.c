@@ -44,7 +44,10 @@ static int pipe_clear(lua_State *L) {
 /* slot(key) -> 0..16383 */
 static int slot_of(lua_State *L) {
     size_t len;
-    const char *key = luaL_checklstring(L, 1, &len);
+    if (!lua_isstring(L, 1)) {
+        return hvl_misuse(L, "hv.redis.slot: key must be a string, got %s", luaL_typename(L, 1));
+    }
+    const char *key = lua_tolstring(L, 1, &len);
     lua_pushinteger(L, hresp_slot(key, len));
     return 1;
 }

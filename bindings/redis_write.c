@@ -80,29 +80,30 @@ static int is_sendable(lua_State *L) {
     return is_integer;
 }
 
-static void refuse(lua_State *L, int position) {
+/* The arguments of a command: `name` stands first. */
+static void refuse(lua_State *L, const char *name, int position) {
     int is_null = lua_type(L, -1) == LUA_TLIGHTUSERDATA;
-    hvl_misuse(L, "hv.redis: argument %d must be a string, a number or a table of them, got %s",
-               position, is_null ? "null" : luaL_typename(L, -1));
+    hvl_misuse(L, "hv.redis: %s: argument %d must be a string, a number or a table of them, got %s",
+               name, position, is_null ? "null" : luaL_typename(L, -1));
 }
 
 /* Counts the arguments that the table on top gives. */
-static size_t count_table(lua_State *L, int position) {
+static size_t count_table(lua_State *L, const char *name, int position) {
     size_t items = lua_objlen(L, -1);
     if (items > ARGS_MAX) hvl_misuse(L, "hv.redis: more than %d arguments", ARGS_MAX);
     if (items > 0) {
         for (int i = 1; i <= (int)items; i++) {
             lua_rawgeti(L, -1, i);
-            if (!is_sendable(L)) refuse(L, position);
+            if (!is_sendable(L)) refuse(L, name, position);
             lua_pop(L, 1);
         }
         return items;
     }
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        if (!is_sendable(L)) refuse(L, position);
+        if (!is_sendable(L)) refuse(L, name, position);
         lua_pop(L, 1);
-        if (!is_sendable(L)) refuse(L, position);
+        if (!is_sendable(L)) refuse(L, name, position);
         items += 2;
     }
     return items;
@@ -110,6 +111,7 @@ static size_t count_table(lua_State *L, int position) {
 
 static size_t count_args(lua_State *L, int first, int last) {
     size_t count = 0;
+    const char *name = lua_type(L, first) == LUA_TSTRING ? lua_tostring(L, first) : "?";
     for (int i = first; i <= last; i++) {
         int type = lua_type(L, i);
         if (type == LUA_TSTRING || type == LUA_TNUMBER) {
@@ -118,9 +120,9 @@ static size_t count_args(lua_State *L, int first, int last) {
         }
         lua_pushvalue(L, i);
         if (type == LUA_TTABLE) {
-            count += count_table(L, i - first);
+            count += count_table(L, name, i - first);
         } else {
-            if (!is_sendable(L)) refuse(L, i - first);
+            if (!is_sendable(L)) refuse(L, name, i - first);
             count++;
         }
         lua_pop(L, 1);

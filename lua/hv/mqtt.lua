@@ -11,6 +11,7 @@
 --- the broker refuses something, the fourth result is its reason code: nil, message, code, reason.
 local channel = require "hv.channel"
 local limits = require "hv.limits"
+local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
 local mqtt_options = require "hv.mqtt_options"
 local options = require "hv.options"
@@ -164,8 +165,18 @@ local read_subscribe = options.reader("client:subscribe", {
   properties = { "table" }, timeout = { "ms", 60000 },
 })
 
-local function list_of(filter)
-  return type(filter) == "table" and filter or { filter }
+local function list_of(where, filter)
+  local list = type(filter) == "table" and filter or { filter }
+  if #list == 0 then
+    return misuse(("%s: a filter or a list of filters expected, got %s"):format(where,
+      type(filter) == "table" and "an empty table" or type(filter)))
+  end
+  for i = 1, #list do
+    if type(list[i]) ~= "string" then
+      return misuse(("%s: filter must be a string, got %s"):format(where, type(list[i])))
+    end
+  end
+  return list
 end
 
 --- An identifier for a filter that has a function, where the broker takes them.
@@ -213,7 +224,7 @@ end
 
 local function subscribe(self, filter, opts, handler)
   local t = read_subscribe(opts or {})
-  local filters = list_of(filter)
+  local filters = list_of("client:subscribe", filter)
   local bits = t.qos + (t.no_local and 4 or 0) + (t.retain_as_published and 8 or 0) +
     t.retain_handling * 16
   -- Set before the broker knows of it, since a retained message may come before the answer.
@@ -248,6 +259,9 @@ function Client:subscribe(filter, opts, handler, callback)
   if handler ~= nil and type(handler) ~= "function" then
     return misuse("client:subscribe: function expected, got " .. type(handler))
   end
+  if callback ~= nil and type(callback) ~= "function" then
+    return misuse("client:subscribe: the last function expected, got " .. type(callback))
+  end
   if callback then return subscribe_in_both_forms(self, filter, opts, handler, callback) end
   return subscribe(self, filter, opts, handler)
 end
@@ -258,7 +272,7 @@ local read_unsubscribe = options.reader("client:unsubscribe", {
 
 local function unsubscribe(self, filter, opts)
   local t = read_unsubscribe(opts or {})
-  local filters = list_of(filter)
+  local filters = list_of("client:unsubscribe", filter)
   local ok, reasons, code, reason = call(self._raw, filters, 0, 0, t.properties,
     t.timeout > 0 and t.timeout or -1, true)
   if not ok then return nil, reasons, code, reason end
@@ -301,9 +315,14 @@ end
 ---@return hv.MqttMessage? message
 ---@return string? text
 ---@return hv.ErrCode? code ECLOSED, ETIMEDOUT
-function Client:receive(timeout)
-  return self._inbox:recv(timeout)
-end
+Client.receive = wait.both_forms(function(self, timeout)
+  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
+    return misuse("client:receive: timeout must be milliseconds, got " .. tostring(timeout))
+  end
+  local message, text, code = self._inbox:recv(timeout)
+  if message == nil then text = text:gsub("^channel:recv", "receive") end
+  return message, text, code
+end)
 
 --- Between two attempts to connect nothing is told that could end messages().
 local function ended(self, ...)
@@ -340,7 +359,11 @@ function Client:reconnect() return raw.methods.reconnect(self._raw) end
 ---@return true? ok
 ---@return string? message
 ---@return hv.ErrCode? code ENOTCONN, EINVAL (no `auth` in the options)
-function Client:reauthenticate(data) return auth(self._raw, 0x19, data) end
+function Client:reauthenticate(data)
+  local ok, message, code = auth(self._raw, 0x19, data)
+  if code == "EINVAL" then message = "reauthenticate: there was no `auth` in the options" end
+  return ok, message, code
+end
 
 --- The client alone does not keep the program running any more.
 ---@return hv.MqttClient self
@@ -363,6 +386,8 @@ function Client:is_connected() return facts(self._raw).connected end
 --- store_dropped, server = properties of CONNACK }
 ---@return hv.MqttFacts
 function Client:facts() return facts(self._raw) end
+
+methods.guard(Client, "client", "hv.mqtt")
 
 --- Whether a topic is one that a filter asks for.
 ---@param filter string

@@ -27,14 +27,28 @@ local function sync(value, where)
     tostring(value)))
 end
 
+--- A text of MQTT (5 1.5.4). Whether it is UTF-8 is told by C.
+local function text(key)
+  return function(value, where)
+    if type(value) ~= "string" then
+      return misuse(("%s: %s must be a string, got %s"):format(where, key, tostring(value)))
+    end
+    if #value > 65535 or value:find("%z") then
+      return misuse(("%s: %s must have 65535 bytes at most, and no NUL"):format(where, key))
+    end
+    return value
+  end
+end
+
 local in_range = M.in_range
 local fn = { "function" }
 
 local known = {
   host = { "string" }, port = { "port" }, path = { "string" }, url = { "string" },
-  version = { version, 5 }, client_id = { "string" }, clean_start = { "boolean", true },
+  version = { version, 5 }, client_id = { text("client_id") }, clean_start = { "boolean", true },
   session_expiry = { "ms", limits.mqtt_session_expiry }, keep_session = { "boolean", false },
-  keepalive = { "ms", limits.mqtt_keepalive }, username = { "string" }, password = { "string" },
+  keepalive = { "ms", limits.mqtt_keepalive },
+  username = { text("username") }, password = { "string" },
   will = { "table" }, properties = { "table" }, tls = { "any" }, reconnect = { "any", true },
   timeout = { "ms", limits.connect_timeout }, ping_timeout = { "ms", limits.mqtt_ping_timeout },
   max_packet = { "size", limits.mqtt_packet },
@@ -119,6 +133,10 @@ local function read_session(where, t)
   if t.will then
     local will = read_will(t.will)
     if not will.topic then return misuse(where .. ": will.topic is missing") end
+    if will.topic == "" or will.topic:find("[#+%z]") then
+      return misuse(("%s: will.topic must be a topic name, without +, # and NUL, got %q"):format(
+        where, will.topic))
+    end
     t.will_topic, t.will_payload, t.will_qos = will.topic, will.payload, will.qos
     t.will_retain, t.will_properties = will.retain, will.properties
   end
@@ -126,6 +144,10 @@ end
 
 local function read_retries(where, t)
   t.reconnects = t.reconnect ~= false
+  if type(t.reconnect) ~= "table" and type(t.reconnect) ~= "boolean" then
+    return misuse(("%s: reconnect must be a boolean or a table, got %s"):format(where,
+      tostring(t.reconnect)))
+  end
   local given = type(t.reconnect) == "table" and t.reconnect or {}
   local r = read_reconnect(given)
   if not policies[r.policy] then

@@ -96,7 +96,12 @@ local function options_of_url(text, where)
     t.path = url.decode(u.path)
   else
     t.host, t.port = u.host ~= "" and u.host or nil, u.port
-    local db = (u.path or ""):match("^/(%d+)$")
+    local path = u.path or ""
+    local db = path:match("^/(%d+)$")
+    if not db and path ~= "" and path ~= "/" then
+      return misuse(("%s: the path of the URL must be the number of a database, got %q"):format(
+        where, path))
+    end
     t.db = db and tonumber(db)
     if u.scheme == "rediss" then t.tls = true end
   end
@@ -118,6 +123,9 @@ local function gather(given, where)
     return { host = host, port = tonumber(port) }
   end
   if type(given) ~= "table" or not given.url then return given end
+  if type(given.url) ~= "string" then
+    return misuse(("%s: url must be a string, got %s"):format(where, type(given.url)))
+  end
   local t = options_of_url(given.url, where)
   for key, value in pairs(given) do
     if key ~= "url" then t[key] = value end
@@ -126,6 +134,9 @@ local function gather(given, where)
 end
 
 local function finish_options(t)
+  if t.path and t.path:sub(1, 1) ~= "/" then
+    return misuse(("hv.redis.connect: path must begin with '/', got %q"):format(t.path))
+  end
   if t.host == "" then t.host = nil end
   t.host, t.port = t.host or "127.0.0.1", t.port or 6379
   if t.reconnect == nil then t.reconnect = read_reconnect {} end
@@ -162,7 +173,12 @@ M.cluster = wait.both_forms(function(opts)
       return misuse(("hv.redis.cluster: nodes must be a list of \"host:port\", got a %s")
         :format(type(node)))
     end
-    nodes[i] = { node.host or "127.0.0.1", node.port or 6379 }
+    local host, port = node.host or "127.0.0.1", node.port or 6379
+    if type(host) ~= "string" or type(port) ~= "number" then
+      return misuse(("hv.redis.cluster: node %d must have a host, a string, and a port, a number, "
+        .. "got %s and %s"):format(i, tostring(host), tostring(port)))
+    end
+    nodes[i] = { host, port }
   end
   t.nodes = nodes
   return require("hv.redis_cluster").open(t)

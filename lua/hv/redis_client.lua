@@ -9,6 +9,7 @@ local commands = require "hv.redis_commands"
 local crypto = require "hv.crypto"
 local Link = require "hv.redis_link"
 local loop = require "_hv.loop"
+local methods = require "hv.methods"
 local pipeline = require "hv.redis_pipeline"
 local pubsub = require "hv.redis_pubsub"
 local semaphore = require "hv.semaphore"
@@ -164,10 +165,7 @@ local function is_special(name)
 end
 
 local function call(self, name, ...)
-  if type(name) ~= "string" or name == "" then
-    return misuse("hv.redis: the name of a command expected, got " .. tostring(name))
-  end
-  name = name:upper()
+  name = commands.name("r:call", name)
   if is_special(name) then return named(name, call_special(self, name, ...)) end
   return named(name, pick(self):call(self._options.timeout, name, ...))
 end
@@ -187,16 +185,23 @@ end
 ---@return string? kind of EREDIS: the first word, "WRONGTYPE", "NOAUTH", "ERR" ...
 Client.call = wait.both_forms(call)
 
+local class_names = { ["hv.redis"] = true, ["hv.redis.cluster"] = true }
+
+local function refuse(key, self) return methods.refuse("r", key, "hv.redis", self) end
+
 --- A method a command, made on its first use: r:get(k), r:client_list().
 local function make_method(key)
   local name, second = commands.words(key)
   if not name or key:find("^_") then return nil end
-  if second then
-    return wait.both_forms(function(self, ...) return self:call(name, second, ...) end)
-  elseif is_special(name) then
-    return wait.both_forms(function(self, ...) return self:call(name, ...) end)
+  if second or is_special(name) then
+    return wait.both_forms(function(self, ...)
+      if not methods.is_one(self, class_names) then return refuse(key, self) end
+      if second then return self:call(name, second, ...) end
+      return self:call(name, ...)
+    end)
   end
   return wait.both_forms(function(self, ...)
+    if not methods.is_one(self, class_names) then return refuse(key, self) end
     local links = self._links
     if not links or #links > 1 then return self:call(name, ...) end -- a cluster, or several
     return named(name, links[1]:call(self._options.timeout, name, ...))
@@ -268,6 +273,13 @@ end
 function Client:transaction(keys, fn, tries)
   if type(fn) ~= "function" then
     return misuse("r:transaction: function expected, got " .. type(fn))
+  end
+  if type(keys) ~= "string" and (type(keys) ~= "table" or #keys == 0) then
+    return misuse("r:transaction: keys must be a string or a list of them, got " ..
+      (type(keys) == "table" and "an empty table" or type(keys)))
+  end
+  if tries ~= nil and not (type(tries) == "number" and tries >= 1) then
+    return misuse("r:transaction: tries must be a number from 1, got " .. tostring(tries))
   end
   return transaction(self, keys, fn, tries or 10)
 end
@@ -484,6 +496,10 @@ function Client:ref()
   return self
 end
 
+local new, index_of = Client.new, Client.index_of
+methods.guard(Client, "r", "hv.redis", class_names)
+methods.guard(Script, "script", "hv.redis.script")
+Client.new, Client.index_of = new, index_of -- which are no methods
 Client.script_methods = Script
 
 return Client

@@ -11,6 +11,7 @@ local Client = require "hv.redis_client"
 local commands = require "hv.redis_commands"
 local loop = require "_hv.loop"
 local pipeline = require "hv.redis_pipeline"
+local methods = require "hv.methods"
 local raw = require "_hv.redis"
 local task = require "hv.task"
 local values = require "hv.redis_values"
@@ -245,10 +246,7 @@ local unreachable = { ENOTCONN = true, ECONNREFUSED = true, EHOSTUNREACH = true,
   ENETUNREACH = true, ENOTFOUND = true }
 
 local function call(self, name, ...)
-  if type(name) ~= "string" or name == "" then
-    return misuse("hv.redis: the name of a command expected, got " .. tostring(name))
-  end
-  name = name:upper()
+  name = commands.name("r:call", name)
   local key = commands.key_of(name, ...)
   local slot = key and raw.slot(key)
   local address, is_asking = address_of(self, slot), false
@@ -311,7 +309,7 @@ end
 ---@param name string
 ---@return hv.RedisClusterPipeline self
 function Pipeline:call(name, ...)
-  name = name:upper()
+  name = commands.name("pipe:call", name)
   commands.check(name, true, (...))
   local list = self._commands
   list[#list + 1] = { n = select("#", ...) + 1, name, ... }
@@ -581,6 +579,10 @@ function Cluster:close()
   return true
 end
 
+local open = Cluster.open
+methods.guard(Cluster, "r", "hv.redis.cluster")
+methods.guard(Pipeline, "pipe", "hv.redis.cluster_pipeline")
+Cluster.open = open -- which is no method
 Cluster.pipeline_methods = Pipeline
 
 return Cluster

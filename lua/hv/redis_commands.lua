@@ -13,6 +13,14 @@ local function set(words)
   return result
 end
 
+--- The name of a command in the letters that are sent, or misuse where it is none.
+---@param where string
+function M.name(where, name)
+  if type(name) == "string" and name ~= "" then return name:upper() end
+  return misuse(("%s: the name of a command expected, got %s"):format(where,
+    name == "" and '""' or tostring(name)))
+end
+
 -- ---- Which may stand where ----
 
 local subscribing = set "SUBSCRIBE UNSUBSCRIBE PSUBSCRIBE PUNSUBSCRIBE SSUBSCRIBE SUNSUBSCRIBE"

@@ -1,6 +1,8 @@
 --- hv.redis_pipeline - commands that are sent together: r:pipeline() and r:multi(). Private to
 --- lua/hv.
 local commands = require "hv.redis_commands"
+local methods = require "hv.methods"
+local misuse = require("_hv.loop").misuse
 local raw = require "_hv.redis"
 local values = require "hv.redis_values"
 local wait = require "hv.wait"
@@ -38,7 +40,7 @@ end
 ---@param name string
 ---@return hv.RedisPipeline self
 function Pipeline:call(name, ...)
-  name = name:upper()
+  name = commands.name("pipe:call", name)
   if special[name] then commands.check(name, true, (...)) end
   add(self._pipe, name, ...)
   note_map(self, name, (...))
@@ -95,6 +97,9 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code as of call; of r:multi() also EREDIS, when the transaction was refused
 Pipeline.exec = wait.both_forms(function(self, timeout)
+  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
+    return misuse("pipe:exec: timeout must be milliseconds (0: none), got " .. tostring(timeout))
+  end
   if self._is_multi then add(self._pipe, "EXEC") end
   local pipe, maps = self._pipe, self._maps
   self._pipe = raw.pipe()
@@ -142,6 +147,7 @@ meta.__index = function(_, key)
   return method
 end
 
+methods.guard(Pipeline, "pipe", "hv.redis.pipeline")
 M.methods = Pipeline
 
 return M

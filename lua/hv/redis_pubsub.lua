@@ -4,7 +4,9 @@
 --- Under RESP3 messages come on the connection that calls use as well; under RESP2 a connection
 --- that has subscribed takes no other command, so there is one of its own.
 local channel = require "hv.channel"
+local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
+local wait = require "hv.wait"
 
 local M = {}
 
@@ -35,14 +37,17 @@ end
 ---@return string? message
 ---@return string channel   or what went wrong
 ---@return string? pattern  of psubscribe; or ECLOSED, ETIMEDOUT
-function Subscription:receive(timeout)
+Subscription.receive = wait.both_forms(function(self, timeout)
   if not self._queue then
     return misuse("subscription:receive: its function gets the messages")
   end
+  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
+    return misuse("subscription:receive: timeout must be milliseconds, got " .. tostring(timeout))
+  end
   local item, message, code = self._queue:recv(timeout)
-  if not item then return nil, message, code end
+  if not item then return nil, (message:gsub("^channel:recv", "receive")), code end
   return item[1], item[2], item[3]
-end
+end)
 
 --- `for message, channel in sub:messages()`: until it is closed.
 function Subscription:messages()
@@ -61,6 +66,7 @@ function Subscription:close()
   return self._set:remove(self)
 end
 
+methods.guard(Subscription, "subscription", "hv.redis.subscription")
 M.subscription_methods = Subscription
 
 -- ---- All of a client ----

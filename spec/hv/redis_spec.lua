@@ -77,7 +77,7 @@ describe("hv.redis", function()
 
     it("throw for what cannot be sent", function()
       assert.has_error(function() r:set("k", true) end,
-        "hv.redis: argument 2 must be a string, a number or a table of them, got boolean")
+        "hv.redis: SET: argument 2 must be a string, a number or a table of them, got boolean")
       local _, message = pcall(function() r:set("k", true) end)
       assert.is_truthy(message:find("redis_spec.lua:%d+: hv.redis"))
       assert.has_error(function() r:set("k", null) end)
