@@ -18,7 +18,7 @@ typedef struct word_s {
 
 static const word_t connection_words[] = {
     {WORD("connection")}, {WORD("keep-alive")}, {WORD("proxy-connection")}, {WORD("te")},
-    {WORD("trailer")}, {WORD("transfer-encoding")}, {WORD("upgrade")}, {WORD("content-length")},
+    {WORD("transfer-encoding")}, {WORD("upgrade")}, {WORD("content-length")},
 };
 
 static const word_t request_words[] = {
@@ -345,6 +345,18 @@ static int make_absolute(const http_pass_t *pass, hhttp_call_options_t *options,
     return hhttp_url_parse(head->target, &options->url) == 0 ? 0 : HV_EPROTO;
 }
 
+/* Trailers are passed on, so the client may ask for them: by HTTP/1.1 it says of which connection
+ * (RFC 9110 section 10.1.4). */
+static int wants_trailers(const hhttp_request_t *req, const named_t *named) {
+    hhttp_slice_t list = hhttp_request_header(req, "te", 2), element;
+    if (list.data == NULL) return 0;
+    if (hhttp_request_version(req) < 20 && !is_named(named, (hhttp_slice_t){"te", 2})) return 0;
+    while (h1_next_element(&list, &element)) {
+        if (name_is(element, "trailers")) return 1;
+    }
+    return 0;
+}
+
 int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *options,
                              http_passed_head_t *head) {
     hhttp_request_t *req = pass->req;
@@ -374,6 +386,7 @@ int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *opti
         head->upgrade[upgrade.len] = '\0';
         options->upgrade = head->upgrade;
     }
+    options->wants_trailers = wants_trailers(req, &named);
     options->headers = head->headers;
     options->header_count = head->count;
     return code;

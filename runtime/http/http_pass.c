@@ -90,12 +90,24 @@ static void on_abort(hhttp_request_t *req, void *userdata) {
 
 static void pump(http_pass_t *pass);
 
+/* The end of the body, with its trailers. */
+static void hand_on_end(http_pass_t *pass) {
+    hhttp_header_t trailers[HTTP_PASS_HEADERS_MAX];
+    size_t cursor = 0, count = 0;
+    while (count < HTTP_PASS_HEADERS_MAX &&
+           hhttp_request_next_trailer(pass->req, &cursor, &trailers[count]) == 1) {
+        count++;
+    }
+    int code = hhttp_call_finish_with(pass->call, trailers, count);
+    if (code == HV_ENOMEM) hv__pass_fail(pass, code, 503, "no memory for the trailers");
+}
+
 /* Hands a piece on. Returns whether the next one may be asked for now. */
 static int hand_on(http_pass_t *pass, hhttp_slice_t piece) {
     if (pass->call == NULL) return 0;
     if (piece.len == 0) {
         pass->body_over = 1;
-        hhttp_call_finish(pass->call);
+        hand_on_end(pass);
         return 0;
     }
     int code = hhttp_call_write(pass->call, piece.data, piece.len);
@@ -261,13 +273,25 @@ static int may_retry(const http_pass_t *pass, const hhttp_call_t *call) {
     return !hhttp_call_was_sent(call) || is_idempotent(hhttp_request_method(pass->req));
 }
 
+/* The answer is whole: ends it as it has ended, with its trailers. */
+static void end_answer(http_pass_t *pass, const hhttp_call_t *call) {
+    hhttp_header_t trailers[HTTP_PASS_HEADERS_MAX];
+    size_t cursor = 0, count = 0;
+    while (count < HTTP_PASS_HEADERS_MAX &&
+           hhttp_call_next_trailer(call, &cursor, &trailers[count]) == 1) {
+        count++;
+    }
+    int code = hhttp_response_end_with(pass->req, trailers, count);
+    if (code == HV_ENOMEM) hhttp_request_abort(pass->req);
+    hv__pass_end(pass, code == HV_ENOMEM ? code : 0);
+}
+
 static void on_done(hhttp_call_t *call, int error) {
     http_pass_t *pass = hhttp_call_userdata(call);
     if (pass == NULL) return;
     pass->call = NULL;
     if (error == 0) {
-        hhttp_response_end(pass->req);
-        hv__pass_end(pass, 0);
+        end_answer(pass, call);
         return;
     }
     if (pass->upstream != NULL && error != HV_ELIMIT) {

@@ -80,4 +80,19 @@ describe("trailers of node's server", function()
         { reply:trailers()["x-sum"], reply:trailers()["x-te"] })
     end
   end)
+
+  it("go both ways through a gateway", function()
+    local front = hv.http.app()
+    front:proxy("/", "http://127.0.0.1:" .. first)
+    local gateway = assert(front:listen { host = "127.0.0.1", port = 0 })
+    local through = "http://127.0.0.1:" .. gateway:port() .. "/"
+    for _, http2 in ipairs { false, "prior_knowledge" } do
+      local reply = assert(client:post(through, "body", { http2 = http2,
+        trailers = { ["X-Sum"] = "abc" }, headers = { TE = "trailers" } }))
+      assert.are.equal("body", reply.body)
+      assert.are.same({ "abc", "trailers", "x-sum" }, { reply:trailers()["x-sum"],
+        reply:trailers()["x-te"], reply.headers.trailer })
+    end
+    gateway:close(0)
+  end)
 end)

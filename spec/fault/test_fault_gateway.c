@@ -33,7 +33,13 @@ static void on_front(hhttp_request_t *req, void *userdata) {
 static void on_collected(hhttp_request_t *req, int error) {
     if (error != 0) return;
     hhttp_slice_t body = hhttp_request_body(req);
-    hhttp_respond(req, 200, "text/plain", body.data, body.len);
+    hhttp_header_t trailer;
+    size_t cursor = 0;
+    int has_trailer = hhttp_request_next_trailer(req, &cursor, &trailer) == 1;
+    int code = hhttp_response_begin(req, 200, NULL, 0, -1);
+    if (code == 0) code = hhttp_response_write(req, body.data, body.len);
+    if (code == 0) code = hhttp_response_end_with(req, &trailer, (size_t)has_trailer);
+    if (code != 0) hhttp_request_abort(req);
 }
 
 static void on_upstream(hhttp_request_t *req, void *userdata) {
@@ -69,7 +75,7 @@ static void send_all(hloop_t *loop, int port, int upstream_port) {
                  "Connection: close\r\n\r\n");
     send_request(loop, port,
                  "POST /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                 "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+                 "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n");
     send_request(loop, port,
                  "GET /api HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     send_request(loop, port, "GET /api/../x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
