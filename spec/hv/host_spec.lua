@@ -152,7 +152,9 @@ describe("hvlua", function()
       "app:listen(taken) hv.stop()",
       "app:listen(taken) hv.shutdown()",
     } do
-      local output, status = helper.run(head .. text)
+      -- At os.exit the state is not taken down, and what it alone holds looks leaked.
+      local output, status = helper.hvlua({ "-e", head .. text }, nil,
+        "ASAN_OPTIONS=detect_leaks=0")
       assert.same({ "", 0 }, { output, status }, text)
     end
     local output, status = helper.run(head .. "assert(app:listen(taken))")
@@ -164,9 +166,10 @@ describe("hvlua", function()
   it("does not keep back what it has printed, and loses nothing of it", function()
     local path = script [[
       local hv = require "hv"
-      local w = hv.worker.spawn(function(ch) print("from a worker") ch:recv() end)
-      hv.after(20, function() io.write("late") end)
+      local w = hv.worker.spawn(function(ch) print("from a worker") ch:send(true) ch:recv() end)
       print("started")
+      w:recv()
+      hv.after(1, function() io.write("late") end)
       hv.sleep(100000)]]
     local p = assert(hv.process.spawn { os.getenv("HVLUA") or "hvlua", path, stdout = "pipe" })
     local lines = { p.stdout:read_line(), p.stdout:read_line() }

@@ -21,22 +21,27 @@ M.prelude = [[local hv = require "hv" ]] ..
 
 M.programs = {
   { name = "hv.after", normal = "ran\nother", failed = "other", source = [[
+local called
 hv.after(0, function()
+  called = true
   @
   print("ran")
 end)
-hv.after(2, function() print("other") end)
-hv.sleep(4)
+settle(function() return called end)
+hv.after(0, function() print("other") called = "again" end)
+settle(function() return called == "again" end)
 ]] },
 
   { name = "hv.after, after a wait", normal = "ran\nother", failed = "other", source = [[
+local called
 hv.after(0, function()
   hv.sleep(1)
+  called = true
   @
   print("ran")
 end)
-hv.after(4, function() print("other") end)
-hv.sleep(6)
+settle(function() return called end)
+print("other")
 ]] },
 
   { name = "hv.every", normal = "beat 1\nbeat 2", failed = "beat 2", source = [[
@@ -80,24 +85,27 @@ hv.go(function() print("other") end):join()
 
   { name = "hv.go, in a coroutine of the user's", inside = true,
     normal = "ran\nother", failed = "other", source = [[
+local called
 hv.go(function()
   coroutine.wrap(function()
     hv.sleep(1)
+    called = true
     @
     print("ran")
   end)()
 end)
-hv.sleep(4)
+settle(function() return called end)
 hv.go(function() print("other") end):join()
 ]] },
 
   { name = "hv.next", normal = "ran\nother", failed = "other", source = [[
+local called
 hv.next(function()
   @
   print("ran")
 end)
-hv.next(function() print("other") end)
-hv.sleep(2)
+hv.next(function() print("other") called = true end)
+settle(function() return called end)
 ]] },
 
   { name = "hv.idle", normal = "ran\nagain", failed = "again", source = [[
@@ -141,12 +149,14 @@ print(value, code)
 
   { name = "a member of hv.all", errors = 0, normal = "1\t2\tnil", failed = "nil\tmessage\tEFAILED",
     source = [[
+local called
 local a, b, c = hv.all(function()
   hv.sleep(1)
+  called = true
   @
   return 1
 end, function()
-  hv.sleep(2)
+  settle(function() return called end)
   return 2
 end)
 print(a, type(b) == "string" and "message" or b, c)
@@ -174,11 +184,13 @@ print(value, code)
 
   { name = "the function of a callback form, after a wait", normal = "ran\nother", failed = "other",
     source = [[
+local called
 hv.sleep(1, function()
+  called = true
   @
   print("ran")
 end)
-hv.sleep(3)
+settle(function() return called end)
 print("other")
 ]] },
 
@@ -186,11 +198,13 @@ print("other")
     source = [[
 local server = assert(hv.tcp.listen({ host = "127.0.0.1", port = 0 }, function() end))
 local conn = connect(server)
+local called
 conn:write("x", function()
+  called = true
   @
   print("ran")
 end)
-hv.sleep(3)
+settle(function() return called end)
 print("other")
 conn:close()
 server:close()
@@ -622,11 +636,13 @@ server:close()
 
   { name = "hv.next in hv.go in hv.go", normal = "ran\nother", failed = "other",
     source = [[
+local called
 hv.go(function() hv.go(function() hv.next(function()
+  called = true
   @
   print("ran")
 end) end) end)
-hv.sleep(3)
+settle(function() return called end)
 print("other")
 ]] },
 }
