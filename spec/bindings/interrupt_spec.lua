@@ -34,14 +34,17 @@ describe("an aim", function()
     presser.stdout:close()
   end)
 
-  --- Runs a function as the aim's task. Returns whether it ran to its end, or why not.
+  --- Runs a function as the aim's task. Returns whether it ran to its end, why not, and whether the
+  --- aim was hit: perhaps just before the function began, or behind it.
   local function run(fn)
     local task = hv.go(function()
       aim:take()
       local ok, message = pcall(fn)
       return ok, message, aim:release()
     end)
-    return task:join(60000)
+    local ok, message, is_hit_or_code = task:join(60000)
+    if ok == nil and is_hit_or_code ~= "ETIMEDOUT" then return false, message, true end
+    return ok, message, is_hit_or_code
   end
 
   local endless = {

@@ -441,7 +441,7 @@ static void test_memory_limit_in_tasks_and_loops(void **state) {
     assert_int_equal(hloop_run(loop), 0);
     assert_true(seen.number == 10);
     assert_true(seen.count >= 20);
-    assert_non_null(strstr(seen.message, ""));
+    assert_non_null(strstr(seen.message, "not enough memory"));
 }
 
 static void test_memory_limit_holds_after_misuse_of_a_function(void **state) {
