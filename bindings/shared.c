@@ -126,7 +126,9 @@ static int shared_incr(lua_State *L) {
     for (int i = 3; i <= 4; i++) {
         if (lua_isnoneornil(L, i) || (i == 4 && is_strict)) continue;
         if (lua_type(L, i) != LUA_TNUMBER) {
-            return hvl_misuse(L, "dict:incr: number expected, got %s", luaL_typename(L, i));
+            return hvl_misuse(L, "dict:incr: %s, got %s",
+                              i == 3 ? "by must be a number" : "init must be a number or false",
+                              luaL_typename(L, i));
         }
         *(i == 3 ? &by : &init) = lua_tonumber(L, i);
     }

@@ -83,6 +83,27 @@ describe("hv.shared", function()
     assert.equal(0, d:stats().count)
   end)
 
+  it("counts from 0, or from init, where there is none, and keeps a time to live", function()
+    local d = fresh()
+    assert.same({ 3, false }, { d:incr("a", 3) })
+    assert.equal(-1, (d:incr("b", -1, nil)))
+    assert.equal(9, (d:incr("c", nil, 8)))
+    assert.equal(10, (d:incr("c", 1, 50))) -- it is there
+    assert.equal(0, d:ttl("a"))
+    local _, message, code = d:incr("none", nil, false)
+    assert.same({ "dict:incr: not found", "ENOTFOUND" }, { message, code })
+    assert.is_nil(d:get("none"))
+    for expected = 1, 3 do
+      d:add("within", 0, 100000)
+      assert.equal(expected, (d:incr("within")))
+    end
+    assert.is_true(d:ttl("within") > 90000)
+    d:set("short", 7, 1)
+    helper.eventually(function() return d:get("short") == nil end)
+    assert.equal(1, (d:incr("short")))
+    assert.equal(0, d:ttl("short"))
+  end)
+
   it("forgets an entry when its time has come", function()
     local d = fresh()
     d:set("short", 1, 5)
@@ -126,7 +147,10 @@ describe("hv.shared", function()
       ["dict:add: key must have 1..65535 bytes, got 0"] = function() d:add("", 1) end,
       ["dict:set: ttl must be milliseconds (0: for ever), got -1"] =
         function() d:set("k", 1, -1) end,
-      ["dict:incr: number expected, got table"] = function() d:incr("k", {}) end,
+      ["dict:incr: by must be a number, got table"] = function() d:incr("k", {}) end,
+      ["dict:incr: init must be a number or false, got boolean"] = function()
+        d:incr("k", 1, true)
+      end,
       ["hv.shared.dict: size must be \"16K\" to \"8G\", got 100"] =
         function() hv.shared.dict("k", 100) end,
       ["hv.shared.dict: name must be a string of 1..63 bytes"] =
