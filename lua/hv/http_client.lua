@@ -107,6 +107,9 @@ local TARGETS_MAX = 256
 --- ones many times, and taking one apart costs as much as all the rest of a request.
 local targets, target_count = {}, 0
 
+--- The user of Basic credentials ends at the first colon (RFC 7617 section 2).
+local function has_bad_user(parts) return parts.user and parts.user:find(":", 1, true) end
+
 local function parse_target(text)
   local target = targets[text]
   if target then return target end
@@ -116,6 +119,9 @@ local function parse_target(text)
     return nil, ("url %q: scheme must be http or https"):format(text), "EINVAL"
   end
   if parts.port == 0 then return nil, ("url %q: port is 0"):format(text), "EINVAL" end
+  if has_bad_user(parts) then
+    return nil, ('url %q: the user may have no ":"'):format(text), "EINVAL"
+  end
   if target_count == TARGETS_MAX then targets, target_count = {}, 0 end
   target = { parts = parts, text = text_of(parts) }
   targets[text], target_count = target, target_count + 1
@@ -145,6 +151,9 @@ local function follow(plan, reply, location)
   local next_parts, message, code = url.parse(location, plan.parts)
   if next_parts and next_parts.scheme ~= "http" and next_parts.scheme ~= "https" then
     next_parts, message, code = nil, "redirect to " .. next_parts.scheme .. ":", "EPROTO"
+  end
+  if next_parts and has_bad_user(next_parts) and same_origin(plan.parts, next_parts) then
+    next_parts, message, code = nil, 'redirect to a user with ":"', "EPROTO"
   end
   if not next_parts then return false, message, code == "EINVAL" and "EPROTO" or code end
   if not next_parts.fragment then next_parts.fragment = plan.parts.fragment end

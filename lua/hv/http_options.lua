@@ -34,10 +34,20 @@ end
 local function tls_kind(value) return value end
 
 local function auth_kind(value, where)
-  if type(value) == "table" and (type(value.bearer) == "string" or type(value[1]) == "string") then
-    return value
+  local user = type(value) == "table" and value[1]
+  local is_bearer = type(value) == "table" and type(value.bearer) == "string"
+  if not is_bearer and type(user) ~= "string" then
+    return misuse(where .. ': auth must be { user, password } or { bearer = token }')
   end
-  return misuse(where .. ': auth must be { user, password } or { bearer = token }')
+  if is_bearer then return value end
+  if user:find(":", 1, true) then -- RFC 7617 section 2: the password begins behind the first
+    return misuse(('%s: auth: the user may have no ":", got %q'):format(where, user))
+  end
+  if value[2] ~= nil and type(value[2]) ~= "string" then
+    return misuse(("%s: auth: the password must be a string, got %s"):format(where,
+      type(value[2])))
+  end
+  return value
 end
 
 --- Makes { kind, host, port, user, password } of "http://user:password@host:port", "socks5://...".
@@ -50,6 +60,9 @@ function M.proxy_kind(value, where)
   if not kind or not parts.host or parts.host == "" then
     return misuse(('%s: proxy must be "http[s]://host:port", "socks5://host:port", "env" or '
       .. 'false, got %s'):format(where, tostring(value)))
+  end
+  if kind ~= kinds.socks5 and parts.user and parts.user:find(":", 1, true) then
+    return misuse(('%s: proxy: the user may have no ":", got %q'):format(where, parts.user))
   end
   local port = parts.port or parts.scheme == "https" and 443 or 1080 -- as curl
   return { kind = kind, host = parts.host, port = port, user = parts.user,

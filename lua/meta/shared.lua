@@ -42,11 +42,11 @@ function SharedDict:add(key, value, ttl) end
 ---@return hv.ErrCode? code ENOTFOUND, ELIMIT
 function SharedDict:replace(key, value, ttl) end
 
---- Adds to a number, in one step for all threads and processes. A key that is not there counts as 0
---- and begins to be: `incr(key)` is 1 then, and `incr(key, by, init)` is init + by. (The dictionaries
---- of nginx refuse where no init is given; here that is what `false` asks for.) A time to live stays
---- as it is; to count within a time, begin with `add(key, 0, ttl)`, which does nothing where the key
---- is there.
+--- Adds to a number, in one step for all threads and processes. A key that is not there counts as
+--- 0 and begins to be: `incr(key)` is 1 then, and `incr(key, by, init)` is init + by. (The
+--- dictionaries of nginx refuse where no init is given; here `false` asks for that.) A time to live
+--- stays as it is; to count within a time, begin with `add(key, 0, ttl)`, which does nothing where
+--- the key is there.
 ---
 ---   dict:add(ip, 0, 60000)
 ---   if dict:incr(ip) > 100 then return 429 end

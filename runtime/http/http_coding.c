@@ -95,11 +95,22 @@ int hv__http_coding_covers(const hhttp_compress_t *rules, hhttp_slice_t type) {
     return hv__http_is_compressible(name);
 }
 
+int hv__http_coding_accepted(const hhttp_request_t *req, const char *coding) {
+    size_t cursor = 0;
+    hhttp_header_t header;
+    int others = 0;
+    while (hhttp_request_next_header(req, &cursor, &header)) {
+        if (!h1_equals_folded(header.name.data, header.name.len, "accept-encoding", 15)) continue;
+        int weight = hv__http_coding_named(header.value, coding, &others);
+        if (weight >= 0) return weight;
+    }
+    return others;
+}
+
 hcodec_t *hv__http_coding_compressor(const hhttp_compress_t *rules, const hhttp_request_t *req,
                                      hcodec_format_e *format) {
-    hhttp_slice_t accepts = hhttp_request_header(req, "accept-encoding", 15);
-    int brotli = rules->brotli_level > 0 ? hv__http_coding_weight(accepts, "br") : 0;
-    int gzip = rules->gzip_level > 0 ? hv__http_coding_weight(accepts, "gzip") : 0;
+    int brotli = rules->brotli_level > 0 ? hv__http_coding_accepted(req, "br") : 0;
+    int gzip = rules->gzip_level > 0 ? hv__http_coding_accepted(req, "gzip") : 0;
     if (brotli == 0 && gzip == 0) return NULL;
     *format = brotli >= gzip ? HCODEC_BROTLI : HCODEC_GZIP;
     hcodec_options_t options = {

@@ -29,6 +29,8 @@ void hv__http_coding_drop(hhttp_request_t *req);
 
 /* Whether a type is among those that are compressed. */
 int hv__http_coding_covers(const hhttp_compress_t *rules, hhttp_slice_t type);
+/* The weight that a client gives a coding, 0..1000, by all of its lines of Accept-Encoding. */
+int hv__http_coding_accepted(const hhttp_request_t *req, const char *coding);
 /* Makes a compressor by what a client accepts. NULL: it accepts none, or there is no memory. */
 hcodec_t *hv__http_coding_compressor(const hhttp_compress_t *rules, const hhttp_request_t *req,
                                      hcodec_format_e *format);

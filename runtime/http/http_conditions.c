@@ -288,16 +288,15 @@ static int weight_of(hstr_t parameters) {
     return 1000;
 }
 
-int hv__http_coding_weight(hhttp_slice_t accept_encoding, const char *coding) {
+int hv__http_coding_named(hhttp_slice_t accept_encoding, const char *coding, int *others) {
     hstr_t rest = {accept_encoding.data, accept_encoding.len}, piece;
-    int any = 0;
-    if (rest.data == NULL) return 0;
+    if (rest.data == NULL) return -1;
     while (hstr_next(&rest, ',', &piece)) {
         hstr_t name;
         if (!hstr_next(&piece, ';', &name)) continue;
         name = hstr_trim(name);
         if (hstr_equals_nocase(name, hstr_from(coding))) return weight_of(piece);
-        if (name.len == 1 && name.data[0] == '*') any = weight_of(piece);
+        if (name.len == 1 && name.data[0] == '*') *others = weight_of(piece);
     }
-    return any;
+    return -1;
 }

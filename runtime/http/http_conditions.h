@@ -52,8 +52,10 @@ typedef struct http_range_s {
 int hv__http_ranges(const http_asks_t *asks, const http_validators_t *there, uint64_t size,
                     http_range_t *ranges);
 
-/* The weight that an Accept-Encoding gives a coding, 0..1000; "*" counts for what is not named.
- * A header that is absent accepts nothing but identity here. */
-int hv__http_coding_weight(hhttp_slice_t accept_encoding, const char *coding);
+/* The weight that a line of Accept-Encoding gives a coding by its name, 0..1000; -1 where it is not
+ * named, and then *others is set to that of "*" where there is one. Of several lines, which are one
+ * list (RFC 9110 section 5.3), each is asked; what none of them names counts as `others`, from 0: a
+ * header that is absent accepts nothing but identity here. */
+int hv__http_coding_named(hhttp_slice_t accept_encoding, const char *coding, int *others);
 
 #endif

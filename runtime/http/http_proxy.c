@@ -291,6 +291,9 @@ int hv__http_proxy_check(const hhttp_proxy_t *proxy) {
     if (proxy->kind == HHTTP_PROXY_NONE) return 0;
     if (proxy->host == NULL || *proxy->host == '\0') return HV_EINVAL;
     if (proxy->port < 1 || proxy->port > 65535) return HV_EINVAL;
+    /* The user of Basic credentials ends at the first colon (RFC 7617 section 2). */
+    int is_basic = proxy->kind != HHTTP_PROXY_SOCKS5;
+    if (is_basic && proxy->user != NULL && strchr(proxy->user, ':') != NULL) return HV_EINVAL;
     return is_too_long(proxy->user) || is_too_long(proxy->password) ? HV_EINVAL : 0;
 }
 

@@ -185,10 +185,9 @@ static void on_neighbour(http_job_t *job, int fd) {
 }
 
 static void try_neighbours(http_job_t *job, int next) {
-    hhttp_slice_t accepts = hhttp_request_header(job->req, "accept-encoding", 15);
     job->path[job->path_len] = '\0';
     for (; next < 2; next++) {
-        if (hv__http_coding_weight(accepts, neighbours[next].coding) == 0) continue;
+        if (hv__http_coding_accepted(job->req, neighbours[next].coding) == 0) continue;
         job->range_index = next;
         memcpy(job->path + job->path_len, neighbours[next].ending, 4);
         open_below(job, on_neighbour);

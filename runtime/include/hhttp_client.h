@@ -104,7 +104,7 @@ typedef struct hhttp_proxy_s {
     hhttp_proxy_e kind;
     const char *host;
     int port;
-    const char *user; /* NULL: none; up to 255 bytes */
+    const char *user; /* NULL: none; up to 255 bytes; no ':' but for SOCKS 5 (RFC 7617) */
     const char *password;
 } hhttp_proxy_t;
 

@@ -201,6 +201,17 @@ static void test_requests_that_cannot_be_sent_are_refused(void **state) {
         assert_null(hhttp_call_start(client, &options));
         assert_int_equal(hloop_last_error(loop), HV_EINVAL);
     }
+    /* RFC 7617 section 2: the user ends at the first colon. */
+    static const hhttp_proxy_t proxies[] = {
+        {HHTTP_PROXY_HTTP, "127.0.0.1", 1, "me:you", "secret"},
+        {HHTTP_PROXY_HTTPS, "127.0.0.1", 1, ":", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(proxies); i++) {
+        hhttp_call_options_t options = options_of("/");
+        options.proxy = &proxies[i];
+        assert_null(hhttp_call_start(client, &options));
+        assert_int_equal(hloop_last_error(loop), HV_EINVAL);
+    }
     static const char *const methods[] = {"", "G T", "CONNECT", "GET\r\n"};
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
         hhttp_call_options_t options = options_of("/");

@@ -366,6 +366,9 @@ static void test_compressed_neighbours_are_sent_where_accepted(void **state) {
     HAS("Content-Encoding: br\r\n");
     HAS("Vary: Accept-Encoding\r\n");
     HAS("Content-Type: text/html; charset=utf-8\r\n");
+    ask_with(fd, "GET", "/page.html", "Accept-Encoding: identity\r\nAccept-Encoding: br\r\n");
+    await_body(fd, 4);
+    assert_string_equal(body(), "(br)");
     ask_with(fd, "GET", "/page.html", "Accept-Encoding: gzip\r\n");
     await(fd, "(gz)");
     HAS("Content-Encoding: gzip\r\n");

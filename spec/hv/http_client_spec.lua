@@ -113,6 +113,18 @@ describe("hv.http.get and its kin", function()
     assert.are.equal("ECONNREFUSED", code)
     assert.are.equal("EINVAL", select(3, hv.http.get("ftp://h/")))
     assert.are.equal("EINVAL", select(3, hv.http.get("http://h:99999/")))
+    -- RFC 7617 section 2: the user ends at the first colon.
+    assert.are.same({ nil, 'url "http://a%3Ab:c@h/": the user may have no ":"', "EINVAL" },
+      { hv.http.get("http://a%3Ab:c@h/") })
+    local misled = serve(function(app)
+      app:get("/", function(req, res)
+        res:redirect("http://a%3Ab:c@" .. req:header("host") .. "/there")
+      end)
+    end)
+    reply, message, code = hv.http.get(misled .. "/")
+    assert.is_nil(reply)
+    assert.matches('redirect to a user with ":"$', message)
+    assert.are.equal("EPROTO", code)
   end)
 
   it("throw for what is misuse", function()
@@ -126,6 +138,12 @@ describe("hv.http.get and its kin", function()
     refuses("either %w+ or %w+, not both", hv.http.post, "h", { json = 1, form = { a = 1 } })
     refuses("bad method", hv.http.request, { url = "h", method = "G T" })
     refuses("proxy must be", hv.http.get, "h", { proxy = "ftp://x" })
+    refuses('^[^:]+:%d+: .*auth: the user may have no ":", got "me:you"$', hv.http.get, "h",
+      { auth = { "me:you", "secret" } })
+    refuses("auth: the password must be a string, got table", hv.http.get, "h",
+      { auth = { "me", {} } })
+    refuses('proxy: the user may have no ":", got "me:you"', hv.http.get, "h",
+      { proxy = "http://me%3Ayou:secret@h" })
     refuses("line end", hv.http.get, "h", { headers = { a = "b\r\nc: d" } })
     refuses("base_url", hv.http.client, { base_url = "::" })
   end)

@@ -306,6 +306,28 @@ describe("mw.compress", function()
     end
   end)
 
+  it("reads all lines of Accept-Encoding as one list (RFC 9110 section 5.3)", function()
+    app:use(mw.compress())
+    app:get("/", function() return text end)
+    local function coding_of(...)
+      local conn = assert(hv.tcp.connect { host = "127.0.0.1", port = server:port() })
+      local lines = {}
+      for i, value in ipairs { ... } do lines[i] = "Accept-Encoding: " .. value .. "\r\n" end
+      conn:write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" .. table.concat(lines)
+        .. "\r\n")
+      return all_of(conn):match("\r\nContent%-Encoding: (%w+)\r\n")
+    end
+    assert.are.equal("gzip", coding_of("identity", "gzip"))
+    assert.are.equal("br", coding_of("gzip;q=0.5", "", "deflate", "br"))
+    assert.are.equal("gzip", coding_of("*", "br;q=0"))
+    assert.are.equal("gzip", coding_of("br;q=0", "*"))
+    assert.is_nil(coding_of("gzip;q=0", "gzip")) -- the first that names it counts, as in one line
+    local many = {}
+    for i = 1, 60 do many[i] = "x" .. i end
+    many[61] = "gzip"
+    assert.are.equal("gzip", coding_of(unpack(many)))
+  end)
+
   it("stops where the client goes away", function()
     local seen = {}
     app:use(mw.compress())
