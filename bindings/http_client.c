@@ -151,6 +151,8 @@ static int pool_new(lua_State *L) {
         .idle_timeout_ms = hvl_field_count(L, 1, "keep_alive"),
         .streams_per_connection_max = hvl_field_count(L, 1, "max_streams"),
         .stream_window_bytes = hvl_field_count(L, 1, "stream_window"),
+        .ping_interval_ms = hvl_field_count(L, 1, "ping_interval"),
+        .pong_timeout_ms = hvl_field_count(L, 1, "pong_timeout"),
     };
     pool_t *pool = hvl_object_new(L, rt, &pool_class, sizeof *pool);
     pool->client = hhttp_client_new(rt->loop, &options);

@@ -108,7 +108,7 @@ M.read_client = options.reader("hv.http.client", with(shared_options, {
   max_idle = { "integer" }, max_idle_per_host = { "integer" }, max_waiting = { "integer" },
   keep_alive = { "ms" }, max_header = { "size" }, max_headers = { "integer" },
   max_status_line = { "size" }, max_interim = { "integer" }, max_streams = { "integer" },
-  stream_window = { "size" },
+  stream_window = { "size" }, ping_interval = { "ms" }, pong_timeout = { "ms" },
 }))
 
 --- What neither the request nor the client says.

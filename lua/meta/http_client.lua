@@ -64,6 +64,8 @@
 ---@field http2? boolean|"prior_knowledge"
 ---@field max_streams? integer       requests at once on a connection of HTTP/2, if the server takes as many; 1000
 ---@field stream_window? integer|string what a server may send of a response that is not read, by HTTP/2; "1M"
+---@field ping_interval? integer     ms without a byte on a connection of HTTP/2 that has requests, then it is asked by a PING; 0: never, as by default
+---@field pong_timeout? integer      ms to answer it; then the connection is closed, and its requests are sent again where that is safe, or fail with ETIMEDOUT; 20000
 ---@field max_interim? integer       responses of 1xx before the final one; 16
 
 ---@class hv.HttpClient

@@ -87,6 +87,8 @@ hhttp_client_t *hhttp_client_new(hloop_t *loop, const hhttp_client_options_t *op
     set_default(&client->options.idle_timeout_ms, 30000);
     set_default(&client->options.streams_per_connection_max, 1000);
     set_default(&client->options.stream_window_bytes, 1024 * 1024);
+    set_default(&client->options.ping_interval_ms, INFINITE);
+    set_default(&client->options.pong_timeout_ms, 20000);
     if (client->options.stream_window_bytes > INT32_MAX) {
         client->options.stream_window_bytes = INT32_MAX;
     }

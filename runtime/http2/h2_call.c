@@ -85,6 +85,7 @@ void hv__h2_call_use(http_link_t *link, hhttp_call_t *call) {
     }
     self->id = id;
     list(h2, self);
+    if (h2->call_count == 1) hv__h2_link_watch(h2);
     call->stream = self;
     call->link = link;
     call->active_ms = hv__http_ms(call->client);

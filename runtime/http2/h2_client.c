@@ -5,6 +5,9 @@
  * meanwhile is with nghttp2. How many calls a link takes is known when the server's first SETTINGS
  * have come; until then the group opens no further link.
  *
+ * A connection may die without a word, and the calls on it would wait for their own timeouts. Where
+ * the client wants it, a link that has calls and from which nothing comes is asked by a PING.
+ *
  * Against servers that misbehave: nghttp2 limits answers to PING and SETTINGS that are owed,
  * settings of a frame, CONTINUATION frames and what comes beyond a window; h2_fields.c heads; the
  * call its interim ones; a frame that is none of a call's use costs no memory. */
@@ -224,6 +227,7 @@ static void free_link(http_link_t *link) {
     h2_link_t *h2 = link->h2;
     HV_ASSERT(h2->calls == NULL);
     hv__defer_cancel(link->group->client->loop, &h2->work);
+    if (h2->ping_timer != NULL) htimer_del(h2->ping_timer);
     nghttp2_session_del(h2->session);
     hbuf_deinit(&h2->heading.fields);
     link->h2 = NULL;
@@ -266,9 +270,12 @@ static void end(h2_link_t *h2) {
         /* nghttp2 ends a session by itself where the server breaks the protocol. */
         error = HV_EPROTO;
         if (h2->words[0] != '\0') words = h2->words;
+    } else if (error == HV_ETIMEDOUT) {
+        words = h2->words;
     }
     lose_all(h2, error, words);
     hv__http_link_drop(link);
+    if (error == HV_ETIMEDOUT) hio_abort(link->io); /* nobody would take what is queued */
 }
 
 static void farewell(http_link_t *link) {
@@ -286,6 +293,70 @@ static void closed(http_link_t *link) {
     h2->is_running = 1; /* nothing is sent any more */
     if (error == 0) error = error_of_goaway(h2, &words);
     lose_all(h2, error, words);
+}
+
+/* ---- Whether it is alive ---- */
+
+static void run(h2_link_t *h2, const char *data, size_t len);
+
+/* Returns when to look again, in milliseconds from now; 0: it is gone. */
+static uint32_t look_for_life(h2_link_t *h2) {
+    const hhttp_client_options_t *options = &h2->link->group->client->options;
+    uint64_t now_ms = hv__http_ms(h2->link->group->client);
+    if (h2->ping_ms != 0 && h2->read_ms < h2->ping_ms) {
+        uint64_t waited_ms = now_ms - h2->ping_ms;
+        if (waited_ms < options->pong_timeout_ms) {
+            return (uint32_t)(options->pong_timeout_ms - waited_ms);
+        }
+        /* The loop may have been held up, and the answer lie unread: one more pass shows. */
+        if (h2->is_late) return 0;
+        h2->is_late = 1;
+        return 1;
+    }
+    h2->ping_ms = 0;
+    h2->is_late = 0;
+    uint64_t silent_ms = now_ms - h2->read_ms;
+    if (silent_ms < options->ping_interval_ms) {
+        return (uint32_t)(options->ping_interval_ms - silent_ms);
+    }
+    /* Behind much that the server has not taken yet it would say nothing; whether that moves is the
+     * affair of the calls' own times. */
+    if (hio_write_is_high(h2->link->io)) return options->ping_interval_ms;
+    int result = nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+    if (result == 0) {
+        h2->ping_ms = now_ms;
+        hv__h2_link_later(h2);
+    }
+    return options->pong_timeout_ms;
+}
+
+static void on_ping_timer(htimer_t *timer) {
+    h2_link_t *h2 = hevent_userdata(timer);
+    if (h2->is_over || h2->call_count == 0) {
+        h2->ping_timer = NULL; /* the loop frees it */
+        h2->ping_ms = 0;
+        return;
+    }
+    uint32_t wait_ms = look_for_life(h2);
+    if (wait_ms > 0) {
+        htimer_reset(timer, wait_ms);
+        return;
+    }
+    h2->ping_timer = NULL;
+    h2->error = HV_ETIMEDOUT;
+    snprintf(h2->words, sizeof h2->words, "the connection is dead: no answer to a PING");
+    run(h2, NULL, 0);
+}
+
+void hv__h2_link_watch(h2_link_t *h2) {
+    http_link_t *link = h2->link;
+    const hhttp_client_options_t *options = &link->group->client->options;
+    if (options->ping_interval_ms == INFINITE || h2->ping_timer != NULL) return;
+    h2->ping_timer = htimer_add(link->group->client->loop, on_ping_timer,
+                                options->ping_interval_ms, 1);
+    if (h2->ping_timer == NULL) return;
+    hevent_set_userdata(h2->ping_timer, h2);
+    hevent_unref(h2->ping_timer);
 }
 
 /* ---- Running ---- */

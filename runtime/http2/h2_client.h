@@ -79,6 +79,8 @@ struct h2_link_s {
     h2_call_t *chunk_call; /* the piece of a body at which nghttp2 has paused */
     hhttp_slice_t chunk;
     uint64_t read_ms; /* when bytes came last */
+    htimer_t *ping_timer; /* while there are calls, where the client asks by PING; or NULL */
+    uint64_t ping_ms;     /* when the PING went out that nothing has come since; 0: none */
     uint32_t call_count;
     uint32_t calls_max; /* fewer than the server says, where it refuses */
     uint32_t reason;    /* of the server's GOAWAY */
@@ -91,6 +93,7 @@ struct h2_link_s {
     uint8_t has_goaway;   /* the server will not answer newer requests */
     uint8_t was_left;     /* a call has gone: those that wait may have its place */
     uint8_t is_over;      /* the io is being closed */
+    uint8_t is_late;      /* no answer to the PING in time: one more look at what has come */
 };
 
 /* ---- h2_client.c ---- */
@@ -101,6 +104,9 @@ void hv__h2_link_later(h2_link_t *h2);
 void hv__h2_call_due(h2_call_t *self);
 /* The link takes no more calls. */
 void hv__h2_link_retire(h2_link_t *h2);
+/* There is a call again: whether the connection is alive is watched, where the client wants that.
+ * Without memory it is not. */
+void hv__h2_link_watch(h2_link_t *h2);
 
 /* ---- h2_call.c ---- */
 

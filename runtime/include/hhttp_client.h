@@ -67,6 +67,11 @@ typedef struct hhttp_client_options_s {
                                             as many; beyond: one more connection, or they wait */
     uint32_t stream_window_bytes;      /* 1 MiB that the server may send of a response while the
                                           program does not take it; HTTP/2 only */
+    uint32_t ping_interval_ms; /* none; a connection of HTTP/2 on which calls wait, and from which
+                                  nothing has come for so long, is asked by a PING */
+    uint32_t pong_timeout_ms;  /* 20000; one from which nothing comes for so much longer is gone:
+                                  its calls are sent again over another one where that is safe,
+                                  else they end with HV_ETIMEDOUT */
 } hhttp_client_options_t;
 
 /* Makes a client on a loop. `options` is copied; NULL for the defaults.

@@ -338,6 +338,21 @@ describe("HTTP/2 requests that a server does not answer", function()
     certs:remove()
   end)
 
+  it("end where their connection does not answer a PING", function()
+    local pings = 0
+    local url = serve(function(peer)
+      peer:request()
+      while peer:next "PING" do pings = pings + 1 end
+    end)
+    local asker = assert(hv.http.client { http2 = "prior_knowledge", ping_interval = 10,
+      pong_timeout = 20 })
+    local reply, message, code = asker:post(url, "x")
+    assert.are.same({ nil, "ETIMEDOUT" }, { reply, code })
+    assert.matches("post http://.*: the connection is dead: no answer to a PING$", message)
+    assert.are.equal(1, pings)
+    asker:close()
+  end)
+
   it("end in time", function()
     local url = serve(function(peer)
       local id = peer:request()
