@@ -122,9 +122,30 @@ static void add_line(lua_State *L, const char *message) {
     lua_replace(L, -2);
 }
 
+/* Takes the outermost frames away that are ours, such as the links of middleware: who reads it
+ * looks for lines of his own. Where there are only ours it is our mistake, and all of them stay. */
+static void cut_our_end(lua_State *L) {
+    static const char ours[] = "\n\t[hv.";
+    const char *text = lua_tostring(L, -1);
+    size_t len = strlen(text), kept = len;
+    for (size_t at = len; at > 0; at--) {
+        if (text[at - 1] != '\n') continue;
+        if (strncmp(text + at - 1, ours, sizeof ours - 1) != 0) break;
+        kept = at - 1;
+    }
+    static const char head[] = "stack traceback:";
+    size_t head_len = sizeof head - 1;
+    if (kept == len || (kept >= head_len && memcmp(text + kept - head_len, head, head_len) == 0)) {
+        return;
+    }
+    lua_pushlstring(L, text, kept);
+    lua_replace(L, -2);
+}
+
 void hvl_push_traceback(lua_State *L, const hvl_task_t *task, const char *message) {
     luaL_traceback(L, task->co, message, 0);
     add_line(L, message);
+    cut_our_end(L);
     hvl_place_append(L, task->place);
 }
 

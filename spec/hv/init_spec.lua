@@ -154,6 +154,19 @@ describe("hv", function()
       assert.matches("%(command line%):2: attempt to index.-\n.-\n\t%(command line%):2: in "
         .. "function 'inner'\n\t%(command line%):3: in function", text)
     end)
+
+    it("is told of no frames that are ours around the user's", function()
+      local text = helper.run [[local hv = require "hv"
+        local app = hv.http.app():use(hv.http.middleware.cors(), hv.http.middleware.etag())
+        app:get("/", function() error("boom") end)
+        local server = app:listen { host = "127.0.0.1", port = 0 }
+        hv.http.get("http://127.0.0.1:" .. server:port() .. "/")
+        hv.stop()]]
+      assert.matches(":3: boom\nstack traceback:\n[^\n]+\n\t%(command line%):3: in [^\n]+\n$",
+        text)
+      text = helper.run "hv = require 'hv' hv.go(function() hv.go(5) end)"
+      assert.matches("\n\t%(command line%):1: in function", text)
+    end)
   end)
 end)
 
