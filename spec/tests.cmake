@@ -125,7 +125,7 @@ endif()
 if(HV_VALGRIND)
     # What reads bytes that others have written, and is done in seconds at a thirtieth of the speed.
     list(FILTER unit_sources INCLUDE REGEX
-        "test_(h1_parse|h1_reply|h1_wire|h1_write|h2_client|h2_limits|h2_server|h2_tunnel|http_query|http_router|hunpack|hbuf|hdns|hudp|htimer|hloop|hnest|hio_read|hpipe)\\.c$")
+        "test_(h1_parse|h1_reply|h1_wire|h1_write|h2_client|h2_limits|h2_ping|h2_server|h2_tunnel|http_query|http_trailers|http_router|hunpack|hbuf|hdns|hudp|htimer|hloop|hnest|hio_read|hpipe)\\.c$")
     set(under_valgrind bash ${PROJECT_SOURCE_DIR}/spec/tools/valgrind.sh)
 endif()
 foreach(source IN LISTS unit_sources)

@@ -234,6 +234,25 @@ static void test_more_trailers_of_http2_than_headers_may_be_are_refused(void **s
     close(fd);
 }
 
+/* As a head that does not end: it holds all other streams up. */
+static void test_trailers_that_do_not_end_end_the_connection(void **state) {
+    (void)state;
+    hhttp_server_options_t options = {.header_timeout_ms = 2000, .body_timeout_ms = 600000};
+    begin_told(&options, collect);
+    int fd = greeting_client();
+    put_request(&text, 0, 1, "POST", "/", NULL);
+    send_text(fd);
+    pass(10);
+    put_frame(&text, F_HEADERS, END_STREAM, 1, "\0\1a\1b", 5);
+    send_text(fd);
+    pass(20);
+    for (int i = 0; i < 3; i++) pass_ms(800);
+    await_eof(fd);
+    assert_int_equal(fix->body_calls, 1);
+    assert_int_not_equal(fix->body_error, 0);
+    close(fd);
+}
+
 static char large[100000];
 
 static void answer_large(hhttp_request_t *req, void *userdata) {
@@ -278,6 +297,7 @@ int main(void) {
         TEST(test_trailers_that_nobody_asks_for_are_dropped),
         TEST(test_trailers_of_http2_are_told_and_sent),
         TEST(test_more_trailers_of_http2_than_headers_may_be_are_refused),
+        TEST(test_trailers_that_do_not_end_end_the_connection),
         TEST(test_trailers_wait_for_the_body_before_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

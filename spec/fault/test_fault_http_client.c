@@ -98,7 +98,7 @@ static void scenario(void) {
         hhttp_server_on_request(server, on_request, NULL);
         listener = hhttp_server_listen(server, "127.0.0.1", 0, 0);
     }
-    hhttp_client_options_t limits = {.connections_per_host_max = 2};
+    hhttp_client_options_t limits = {.connections_per_host_max = 2, .ping_interval_ms = 60000};
     hhttp_client_t *client = hhttp_client_new(loop, &limits);
     if (listener != NULL && client != NULL) {
         int port = fault_port_of(listener);

@@ -1,5 +1,6 @@
 --- Trailers: fields behind a body, of requests and of answers, over HTTP/1.1 and HTTP/2, between
 --- our own client and server. RFC 9110 section 6.5. Others: spec/e2e/http_trailers_spec.lua.
+local frames = require "h2_frames"
 local hv = require "hv"
 local raw = require "raw_http"
 
@@ -159,6 +160,56 @@ for name, http2 in pairs { ["HTTP/1.1"] = false, ["HTTP/2"] = "prior_knowledge" 
     end)
   end)
 end
+
+--- What a stream gets whose trailers have these fields: a status, or "reset".
+local malformed = {
+  { "a name in upper case", { "X-Up", "1" }, "reset" },
+  { "a pseudo-header", { ":path", "/" }, "reset" },
+  { "a field of the connection", { "connection", "close" }, "reset" },
+  { "a value with a line break", { "x", "a\r\nb: c" }, 400 },
+  { "a value with a NUL", { "x", "a\0b" }, 400 },
+  { "a name with a blank", { "x y", "1" }, 400 },
+}
+
+describe("trailers of HTTP/2", function()
+  before_each(function()
+    client = frames.connect(server)
+    app:post("/", function(req) return req:body() and lines(req:trailers()) end)
+  end)
+
+  local function send_with_trailers(stream, list, flags)
+    client:request(stream, "POST", "/", nil, true)
+    client:frame(frames.DATA, 0, stream, "body")
+    client:frame(frames.HEADERS, frames.END_HEADERS + (flags or frames.END_STREAM), stream,
+      frames.block(list))
+    return client:answer(stream)
+  end
+
+  for _, case in ipairs(malformed) do
+    it("are refused for " .. case[1], function()
+      local answer = send_with_trailers(1, case[2])
+      if case[3] == "reset" then
+        assert.are.same({ nil, frames.codes.PROTOCOL_ERROR }, { answer.status, answer.reset })
+      else
+        assert.are.equal(case[3], answer.status)
+      end
+      assert.are.equal("x=1", send_with_trailers(3, { "x", "1" }).body)
+    end)
+  end
+
+  it("are refused where they do not end the stream", function()
+    assert.are.equal(frames.codes.PROTOCOL_ERROR, send_with_trailers(1, { "x", "1" }, 0).reset)
+    assert.are.equal("x=1", send_with_trailers(3, { "x", "1" }).body)
+  end)
+
+  it("mean nothing behind a request that is answered", function()
+    client:request(1, "POST", "/nowhere", nil, true)
+    assert.are.equal(404, client:answer(1).status)
+    client:frame(frames.HEADERS, frames.END_HEADERS + frames.END_STREAM, 1,
+      frames.block { "x", "1" })
+    assert.are.equal("x=1", send_with_trailers(3, { "x", "1" }).body)
+  end)
+end)
 
 describe("trailers", function()
   before_each(function() client = assert(hv.http.client {}) end)
