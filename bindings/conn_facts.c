@@ -137,7 +137,6 @@ static int conn_newindex(lua_State *L) {
 }
 
 static const char *state_name(const hvl_conn_t *conn) {
-    if (conn->io == NULL) return "closed";
     if (conn->is_closed_here) return "closing";
     return conn->is_connecting ? "connecting" : "open";
 }
