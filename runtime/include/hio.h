@@ -133,7 +133,9 @@ HV_EXPORT int hio_set_bind(hio_t *io, const char *host, int port);
 
 /* Takes an io that has a descriptor out of its loop, still open, and puts it into another: the
  * thread of the old loop detaches, the thread of the new one attaches. Callbacks and queued data go
- * along. */
+ * along. Between the two what is known of it can be asked, and callbacks, timeouts and limits be
+ * set; whatever would read, write or link it is HV_ECLOSED, or NULL; hio_close and hio_abort free
+ * it without a callback. */
 HV_EXPORT void hio_detach(hio_t *io);
 HV_EXPORT void hio_attach(hloop_t *loop, hio_t *io);
 

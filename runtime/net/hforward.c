@@ -47,6 +47,7 @@ static void unlink_all(hio_t *io) {
 /* Whether they can be linked at all. */
 static int check_pair(hio_t *io1, hio_t *io2) {
     if (io1 == io2 || io_loop(io1) != io_loop(io2)) return HV_EINVAL;
+    if (io_loop(io1) == NULL) return HV_ECLOSED; /* both are detached */
     if (!is_stream(io1) || !is_stream(io2)) return HV_EINVAL;
     if (io1->state == HIO_DEAD || io2->state == HIO_DEAD) return HV_ECLOSED;
     return hv__io_ext(io1) == NULL || hv__io_ext(io2) == NULL ? HV_ENOMEM : 0;
@@ -239,10 +240,12 @@ static hio_t *forward_to(hio_t *io, hio_t *other) {
 }
 
 hio_t *hio_setup_ssl_upstream(hio_t *io, const char *host, int port) {
+    if (io_loop(io) == NULL) return NULL;
     return forward_to(io, hio_ssl_client(io_loop(io), host, port, NULL, NULL));
 }
 
 hio_t *hio_setup_tcp_upstream(hio_t *io, const char *host, int port, int ssl) {
+    if (io_loop(io) == NULL) return NULL;
     if (ssl) return hio_setup_ssl_upstream(io, host, port);
     return forward_to(io, hio_tcp_client(io_loop(io), host, port, NULL, NULL));
 }

@@ -309,12 +309,15 @@ static void destroy(hio_t *io) {
     hv__free(io);
 }
 
+/* There is no loop that could call back. */
+static int close_detached(hio_t *io) {
+    if (!(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
+    destroy(io);
+    return 0;
+}
+
 int hio_close(hio_t *io) {
-    if (io_loop(io) == NULL) { /* detached: there is no loop to call back */
-        if (!(io->flags & HIO_FLAG_STAYS_OPEN)) hsock_close(io_fd(io));
-        destroy(io);
-        return 0;
-    }
+    if (io_loop(io) == NULL) return close_detached(io);
     if (!hv__loop_is_mine(io_loop(io))) return hv__io_post(io, NULL, 0, 1);
     if (io->state >= HIO_CLOSING) return 0;
     io->flags |= HIO_FLAG_GENTLE;
@@ -334,10 +337,12 @@ int hio_close(hio_t *io) {
 }
 
 int hio_abort(hio_t *io) {
-    if (io->state == HIO_DEAD) return 0;
+    int is_detached = io_loop(io) == NULL;
+    if (io->state == HIO_DEAD && !is_detached) return 0;
     if (io->kind == HSOCK_KIND_STREAM && hio_write_bufsize(io) > 0) {
         hsock_set_reset_on_close(io_fd(io));
     }
+    if (is_detached) return close_detached(io);
     io->flags &= ~(uint32_t)HIO_FLAG_GENTLE;
     become_dead(io);
     return 0;

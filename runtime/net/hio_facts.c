@@ -14,6 +14,7 @@ void hio_set_context(hio_t *io, void *context) { io->context = context; }
 void *hio_context(const hio_t *io) { return io->context; }
 
 uint32_t hio_idle_ms(const hio_t *io) {
+    if (io_loop(io) == NULL) return 0; /* detached: it begins anew when it is attached */
     uint32_t now = hv__loop_stamp_ms(io_loop(io));
     uint32_t read = now - io->last_read_ms, written = now - io->last_write_ms;
     return read < written ? read : written;

@@ -26,6 +26,7 @@ static void leave_for_good(hnet_t *net, hio_t *io) {
 /* An io that has failed already goes along as well: its new loop then calls the close callback. */
 void hio_detach(hio_t *io) {
     hloop_t *loop = io_loop(io);
+    HV_ASSERT(loop != NULL);
     hnet_t *net = loop->net;
     HV_ASSERT(!(io->flags & HIO_FLAG_VIRTUAL));
     HV_ASSERT(hv__watcher_find(loop, io_fd(io)) == &io->watcher); /* not in its close callback */

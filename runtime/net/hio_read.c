@@ -313,7 +313,8 @@ void hio_set_readbuf(hio_t *io, void *buf, size_t len) {
 void hio_set_unpack(hio_t *io, unpack_setting_t *setting) {
     io->unpack = setting;
     io->scanned = 0;
-    if (setting != NULL && unpack_setting_check(setting) != 0) hv__io_fail(io, HV_EINVAL);
+    int is_bad = setting != NULL && unpack_setting_check(setting) != 0;
+    if (is_bad && io_loop(io) != NULL) hv__io_fail(io, HV_EINVAL); /* or in hio_read */
 }
 
 void hio_set_close_on_reset(hio_t *io, int closes) {

@@ -31,6 +31,7 @@ static long send_parts(hio_t *io, const struct iovec *parts, int count) {
 }
 
 static size_t corked_len(const hio_t *io) {
+    if (io_loop(io) == NULL) return 0; /* detached */
     const hnet_t *net = io_net(io);
     return net != NULL && net->current == io ? net->cork_len : 0;
 }
@@ -273,12 +274,13 @@ int hio_write(hio_t *io, const void *buf, size_t len) {
 }
 
 int hio_sendto(hio_t *io, const void *buf, size_t len, const struct sockaddr *addr) {
-    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io_loop(io) == NULL || io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->kind != HSOCK_KIND_DATAGRAM) return HV_EINVAL;
     return hv__udp_send(io, buf, len, addr);
 }
 
 int hio_flush(hio_t *io) {
+    if (io_loop(io) == NULL) return HV_ECLOSED;
     if (io->state != HIO_OPEN) return io->state == HIO_CONNECTING ? 0 : HV_ECLOSED;
     HV_API_ENTER(io_loop(io));
     if (io->flags & HIO_FLAG_LAYERED) io->ext->layer->flush(io);
@@ -289,7 +291,7 @@ int hio_flush(hio_t *io) {
 }
 
 int hio_shutdown(hio_t *io) {
-    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io_loop(io) == NULL || io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->state == HIO_LISTENING || io->kind == HSOCK_KIND_DATAGRAM) return HV_EINVAL;
     if (io->flags & HIO_FLAG_SHUT_WANTED) return 0;
     if (io->state == HIO_OPEN && io->flags & HIO_FLAG_LAYERED) io->ext->layer->farewell(io);

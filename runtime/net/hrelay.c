@@ -172,6 +172,7 @@ static void on_front_read(hio_t *io, void *buf, int readbytes) {
 hio_t *hio_setup_udp_upstream(hio_t *io, const char *host, int port) {
     hloop_t *loop = io_loop(io);
     hsock_addr_t addr;
+    if (loop == NULL) return NULL; /* detached */
     int code = hsock_address(&addr, host, port);
     if (io->kind != HSOCK_KIND_DATAGRAM || io->flags & HIO_FLAG_CLIENT) code = HV_EINVAL;
     if (code >= 0 && io->ext != NULL && io->ext->relay != NULL) code = HV_EBUSY;

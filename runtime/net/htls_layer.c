@@ -327,9 +327,9 @@ void hv__tls_flush_early(hio_t *io) {
 
 static size_t tls_pending(const hio_t *io) {
     const htls_t *tls = hv__tls_of(io);
-    const hnet_t *net = io_net(io);
+    const hnet_t *net = io_loop(io) != NULL ? io_net(io) : NULL;
     size_t pending = hbuf_len(&tls->early);
-    return net->current == io ? pending + net->plain_len : pending;
+    return net != NULL && net->current == io ? pending + net->plain_len : pending;
 }
 
 static void tls_farewell(hio_t *io) {
@@ -424,7 +424,7 @@ static int replace_ctx(hio_t *io, hssl_ctx_t ctx) {
 }
 
 int hio_set_ssl_ctx(hio_t *io, hssl_ctx_t ctx) {
-    if (io->state >= HIO_CLOSING) return HV_ECLOSED;
+    if (io_loop(io) == NULL || io->state >= HIO_CLOSING) return HV_ECLOSED;
     if (io->kind != HSOCK_KIND_STREAM && io->kind != HSOCK_KIND_UNIX) return HV_EINVAL;
     if (io->flags & HIO_FLAG_LAYERED) return replace_ctx(io, ctx);
     if (attach(io, ctx) == NULL) return HV_ENOMEM;

@@ -1,6 +1,10 @@
 /* Tests of runtime/net/hio.c: the life of an io - made, closed, reported, moved between loops. */
 #include "loop_test.h"
 
+#include <fcntl.h>
+
+#include "hssl.h"
+
 static hloop_t *loop;
 static size_t blocks_before;
 static hio_t *ends[2];
@@ -197,6 +201,46 @@ static void test_io_detached_takes_queue_callbacks_and_timeouts_along(void **sta
     hloop_free(&second);
 }
 
+static void on_beat(hio_t *io) { (void)io; }
+
+/* Between two loops: everything may be called, and nothing needs a loop. */
+static void test_io_detached_refuses_what_needs_a_loop(void **state) {
+    (void)state;
+    unpack_setting_t bad = {.mode = UNPACK_BY_DELIMITER};
+    hio_t *io = ends[0], *datagrams = hloop_create_udp_server(loop, "127.0.0.1", 0);
+    struct sockaddr_in to = *(struct sockaddr_in *)(void *)hio_localaddr(datagrams);
+    hio_setcb_close(io, on_close);
+    hio_write(io, "hello", 5);
+    hio_detach(io);
+    hio_detach(ends[1]);
+    hio_detach(datagrams);
+    assert_int_equal(hio_write_bufsize(io), 5);
+    assert_false(hio_write_is_complete(io));
+    assert_false(hio_write_is_high(io));
+    assert_int_equal(hio_idle_ms(io), 0);
+    assert_int_equal(hio_write(io, "x", 1), HV_ECLOSED);
+    assert_int_equal(hio_flush(io), HV_ECLOSED);
+    assert_int_equal(hio_shutdown(io), HV_ECLOSED);
+    assert_int_equal(hio_read(io), HV_ECLOSED);
+    assert_int_equal(hio_new_ssl_ctx(io, &(hssl_ctx_opt_t){0}), HV_ECLOSED);
+    assert_int_equal(hio_forward(io, ends[1]), HV_ECLOSED);
+    assert_null(hio_setup_tcp_upstream(io, "127.0.0.1", 1, 0));
+    assert_null(hio_setup_tcp_upstream(io, "127.0.0.1", 1, 1));
+    assert_null(hio_setup_udp_upstream(datagrams, "127.0.0.1", 1));
+    assert_int_equal(hio_sendto(datagrams, "x", 1, (struct sockaddr *)&to), HV_ECLOSED);
+    hio_set_heartbeat(io, 10, on_beat);
+    hio_set_heartbeat(io, 0, NULL);
+    hio_set_unpack(ends[1], &bad);
+    hio_attach(loop, ends[1]);
+    assert_int_equal(hio_read(ends[1]), HV_EINVAL); /* now it is told */
+    int fds[] = {hio_fd(io), hio_fd(datagrams)};
+    hio_close(io);
+    hio_abort(datagrams);
+    for (int i = 0; i < 2; i++) assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+    RUN_PASSES(loop, 2);
+    assert_int_equal(closes, 0); /* there was no loop to call back */
+}
+
 static void on_write_some(hio_t *io, const void *buf, int len) {
     (void)io, (void)buf, (void)len;
 }
@@ -237,6 +281,7 @@ int main(void) {
         IO_TEST(test_io_flush_is_bounded_when_its_last_goes),
         IO_TEST(test_io_that_has_failed_is_reported_by_its_new_loop),
         IO_TEST(test_io_detached_takes_queue_callbacks_and_timeouts_along),
+        IO_TEST(test_io_detached_refuses_what_needs_a_loop),
         IO_TEST(test_io_tells_the_callbacks_it_has),
         IO_TEST(test_io_handle_with_the_tag_of_a_plain_watcher_is_nobodys),
     };
