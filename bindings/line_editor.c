@@ -28,6 +28,7 @@
 #define ANSWER_MS   1000 /* how long Tab waits for the names */
 #define ECHO_MS     100  /* how long a line must run before the terminal shows what is typed */
 #define STOP_MS     50
+#define RETRY_MS    10 /* until an event is posted again for which there was no memory */
 #define PARTIAL_MS  50 /* how long text without a line end waits for the rest of its line */
 
 enum { NOTHING, LINE, END_OF_INPUT, INTERRUPTED }; /* what reading a line has come to */
@@ -91,9 +92,23 @@ static void wake(const editor_t *editor) {
         continue;
 }
 
-static void post(editor_t *editor, hevent_cb cb) {
+/* Returns 0 or a code. */
+static int post(editor_t *editor, hevent_cb cb) {
     hevent_t ev = {.cb = cb, .userdata = editor};
-    hloop_post_event(editor->object.rt->loop, &ev);
+    return hloop_post_event(editor->object.rt->loop, &ev);
+}
+
+static int is_ending(editor_t *editor) {
+    pthread_mutex_lock(&editor->lock);
+    int wants_end = editor->wants_end;
+    pthread_mutex_unlock(&editor->lock);
+    return wants_end;
+}
+
+/* In the editor's thread. Somebody waits for the event: where there is no memory for it, it is
+ * tried again until there is, or nobody waits any more. */
+static void post_for_sure(editor_t *editor, hevent_cb cb) {
+    while (post(editor, cb) == HV_ENOMEM && !is_ending(editor)) poll(NULL, 0, RETRY_MS);
 }
 
 enum { REQUEST, KEY, TIMED_OUT };
@@ -202,7 +217,7 @@ static unsigned char on_complete_key(EditLine *el, int key) {
     editor->question = hv_strndup(info->buffer, len);
     editor->has_answer = 0;
     pthread_mutex_unlock(&editor->lock);
-    post(editor, on_question);
+    if (post(editor, on_question) != 0) return CC_REFRESH_BEEP;
     char *insert = NULL, *list = NULL;
     for (int is_done = 0; !is_done;) {
         int is_late = wait_for_input(editor, -1, ANSWER_MS) == TIMED_OUT;
@@ -254,7 +269,7 @@ static void read_line(editor_t *editor) {
     editor->result = result;
     pthread_mutex_unlock(&editor->lock);
     if (editor->is_interrupted && editor->aim != NULL) hvl_aim_fire(editor->aim);
-    post(editor, on_result);
+    post_for_sure(editor, on_result);
 }
 
 static void *run_editor(void *data) {
@@ -530,8 +545,8 @@ static int editor_close(lua_State *L) {
     int was_open = editor->is_open;
     close_editor(editor);
     if (!was_open || editor->object.rt->loop == NULL) return 0;
-    hevent_t ev = {.cb = on_closed, .userdata = editor};
-    hloop_post_event(editor->object.rt->loop, &ev);
+    /* Without memory for it the closed editor stays where it is until the state ends. */
+    post(editor, on_closed);
     return 0;
 }
 

@@ -182,6 +182,16 @@ if(NOT sanitizers AND NOT HV_HOSTILE AND has_hvlua)
     set_tests_properties(${prefix}rock.make PROPERTIES LABELS rock TIMEOUT 600 PROCESSORS 2)
 endif()
 
+# What fails from outside, by a library that is loaded before the program: a sanitizer has its own.
+if(NOT sanitizers AND NOT HV_HOSTILE AND has_hvlua AND CMAKE_SYSTEM_NAME STREQUAL Linux)
+    add_library(hv_no_memory MODULE ${PROJECT_SOURCE_DIR}/spec/preload/no_memory.c)
+    target_include_directories(hv_no_memory PRIVATE ${room_dirs} runtime/include)
+    target_link_libraries(hv_no_memory PRIVATE hv_own ${CMAKE_DL_LIBS})
+    hv_add_spec(${PROJECT_SOURCE_DIR}/spec/preload/line_editor_spec.lua spec)
+    set_property(TEST ${prefix}preload.line_editor_spec APPEND PROPERTY ENVIRONMENT
+        "HV_NO_MEMORY=$<TARGET_FILE:hv_no_memory>")
+endif()
+
 # The text of the tree is the same in every lane, so one of them judges it.
 if(NOT sanitizers AND NOT HV_HOSTILE)
     find_program(LUACHECK luacheck REQUIRED)
