@@ -349,7 +349,7 @@ describe("HTTP/2 requests that a server does not answer", function()
     local reply, message, code = asker:post(url, "x")
     assert.are.same({ nil, "ETIMEDOUT" }, { reply, code })
     assert.matches("post http://.*: the connection is dead: no answer to a PING$", message)
-    assert.are.equal(1, pings)
+    assert.is_true(pings > 0)
     asker:close()
   end)
 
