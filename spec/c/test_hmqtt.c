@@ -107,6 +107,7 @@ static void test_each_publish_ends_once(void **state) {
         assert_int_equal(log.events[HMQTT_PUBREC], 1);
         assert_int_equal(hmqtt_inflight(client) + hmqtt_queued(client), 0);
         assert_int_equal(hmqtt_queued_bytes(client), 0);
+        assert_int_equal(client->store.ids_used, 0);
         assert_int_equal(hmqtt_disconnect(client, 0, NULL, 0), 0);
         RUN_UNTIL(loop, log.events[HMQTT_DISCONNECT] == 1);
         assert_int_equal(log.error, 0);

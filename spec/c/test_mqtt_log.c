@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -262,6 +263,16 @@ static void test_a_file_that_cannot_be_written_is_tried_again(void **state) {
     mqtt_store_deinit(&store);
 }
 
+static int sync_count, sync_errno;
+
+/* Stands in for the C library's: whether a disk has the bytes cannot be seen from outside. */
+int fdatasync(int fd) {
+    (void)fd;
+    sync_count++;
+    errno = sync_errno;
+    return sync_errno != 0 ? -1 : 0;
+}
+
 static void test_on_the_disk_where_asked(void **state) {
     (void)state;
     mqtt_store_t store;
@@ -269,10 +280,22 @@ static void test_on_the_disk_where_asked(void **state) {
     mqtt_store_init(&store);
     assert_int_equal(mqtt_store_open(&store, path, 1), 0);
     add(&store, "one", 1);
+    long before = file_bytes();
+    sync_count = 0;
+    sync_errno = EIO;
+    assert_int_equal(mqtt_store_flush(&store), -EIO);
+    assert_int_equal(file_bytes(), before); /* nothing that may not be there */
+    sync_errno = 0;
     assert_int_equal(mqtt_store_flush(&store), 0);
+    assert_int_equal(sync_count, 2);
+    assert_true(file_bytes() > before);
     mqtt_store_deinit(&store);
+    sync_count = 0;
     open_store(&store);
     assert_string_equal(words_of(&store), "1:one,");
+    add(&store, "two", 1);
+    assert_int_equal(mqtt_store_flush(&store), 0);
+    assert_int_equal(sync_count, 0);
     mqtt_store_deinit(&store);
 }
 
