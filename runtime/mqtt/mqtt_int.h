@@ -8,9 +8,9 @@
  *                                 +-- retry --> WAITING --timer--> CONNECTING
  *
  * Files: hmqtt.c the API and options; mqtt_life.c the states above, time, and what leaves;
- * mqtt_session.c what packets mean; mqtt_alias.c numbers for topics; mqtt_wire.c the stream below;
- * mqtt_store.c and mqtt_log.c what is kept; mqtt_packet*.c and mqtt_topic.c bytes and
- * text; mqtt_client.c the API of the tutorials.
+ * mqtt_session.c what packets mean; mqtt_subscriptions.c what is asked for again; mqtt_alias.c
+ * numbers for topics; mqtt_wire.c the stream below; mqtt_store.c and mqtt_log.c what is kept;
+ * mqtt_packet*.c and mqtt_topic.c bytes and text; mqtt_client.c the API of the tutorials.
  *
  * Events are told by mqtt__tell only, which is called only where the dispatcher has called us: in
  * callbacks of the stream and of timers, and in deferred work. After it the client may be freed or
@@ -189,6 +189,17 @@ void mqtt__forget_alias(hmqtt_t *client, uint16_t alias);
 /* Finds the topic of a message that came. Returns 0, or the reason to end the connection. */
 uint8_t mqtt__resolve_topic(hmqtt_t *client, mqtt_packet_t *packet);
 void mqtt__free_aliases(hmqtt_t *client);
+
+/* ---- mqtt_subscriptions.c ---- */
+
+/* The broker has granted a subscription. Without memory, or beyond the limit, it is in force but
+ * not made again. */
+void mqtt__keep_subscription(hmqtt_t *client, hmqtt_bytes_t filter, uint8_t options, uint32_t id);
+void mqtt__drop_subscription(hmqtt_t *client, hmqtt_bytes_t filter);
+/* The broker knows of no session: asks for all of them, where that is wanted. Returns 0 or a
+ * code. */
+int mqtt__subscribe_again(hmqtt_t *client);
+void mqtt__free_subscriptions(hmqtt_t *client);
 
 /* ---- mqtt_session.c ---- */
 

@@ -2,69 +2,6 @@
  * acknowledgements. A handler returns whether the connection goes on. */
 #include "mqtt_int.h"
 
-/* ---- Subscriptions that are kept ---- */
-
-static mqtt_subscription_t *find_subscription(const hmqtt_t *client, hmqtt_bytes_t filter) {
-    for (uint32_t i = 0; i < client->subscription_count; i++) {
-        mqtt_subscription_t *each = &client->subscriptions[i];
-        if (each->len == filter.len && memcmp(each->filter, filter.data, filter.len) == 0) {
-            return each;
-        }
-    }
-    return NULL;
-}
-
-/* Without memory, or beyond the limit, a subscription is in force but not made again. */
-static void keep_subscription(hmqtt_t *client, hmqtt_bytes_t filter, uint8_t options, uint32_t id) {
-    mqtt_subscription_t *found = find_subscription(client, filter);
-    if (found == NULL && client->subscription_count == client->subscription_cap) {
-        uint32_t cap = client->subscription_cap > 0 ? client->subscription_cap * 2 : 8;
-        if (cap > client->options.subscriptions_max) cap = client->options.subscriptions_max;
-        if (cap <= client->subscription_count) return;
-        mqtt_subscription_t *more = hv__realloc(client->subscriptions, cap * sizeof *more);
-        if (more == NULL) return;
-        client->subscriptions = more;
-        client->subscription_cap = cap;
-    }
-    if (found == NULL) {
-        char *copy = hv__strndup(filter.data, filter.len);
-        if (copy == NULL) return;
-        found = &client->subscriptions[client->subscription_count++];
-        found->filter = copy;
-        found->len = (uint16_t)filter.len;
-    }
-    found->options = options;
-    found->id = id;
-}
-
-static void drop_subscription(hmqtt_t *client, hmqtt_bytes_t filter) {
-    mqtt_subscription_t *found = find_subscription(client, filter);
-    if (found == NULL) return;
-    hv__free(found->filter);
-    *found = client->subscriptions[--client->subscription_count];
-}
-
-/* Asks for one subscription again. What it needs is put together in a small buffer of its own. */
-static int ask_again(hmqtt_t *client, const mqtt_subscription_t *subscription) {
-    hbuf_t list = {0}, block = {0};
-    uint8_t len[2] = {(uint8_t)(subscription->len >> 8), (uint8_t)subscription->len};
-    int code = hbuf_append(&list, len, 2, UINT32_MAX);
-    if (code == 0) code = hbuf_append(&list, subscription->filter, subscription->len, UINT32_MAX);
-    if (code == 0) code = hbuf_append(&list, &subscription->options, 1, UINT32_MAX);
-    if (code == 0 && subscription->id != 0 && client->server.takes_ids) {
-        hmqtt_property_t id = {.id = HMQTT_SUBSCRIPTION_ID, .number = subscription->id};
-        code = mqtt_property_write(&block, UINT32_MAX, &id);
-    }
-    mqtt_packet_t packet = {.type = HMQTT_SUBSCRIBE,
-                            .list = {hbuf_data(&list), (uint32_t)hbuf_len(&list)},
-                            .properties = {hbuf_data(&block), (uint32_t)hbuf_len(&block)}};
-    mqtt_entry_t *entry = code == 0 ? mqtt_store_add(&client->store, &packet, &code) : NULL;
-    if (entry != NULL) entry->is_again = 1;
-    hbuf_deinit(&list);
-    hbuf_deinit(&block);
-    return code;
-}
-
 /* ---- Messages that leave ---- */
 
 int mqtt__send_publish(hmqtt_t *client, mqtt_packet_t *packet) {
@@ -192,15 +129,6 @@ static int take_server_properties(hmqtt_t *client, hmqtt_block_t block) {
     return hbuf_append(&client->server_block, block.data, block.len, UINT32_MAX);
 }
 
-/* Takes back what ask_again has asked over a connection that did not answer any more. */
-static void take_back_asked(hmqtt_t *client) {
-    mqtt_entry_t *entry = client->store.control.first;
-    for (mqtt_entry_t *next; entry != NULL; entry = next) {
-        next = entry->next;
-        if (entry->is_again) mqtt_store_remove(&client->store, entry);
-    }
-}
-
 /* Without a session the broker knows nothing of what was under way: messages begin anew, but for
  * those that it had taken over already. Returns whether the connection goes on. */
 static int begin_session(hmqtt_t *client) {
@@ -212,12 +140,7 @@ static int begin_session(hmqtt_t *client) {
         if (entry->state != MQTT_RELEASED) continue;
         if (!finish_entry(client, entry, &(hmqtt_event_t){.type = HMQTT_PUBCOMP})) return 0;
     }
-    int code = 0;
-    take_back_asked(client);
-    if (!client->options.resubscribes) return 1;
-    for (uint32_t i = 0; i < client->subscription_count && code == 0; i++) {
-        code = ask_again(client, &client->subscriptions[i]);
-    }
+    int code = mqtt__subscribe_again(client);
     if (code != 0) mqtt__fail(client, -code, 0);
     return code == 0;
 }
@@ -425,9 +348,9 @@ static int on_suback(hmqtt_t *client, const mqtt_packet_t *packet) {
     for (; mqtt_packet_filter(asked.list, &at, &filter, options_at); i++) {
         int is_granted = i < packet->list.len && (uint8_t)packet->list.data[i] < 0x80;
         if (type == HMQTT_SUBSCRIBE && is_granted) {
-            keep_subscription(client, filter, options, id.number);
+            mqtt__keep_subscription(client, filter, options, id.number);
         } else {
-            drop_subscription(client, filter);
+            mqtt__drop_subscription(client, filter);
         }
     }
     /* A reason for each filter, or the answer is to something else (5 3.9.3). */
@@ -574,10 +497,7 @@ void mqtt__session_unplug(hmqtt_t *client) {
 
 void mqtt__session_deinit(hmqtt_t *client) {
     mqtt__session_unplug(client);
-    for (uint32_t i = 0; i < client->subscription_count; i++) {
-        hv__free(client->subscriptions[i].filter);
-    }
-    hv__free(client->subscriptions);
+    mqtt__free_subscriptions(client);
     hv__free(client->assigned_id);
     hbuf_deinit(&client->server_block);
     hbuf_deinit(&client->reason_block);
