@@ -5,6 +5,7 @@
 --- of the running task.
 local deliver = require("hv.http_response").deliver
 local limits = require "hv.limits"
+local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.http"
@@ -115,13 +116,6 @@ local function install_fallback(root)
   end)
 end
 
-local function check_app(app, method)
-  if getmetatable(app) ~= app_meta then
-    misuse(("app:%s: hv.http.app expected, got %s (call methods with ':')"):format(
-      method, type(app)))
-  end
-end
-
 local function check_functions(where, ...)
   local count = select("#", ...)
   if count == 0 then misuse(where .. ": function expected, got no value") end
@@ -174,7 +168,6 @@ end
 ---@param ... fun(req: hv.HttpRequest, res: hv.HttpResponse, next: function): any
 ---@return hv.HttpApp self
 function App:route(method, pattern, ...)
-  check_app(self, "route")
   local where = "app:" .. (type(method) == "string" and method:lower() or "route")
   if type(method) ~= "string" or not known_methods[method:upper()] then
     return misuse("app:route: unknown method " .. tostring(method))
@@ -183,10 +176,7 @@ function App:route(method, pattern, ...)
 end
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete", "head", "options", "any" } do
-  App[method] = function(self, pattern, ...)
-    check_app(self, method)
-    return self:route(method, pattern, ...)
-  end
+  App[method] = function(self, pattern, ...) return self:route(method, pattern, ...) end
 end
 
 local read_static = options.reader("app:static", {
@@ -202,7 +192,6 @@ local read_static = options.reader("app:static", {
 ---@param opts? hv.HttpStaticOptions
 ---@return hv.HttpApp self
 function App:static(prefix, dir, opts)
-  check_app(self, "static")
   local t = read_static(opts or {})
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" then
     return misuse("app:static: prefix must begin with '/', got " .. tostring(prefix))
@@ -250,7 +239,6 @@ end
 ---@param ... hv.HttpMiddleware|hv.HttpObserver
 ---@return hv.HttpApp self
 function App:use(...)
-  check_app(self, "use")
   local root, pieces = self._root, { ... }
   for i, piece in ipairs(pieces) do
     if type(piece) == "table" and type(piece.on_response) == "function" then
@@ -276,7 +264,6 @@ end
 ---@param fn? fun(group: hv.HttpApp) called at once, to register them
 ---@return hv.HttpApp group
 function App:group(prefix, fn)
-  check_app(self, "group")
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" or prefix:sub(-1) == "/" then
     return misuse("app:group: prefix must begin with '/' and not end with it, got "
       .. tostring(prefix))
@@ -294,7 +281,6 @@ end
 ---@param opts? hv.ProxyOptions
 ---@return hv.HttpApp self
 function App:proxy(prefix, upstreams, opts)
-  check_app(self, "proxy")
   return require("hv.http_proxy").proxy(self, prefix, upstreams, opts)
 end
 
@@ -353,7 +339,6 @@ end
 ---@param fn? fun(ws: hv.Ws, req: hv.WsRequest)
 ---@return hv.HttpApp self
 function App:ws(pattern, opts, fn)
-  check_app(self, "ws")
   return add_route(self, "app:ws", "GET", pattern,
     { require("hv.ws_server").handler(self._root, opts, fn) })
 end
@@ -481,7 +466,6 @@ local read_listen = options.reader("app:listen", {
 ---@return string? message
 ---@return hv.ErrCode? code EADDRINUSE, EACCES, ENOTFOUND, ETLS (a certificate) ...
 function App:listen(opts)
-  check_app(self, "listen")
   if type(opts) ~= "table" then opts = options.address("app:listen", opts) end
   local t = read_listen(opts or {})
   local root = self._root
@@ -537,5 +521,7 @@ function M.app(opts)
   app._routes, app._observers, app._hosts = {}, {}, {}
   return app
 end
+
+methods.guard(App, "app", "hv.http.app")
 
 return M

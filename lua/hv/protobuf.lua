@@ -102,6 +102,9 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code ENOENT, EINVAL
 function M.load(path, folders)
+  if type(path) ~= "string" then
+    return misuse("hv.protobuf.load: path must be a string, got " .. type(path))
+  end
   local text, message = read_whole(path)
   if not text then return nil, "hv.protobuf.load: " .. message, "ENOENT" end
   local places = { path:match("^(.*)/[^/]*$") or "." }

@@ -261,11 +261,17 @@ describe("hv.http", function()
     for name, call in pairs {
       get = function() app.get("/", print) end, use = function() app.use(print) end,
       ws = function() app.ws("/", print) end, static = function() app.static("/", ".") end,
+      publish = function() app.publish("topic", "data") end, paths = function() app.paths() end,
+      on_error = function() app.on_error(print) end, host = function() app.host("a.example") end,
+      error_page = function() app.error_page(print) end,
+      not_found = function() app.not_found(print) end,
+      on_response = function() app.on_response(print) end,
+      subscribers = function() app.subscribers("topic") end,
     } do
       local ok, message = pcall(call)
       assert.is_false(ok)
-      assert.matches("app:" .. name .. ": hv.http.app expected, got %a+ %(call methods with ':'%)$",
-        message)
+      assert.matches("http_spec.lua:%d+: app:" .. name ..
+        ": hv.http.app expected, got %a+ %(call methods with ':'%)$", message)
     end
     assert.has_error(function() app.listen { port = 0 } end)
   end)

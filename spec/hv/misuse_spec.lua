@@ -132,6 +132,15 @@ describe("misuse of hv.mqtt", function()
   end)
 end)
 
+describe("misuse of hv.protobuf", function()
+  it("of load and parse", function()
+    throw {
+      ["hv.protobuf.load()"] = "hv.protobuf.load: path must be a string, got nil",
+      ["hv.protobuf.parse()"] = "hv.protobuf.parse: string expected, got nil",
+    }
+  end)
+end)
+
 describe("misuse of hv.redis", function()
   it("of connect and the functions of the module", function()
     throw {
