@@ -15,6 +15,7 @@ local cookies = require "hv.http_cookies"
 local exchange = require "hv.http_exchange"
 local fs = require "hv.fs"
 local loop = require "_hv.loop"
+local methods = require "hv.methods"
 local options = require "hv.http_options"
 local raw = require "_hv.http_client"
 local url = require "hv.url"
@@ -368,6 +369,7 @@ M.download = both_forms(function(address, path, opts)
   return download(shared_client(), address, path, opts)
 end)
 
+methods.guard(Client, "client", "hv.http.client")
 M.methods = Client
 
 return M

@@ -6,6 +6,7 @@
 ---
 --- Cookies lie in one list, in order of creation. A jar is of this state alone and is not saved;
 --- `jar:all()` gives what a program may save itself.
+local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
 local raw = require "_hv.http_client"
 local url = require "hv.url"
@@ -267,5 +268,7 @@ function M.new() return setmetatable({ _list = {} }, meta) end
 
 M.meta = meta
 M.parse_date = parse_date
+
+methods.guard(Jar, "jar", "hv.http.cookies")
 
 return M

@@ -22,7 +22,7 @@ function M.refuse(noun, method, expected, value)
     expected, type(value)))
 end
 
---- Has the methods of a class refuse whatever is no object of it.
+--- Has the methods of a class refuse whatever is no object of it; `new` is none of them.
 ---@param class table<string, function>
 ---@param noun string
 ---@param expected string the __name of the metatable
@@ -31,7 +31,7 @@ function M.guard(class, noun, expected, others)
   local names = { [expected] = true }
   for name in pairs(others or {}) do names[name] = true end
   for key, fn in pairs(class) do
-    if type(fn) == "function" then
+    if type(fn) == "function" and key ~= "new" then
       class[key] = function(self, ...)
         local meta = getmetatable(self)
         if type(meta) == "table" and names[meta.__name] then return fn(self, ...) end

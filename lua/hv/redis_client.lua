@@ -496,10 +496,10 @@ function Client:ref()
   return self
 end
 
-local new, index_of = Client.new, Client.index_of
+local index_of = Client.index_of
 methods.guard(Client, "r", "hv.redis", class_names)
 methods.guard(Script, "script", "hv.redis.script")
-Client.new, Client.index_of = new, index_of -- which are no methods
+Client.index_of = index_of -- which is no method
 Client.script_methods = Script
 
 return Client

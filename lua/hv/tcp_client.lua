@@ -2,6 +2,7 @@
 ---
 --- on_close is called for each connection that has ended and for each attempt that has failed, with
 --- the milliseconds until the next attempt, or nil where none will follow: the client has closed.
+local methods = require "hv.methods"
 local rules = require "hv.reconnect"
 local task = require "hv.task"
 local wait = require "hv.wait"
@@ -108,5 +109,7 @@ end
 --- case, for as long as its timeout allows.
 function Client:ref() return rules.set_referenced(self, self._conn, true) end
 function Client:unref() return rules.set_referenced(self, self._conn, false) end
+
+methods.guard(Client, "client", "hv.tcp_client")
 
 return Client

@@ -9,6 +9,7 @@
 ---
 ---   local context = assert(hv.tls.context { cert = "cert.pem", key = "key.pem" })
 ---   hv.on_signal("hup", function() assert(context:reload()) end)
+local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
 local options = require "hv.options"
 local raw = require "_hv.tls"
@@ -223,5 +224,7 @@ function M.client(where, value) return side_of(where, value, "client") end
 ---@return string? message
 ---@return hv.ErrCode? code
 function M.server(where, value, alpn) return side_of(where, value, "server", alpn) end
+
+methods.guard(Context, "context", "hv.tls")
 
 return M

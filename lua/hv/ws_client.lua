@@ -1,6 +1,7 @@
 --- hv.ws_client - a WebSocket that is made again whenever it is lost: hv.ws.connect with
 --- `reconnect`.
 local loop = require "_hv.loop"
+local methods = require "hv.methods"
 local rules = require "hv.reconnect"
 local task = require "hv.task"
 local wait = require "hv.wait"
@@ -148,5 +149,7 @@ end
 --- case, for as long as its timeout allows.
 function Client:ref() return rules.set_referenced(self, self._ws, true) end
 function Client:unref() return rules.set_referenced(self, self._ws, false) end
+
+methods.guard(Client, "ws", "hv.ws_client")
 
 return Client

@@ -132,6 +132,23 @@ describe("misuse of hv.mqtt", function()
   end)
 end)
 
+describe("misuse of clients", function()
+  it("of methods that are called with a dot", function()
+    throw {
+      ["hv.http.client {}.close()"] =
+        "client:close: hv.http.client expected, got nil (call methods with ':')",
+      ["hv.http.client {}.get('http://h/')"] =
+        "client:get: hv.http.client expected, got string (call methods with ':')",
+      ["hv.http.cookies().get('http://h/')"] =
+        "jar:get: hv.http.cookies expected, got string (call methods with ':')",
+      ["hv.tcp.client { host = '127.0.0.1', port = 1, reconnect = false }.write('x')"] =
+        "client:write: hv.tcp_client expected, got string (call methods with ':')",
+      ["hv.tls.context {}.reload()"] =
+        "context:reload: hv.tls expected, got nil (call methods with ':')",
+    }
+  end)
+end)
+
 describe("misuse of hv.protobuf", function()
   it("of load and parse", function()
     throw {
