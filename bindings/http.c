@@ -57,6 +57,7 @@ static http_exchange_t *exchange_begin(http_server_t *server, const http_router_
     exchange->status = 200;
     exchange->content_length = -1;
     exchange->is_anchored = exchange->has_failed = exchange->has_page = exchange->is_ending = 0;
+    exchange->has_trailers = 0;
     exchange->began_us = 0;
     if (router->has_observer) note_beginning(exchange);
     exchange->prev = NULL;

@@ -89,6 +89,7 @@ struct http_exchange_s {
     uint8_t is_anchored;
     uint8_t has_failed; /* app:on_error's function runs */
     uint8_t has_page;   /* app:error_page's does */
+    uint8_t has_trailers; /* the table of headers has some */
     uint8_t is_ending;  /* app:on_response's function runs, or has run */
     uint64_t began_us;  /* 0: there is no such function, and the next three are not set */
     double duration_ms; /* once is_ending */
@@ -206,8 +207,6 @@ void hvl_http_open_trailers(lua_State *L, hvl_t *rt);
 /* Reads the flat list { name, value, ... } at `index`, which the trailers borrow; room for
  * HTTP_HEADERS_MAX. Returns how many, or a negative code. */
 int hvl_http_read_trailers(lua_State *L, int index, hhttp_header_t *trailers);
-/* Whether the answer is to end with some. */
-int hvl_http_has_trailers(lua_State *L, const http_exchange_t *exchange);
 /* Ends an answer in pieces, with its trailers. Returns as hhttp_response_end_with. */
 int hvl_http_end(lua_State *L, http_exchange_t *exchange);
 /* Answers as a whole, but so that trailers have a place. Returns as hhttp_response_begin. */

@@ -378,7 +378,7 @@ int hvl_http_respond(lua_State *L, http_exchange_t *exchange, const char *type, 
     hhttp_header_t headers[HTTP_HEADERS_MAX];
     int top = lua_gettop(L);
     int count = collect_headers(L, exchange, type, headers);
-    if (count >= 0 && hvl_http_has_trailers(L, exchange)) {
+    if (count >= 0 && exchange->has_trailers) {
         count = hvl_http_respond_in_pieces(L, exchange, headers, (size_t)count, body, len);
     } else if (count >= 0) {
         count = hhttp_respond_with(exchange->req, exchange->status, headers, (size_t)count, body,

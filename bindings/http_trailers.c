@@ -1,8 +1,8 @@
 /* http_trailers.c - trailers for Lua: those that a request has ended with, and those that an answer
  * is to end with.
  *
- * The latter lie in the table of the answer's headers, under a key of their own: an answer without
- * headers has none, so that most answers are never asked for them. */
+ * The latter lie in the table of the answer's headers, under a key of their own; a bit of the
+ * exchange says so, and most answers cost no more than a look at it. */
 #include "http.h"
 
 static const char key[] = "_trailers"; /* lua/hv/http_response.lua sets it */
@@ -24,6 +24,13 @@ static int request_trailers(lua_State *L) {
         lua_rawseti(L, -2, i + 1);
     }
     return code == HV_EAGAIN ? hvl_push_error(L, "req:trailers", HV_EBUSY) : 1;
+}
+
+/* note_trailers(res): its table of headers has some */
+static int note_trailers(lua_State *L) {
+    http_exchange_t *exchange = hvl_http_check_response(L, 1);
+    if (exchange != NULL) exchange->has_trailers = 1;
+    return 0;
 }
 
 /* may_trail(name) -> whether such a field may stand behind a body */
@@ -52,25 +59,15 @@ int hvl_http_read_trailers(lua_State *L, int index, hhttp_header_t *trailers) {
 /* The trailers set so far, borrowed from what it leaves on the stack. Returns how many, or a
  * code. */
 static int collect(lua_State *L, const http_exchange_t *exchange, hhttp_header_t *trailers) {
-    if (exchange->headers_ref == LUA_NOREF) return 0;
+    if (exchange->headers_ref == LUA_NOREF) return 0; /* it has failed meanwhile */
     lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->headers_ref);
     lua_pushlstring(L, key, sizeof key - 1);
     lua_rawget(L, -2);
     return lua_istable(L, -1) ? hvl_http_read_trailers(L, lua_gettop(L), trailers) : 0;
 }
 
-int hvl_http_has_trailers(lua_State *L, const http_exchange_t *exchange) {
-    if (exchange->headers_ref == LUA_NOREF) return 0;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->headers_ref);
-    lua_pushlstring(L, key, sizeof key - 1);
-    lua_rawget(L, -2);
-    int has = lua_istable(L, -1);
-    lua_pop(L, 2);
-    return has;
-}
-
 int hvl_http_end(lua_State *L, http_exchange_t *exchange) {
-    if (exchange->headers_ref == LUA_NOREF) return hhttp_response_end(exchange->req);
+    if (!exchange->has_trailers) return hhttp_response_end(exchange->req);
     hhttp_header_t trailers[HTTP_HEADERS_MAX];
     int top = lua_gettop(L);
     int code = collect(L, exchange, trailers);
@@ -89,7 +86,9 @@ int hvl_http_respond_in_pieces(lua_State *L, http_exchange_t *exchange,
 }
 
 void hvl_http_open_trailers(lua_State *L, hvl_t *rt) {
-    static const luaL_Reg functions[] = {
-        {"request_trailers", request_trailers}, {"may_trail", may_trail}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"request_trailers", request_trailers},
+                                         {"note_trailers", note_trailers},
+                                         {"may_trail", may_trail},
+                                         {NULL, NULL}};
     hvl_setfuncs(L, rt, functions);
 }

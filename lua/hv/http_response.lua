@@ -168,6 +168,7 @@ function Response:trailer(name, value)
   local trailers = rawget(headers, "_trailers") or headers_of.new()
   trailers:add(name, value)
   rawset(headers, "_trailers", trailers)
+  raw.note_trailers(self)
 end
 
 local finish = Response.finish
