@@ -109,10 +109,12 @@ static void end_answer(lua_State *L, http_exchange_t *exchange) {
 /* The handler and what answers for it are done. */
 static void exchange_end(lua_State *L, http_exchange_t *exchange) {
     hvl_t *rt = exchange->server->object.rt;
-    if (hhttp_response_has_begun(exchange->req)) {
-        end_answer(L, exchange);
-    } else if (!hhttp_request_is_over(exchange->req)) {
-        hhttp_request_abort(exchange->req); /* not even a failure could be told */
+    if (!hhttp_request_is_over(exchange->req)) {
+        if (hhttp_response_has_begun(exchange->req)) {
+            end_answer(L, exchange);
+        } else {
+            hhttp_request_abort(exchange->req); /* not even a failure could be told */
+        }
     }
     hvl_http_wake_waiters(exchange, HV_ECLOSED);
     if (exchange->headers_ref != LUA_NOREF) hvl_unref(rt, &exchange->headers_ref);
