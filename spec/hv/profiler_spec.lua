@@ -91,7 +91,7 @@ describe("hv.profiler", function()
   end)
 
   it("writes into files, also where the script calls os.exit", function()
-    local path, out = script(WORK:format(200, 1) .. "os.exit(3)"), os.tmpname()
+    local path, out = script(WORK:format(1000, 1) .. "os.exit(3)"), os.tmpname()
     local output, status = helper.hvlua { "--slow=0", "--profile=" .. out .. ",5", path }
     assert.equal("", output)
     assert.equal(3, status)
