@@ -171,7 +171,8 @@ describe("hvlua", function()
       w:recv()
       hv.after(1, function() io.write("late") end)
       hv.sleep(100000)]]
-    local p = assert(hv.process.spawn { os.getenv("HVLUA") or "hvlua", path, stdout = "pipe" })
+    local p = assert(hv.process.spawn { os.getenv("HVLUA") or "hvlua", path, stdout = "pipe",
+      kill = true })
     local lines = { p.stdout:read_line(), p.stdout:read_line() }
     table.sort(lines)
     assert.same({ "from a worker", "started" }, lines)
