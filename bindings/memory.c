@@ -9,8 +9,8 @@
  *     held. LUA_GCRESTART only writes a number, so it may be called in here.
  *   - Beyond the limit a block is still given, and a hook set, as a signal handler would. It runs
  *     before the next instruction of Lua code, collects all garbage, and only if that has not
- *     helped raises the error. Compiled code runs no hooks, but the collector, which is kept busy,
- *     leaves it each time it comes to its atomic phase.
+ *     helped raises the error. Compiled code runs no hooks, but the collector leaves it when it
+ *     comes to its atomic phase: until the hook has run, its steps go all the way there.
  *   - NULL is for what the hook would come too late for: a block larger than the reserve, or a
  *     function of C that takes and takes. Compiled code, told by a return address that is in no
  *     file, gets even that.
@@ -34,11 +34,22 @@ struct hvl_memory_s {
     size_t wake_at; /* bytes at which the collector is set to work */
     int is_limited; /* Lua runs */
     int is_hooked;
+    int step_mul; /* what the collector's steps were worth before the hook was set */
 };
 
 static size_t next_wake(const hvl_memory_t *memory) {
     size_t half = memory->max / 2, next = memory->used + memory->max / 32;
     return next > half ? next : half;
+}
+
+/* Collects until `goal` bytes are left, or it does not help. LuaJIT's buffer for strings that are
+ * put together is only halved by each collection. */
+static void collect(hvl_memory_t *memory, size_t goal) {
+    size_t before;
+    do {
+        before = memory->used;
+        lua_gc(memory->L, LUA_GCCOLLECT, 0);
+    } while (memory->used > goal && memory->used < before - before / 4);
 }
 
 /* Before an instruction of Lua code, after the limit was passed. A sixteenth must be free, or there
@@ -49,10 +60,12 @@ static void on_limit(lua_State *L, lua_Debug *at) {
     lua_getallocf(L, &data);
     hvl_memory_t *memory = data;
     lua_sethook(L, NULL, 0, 0);
+    lua_gc(L, LUA_GCSETSTEPMUL, memory->step_mul);
     memory->is_hooked = 0;
     if (!memory->is_limited) return;
-    lua_gc(L, LUA_GCCOLLECT, 0);
-    if (memory->used > memory->max - memory->max / 16) luaL_error(L, HVL_MEMORY_TEXT);
+    size_t goal = memory->max - memory->max / 16;
+    collect(memory, goal);
+    if (memory->used > goal) luaL_error(L, HVL_MEMORY_TEXT);
 }
 
 static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *frame, void *data) {
@@ -80,6 +93,7 @@ static int may_pass_limit(hvl_memory_t *memory, size_t more) {
     if (!memory->is_hooked) {
         memory->is_hooked = 1;
         lua_sethook(memory->L, on_limit, LUA_MASKCOUNT, 1);
+        memory->step_mul = lua_gc(memory->L, LUA_GCSETSTEPMUL, 0); /* 0: steps without an end */
     }
     lua_gc(memory->L, LUA_GCRESTART, 0);
     return 1;
@@ -140,7 +154,7 @@ int hvl_memory_enter(hvl_memory_t *memory, int is_limited) {
     if (memory == NULL) return is_limited;
     int before = memory->is_limited;
     /* What has come in between may have to make room first. */
-    if (is_limited && !before && memory->used > memory->max) lua_gc(memory->L, LUA_GCCOLLECT, 0);
+    if (is_limited && !before && memory->used > memory->max) collect(memory, memory->max);
     memory->is_limited = is_limited;
     return before;
 }

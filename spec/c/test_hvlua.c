@@ -418,6 +418,22 @@ static void test_memory_limit_is_an_error_and_no_end(void **state) {
     assert_true(hvlua_collect(lua) < 8 << 20);
 }
 
+/* Compiled code runs no hooks, and each turn takes twice as much as the last. */
+static void test_memory_limit_holds_in_compiled_code(void **state) {
+    (void)state;
+    assert_int_equal(do_text("require('jit.opt').start('hotloop=2')\n"
+                             "function double(n) local s = 'x'\n"
+                             "  for i = 1, n do s = s .. s end return #s end\n"
+                             "for i = 1, 10 do double(10) end"),
+                     0);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(do_text("return double(40)"), HV_ENOMEM);
+        assert_non_null(strstr(hvlua_error(lua), "not enough memory"));
+        assert_true(hvlua_memory(lua) < 128 << 20);
+        assert_int_equal(do_text("assert(double(20) == 2 ^ 20)"), 0);
+    }
+}
+
 static void test_memory_limit_garbage_does_not_count(void **state) {
     (void)state;
     assert_int_equal(do_text("for i = 1, 40000 do local s = ('x'):rep(8192) .. i end"), 0);
@@ -534,6 +550,7 @@ int main(void) {
         TEST(test_waiting_function_of_the_hosts),
         TEST(test_preload_modules),
         LIMITED(test_memory_limit_is_an_error_and_no_end),
+        LIMITED(test_memory_limit_holds_in_compiled_code),
         LIMITED(test_memory_limit_garbage_does_not_count),
         LIMITED(test_memory_limit_in_tasks_and_loops),
         LIMITED(test_memory_limit_holds_after_misuse_of_a_function),
