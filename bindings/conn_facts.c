@@ -16,12 +16,7 @@ static int conn_local_address(lua_State *L) {
     return hvl_io_push_local(L, hvl_conn_check(L)->io, "local_address");
 }
 
-static int conn_fd(lua_State *L) {
-    hvl_conn_t *conn = hvl_conn_check(L);
-    if (conn->io == NULL) return hvl_push_error(L, "fd", HV_ECLOSED);
-    lua_pushinteger(L, hio_fd(conn->io));
-    return 1;
-}
+static int conn_fd(lua_State *L) { return hvl_io_push_fd(L, hvl_conn_check(L)->io); }
 
 /* set_unpack(t or nil): the Lua side has checked t. */
 static int conn_set_unpack(lua_State *L) {

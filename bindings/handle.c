@@ -46,6 +46,12 @@ int hvl_io_push_local(lua_State *L, hio_t *io, const char *what) {
     return 1;
 }
 
+int hvl_io_push_fd(lua_State *L, hio_t *io) {
+    if (io == NULL) return hvl_push_error(L, "fd", HV_ECLOSED);
+    lua_pushinteger(L, hio_fd(io));
+    return 1;
+}
+
 int hvl_io_push_port(lua_State *L, hio_t *io) {
     int count = hvl_io_push_local(L, io, "port");
     if (count == 1) lua_getfield(L, -1, "port");

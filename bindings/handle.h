@@ -45,7 +45,8 @@ void hvl_handle_release(hvl_handle_t *self);
 
 /* ref() and unref(): returns the object itself. */
 int hvl_io_set_reference(lua_State *L, hio_t *io, int is_referenced);
-/* port() and address(): nil, message, "ECLOSED" without an io. */
+/* fd(), port() and address(): nil, message, "ECLOSED" without an io. */
+int hvl_io_push_fd(lua_State *L, hio_t *io);
 int hvl_io_push_port(lua_State *L, hio_t *io);
 int hvl_io_push_local(lua_State *L, hio_t *io, const char *what);
 

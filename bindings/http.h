@@ -150,6 +150,14 @@ static inline int hvl_http_status_at(lua_State *L, int index) {
     return status >= 200 && status < 600 ? (int)status : 0;
 }
 
+/* Adds a field to the flat list on top, { name, value, ... }, as its items `i` and `i` + 1. */
+static inline void hvl_http_add_field(lua_State *L, int i, const hhttp_header_t *field) {
+    lua_pushlstring(L, field->name.data, field->name.len);
+    lua_rawseti(L, -2, i);
+    lua_pushlstring(L, field->value.len > 0 ? field->value.data : "", field->value.len);
+    lua_rawseti(L, -2, i + 1);
+}
+
 /* ---- http_result.c ---- */
 
 /* The handler has ended: its results are all of L, or its error, with nothing to be pushed there,

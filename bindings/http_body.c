@@ -202,10 +202,7 @@ static int parser_part(lua_State *L) {
     size_t cursor = 0;
     hhttp_header_t header;
     for (int i = 1; hmultipart_next_header(form, &cursor, &header); i += 2) {
-        lua_pushlstring(L, header.name.data, header.name.len);
-        lua_rawseti(L, -2, i);
-        lua_pushlstring(L, header.value.len > 0 ? header.value.data : "", header.value.len);
-        lua_rawseti(L, -2, i + 1);
+        hvl_http_add_field(L, i, &header);
     }
     return 3;
 }

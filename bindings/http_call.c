@@ -71,10 +71,7 @@ static int push_head(lua_State *L, const hhttp_call_t *call) {
     size_t cursor = 0;
     hhttp_header_t header;
     for (int i = 1; hhttp_call_next_header(call, &cursor, &header); i += 2) {
-        push_slice(L, header.name);
-        lua_rawseti(L, -2, i);
-        push_slice(L, header.value);
-        lua_rawseti(L, -2, i + 1);
+        hvl_http_add_field(L, i, &header);
     }
     int64_t length = hhttp_call_length(call);
     if (length >= 0) {
@@ -316,10 +313,7 @@ static int call_trailers(lua_State *L) {
     hhttp_header_t trailer;
     int code;
     for (int i = 1; (code = hhttp_call_next_trailer(call, &cursor, &trailer)) == 1; i += 2) {
-        push_slice(L, trailer.name);
-        lua_rawseti(L, -2, i);
-        push_slice(L, trailer.value);
-        lua_rawseti(L, -2, i + 1);
+        hvl_http_add_field(L, i, &trailer);
     }
     return code == HV_EAGAIN ? hvl_push_error(L, "reply:trailers", HV_EBUSY) : 1;
 }

@@ -145,12 +145,8 @@ static void push_request_headers(lua_State *L, const http_exchange_t *exchange) 
     push_headers(L);
     size_t cursor = 0;
     hhttp_header_t header;
-    int count = 0;
-    while (hhttp_request_next_header(exchange->req, &cursor, &header)) {
-        push_slice(L, header.name);
-        lua_rawseti(L, -2, ++count);
-        lua_pushlstring(L, header.value.len > 0 ? header.value.data : "", header.value.len);
-        lua_rawseti(L, -2, ++count);
+    for (int i = 1; hhttp_request_next_header(exchange->req, &cursor, &header); i += 2) {
+        hvl_http_add_field(L, i, &header);
     }
 }
 

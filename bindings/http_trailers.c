@@ -18,10 +18,7 @@ static int request_trailers(lua_State *L) {
     int code;
     for (int i = 1; (code = hhttp_request_next_trailer(exchange->req, &cursor, &trailer)) == 1;
          i += 2) {
-        lua_pushlstring(L, trailer.name.data, trailer.name.len);
-        lua_rawseti(L, -2, i);
-        lua_pushlstring(L, trailer.value.len > 0 ? trailer.value.data : "", trailer.value.len);
-        lua_rawseti(L, -2, i + 1);
+        hvl_http_add_field(L, i, &trailer);
     }
     return code == HV_EAGAIN ? hvl_push_error(L, "req:trailers", HV_EBUSY) : 1;
 }

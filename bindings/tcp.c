@@ -135,12 +135,7 @@ static server_t *check_server(lua_State *L) { return hvl_check(L, 1, &server_cla
 
 static int server_port(lua_State *L) { return hvl_io_push_port(L, check_server(L)->io); }
 
-static int server_fd(lua_State *L) {
-    server_t *server = check_server(L);
-    if (server->io == NULL) return hvl_push_error(L, "fd", HV_ECLOSED);
-    lua_pushinteger(L, hio_fd(server->io));
-    return 1;
-}
+static int server_fd(lua_State *L) { return hvl_io_push_fd(L, check_server(L)->io); }
 
 static int server_count(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check_server(L)->count);

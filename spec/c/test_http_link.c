@@ -157,13 +157,19 @@ static void test_limits_of_a_response(void **state) {
 
 /* ---- Back-pressure ---- */
 
-static void test_paused_call_gets_its_body_when_resumed(void **state) {
-    (void)state;
+/* A call whose response is whole but rests behind its head. */
+static hhttp_call_t *begin_paused(void) {
     answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0);
     hhttp_call_options_t options = options_of("/");
     hhttp_call_t *call = begin(&options);
     seen->pauses = 1;
     RUN_UNTIL(loop, seen->heads);
+    return call;
+}
+
+static void test_paused_call_gets_its_body_when_resumed(void **state) {
+    (void)state;
+    hhttp_call_t *call = begin_paused();
     RUN_PASSES(loop, 10);
     assert_int_equal(seen->datas + seen->done, 0);
     hhttp_call_resume(call);
@@ -176,11 +182,7 @@ static void test_paused_call_gets_its_body_when_resumed(void **state) {
 /* A response that was whole when the call was resumed: its connection rests, and is read. */
 static void test_bytes_behind_a_paused_response_take_its_connection_out_of_the_pool(void **state) {
     (void)state;
-    answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0);
-    hhttp_call_options_t options = options_of("/");
-    hhttp_call_t *call = begin(&options);
-    seen->pauses = 1;
-    RUN_UNTIL(loop, seen->heads);
+    hhttp_call_t *call = begin_paused();
     hhttp_call_resume(call);
     RUN_UNTIL(loop, seen->done);
     expect_ok(200, "hello");
@@ -195,11 +197,7 @@ static void test_bytes_behind_a_paused_response_take_its_connection_out_of_the_p
 
 static void test_end_of_a_connection_that_was_paused_is_seen_while_it_rests(void **state) {
     (void)state;
-    answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0);
-    hhttp_call_options_t options = options_of("/");
-    hhttp_call_t *call = begin(&options);
-    seen->pauses = 1;
-    RUN_UNTIL(loop, seen->heads);
+    hhttp_call_t *call = begin_paused();
     hhttp_call_resume(call);
     RUN_UNTIL(loop, seen->done);
     hio_close(last_served);
