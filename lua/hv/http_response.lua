@@ -179,7 +179,9 @@ local finish = Response.finish
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written
 function Response:finish(trailers)
-  for name, value in pairs(trailers or {}) do self:trailer(name, value) end
+  if trailers then
+    for name, value in pairs(trailers) do self:trailer(name, value) end
+  end
   return finish(self)
 end
 

@@ -316,9 +316,7 @@ end
 ---@return string? text
 ---@return hv.ErrCode? code ECLOSED, ETIMEDOUT
 Client.receive = wait.both_forms(function(self, timeout)
-  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
-    return misuse("client:receive: timeout must be milliseconds, got " .. tostring(timeout))
-  end
+  options.check_ms("client:receive: timeout must be milliseconds", timeout)
   local message, text, code = self._inbox:recv(timeout)
   if message == nil then text = text:gsub("^channel:recv", "receive") end
   return message, text, code

@@ -103,6 +103,13 @@ local function show(value)
   return type(value)
 end
 
+--- Throws where a time that is no option is neither nil nor milliseconds.
+---@param claim string "pipe:exec: timeout must be milliseconds"
+function M.check_ms(claim, value)
+  if value == nil or type(value) == "number" and value >= 0 then return end
+  return misuse(("%s, got %s"):format(claim, tostring(value)))
+end
+
 --- Makes the reader of one kind of options.
 ---   where  the function's name, for messages
 ---   known  { key = { kind, default } }; kind may be a function(value, where) that checks

@@ -496,10 +496,8 @@ function Client:ref()
   return self
 end
 
-local index_of = Client.index_of
-methods.guard(Client, "r", "hv.redis", class_names)
+methods.guard(Client, "r", "hv.redis", class_names, { new = true, index_of = true })
 methods.guard(Script, "script", "hv.redis.script")
-Client.index_of = index_of -- which is no method
 Client.script_methods = Script
 
 return Client

@@ -579,10 +579,8 @@ function Cluster:close()
   return true
 end
 
-local open = Cluster.open
-methods.guard(Cluster, "r", "hv.redis.cluster")
+methods.guard(Cluster, "r", "hv.redis.cluster", nil, { open = true })
 methods.guard(Pipeline, "pipe", "hv.redis.cluster_pipeline")
-Cluster.open = open -- which is no method
 Cluster.pipeline_methods = Pipeline
 
 return Cluster

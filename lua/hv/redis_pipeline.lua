@@ -2,7 +2,7 @@
 --- lua/hv.
 local commands = require "hv.redis_commands"
 local methods = require "hv.methods"
-local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
 local raw = require "_hv.redis"
 local values = require "hv.redis_values"
 local wait = require "hv.wait"
@@ -97,9 +97,7 @@ end
 ---@return string? message
 ---@return hv.ErrCode? code as of call; of r:multi() also EREDIS, when the transaction was refused
 Pipeline.exec = wait.both_forms(function(self, timeout)
-  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
-    return misuse("pipe:exec: timeout must be milliseconds (0: none), got " .. tostring(timeout))
-  end
+  options.check_ms("pipe:exec: timeout must be milliseconds (0: none)", timeout)
   if self._is_multi then add(self._pipe, "EXEC") end
   local pipe, maps = self._pipe, self._maps
   self._pipe = raw.pipe()

@@ -6,6 +6,7 @@
 local channel = require "hv.channel"
 local methods = require "hv.methods"
 local misuse = require("_hv.loop").misuse
+local options = require "hv.options"
 local wait = require "hv.wait"
 
 local M = {}
@@ -41,9 +42,7 @@ Subscription.receive = wait.both_forms(function(self, timeout)
   if not self._queue then
     return misuse("subscription:receive: its function gets the messages")
   end
-  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
-    return misuse("subscription:receive: timeout must be milliseconds, got " .. tostring(timeout))
-  end
+  options.check_ms("subscription:receive: timeout must be milliseconds", timeout)
   local item, message, code = self._queue:recv(timeout)
   if not item then return nil, (message:gsub("^channel:recv", "receive")), code end
   return item[1], item[2], item[3]

@@ -110,6 +110,6 @@ end
 function Client:ref() return rules.set_referenced(self, self._conn, true) end
 function Client:unref() return rules.set_referenced(self, self._conn, false) end
 
-methods.guard(Client, "client", "hv.tcp_client")
+methods.guard(Client, "client", "hv.tcp_client", nil, { new = true })
 
 return Client

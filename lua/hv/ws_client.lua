@@ -150,6 +150,6 @@ end
 function Client:ref() return rules.set_referenced(self, self._ws, true) end
 function Client:unref() return rules.set_referenced(self, self._ws, false) end
 
-methods.guard(Client, "ws", "hv.ws_client")
+methods.guard(Client, "ws", "hv.ws_client", nil, { new = true })
 
 return Client
