@@ -65,7 +65,7 @@ enum {
     HIO_FLAG_LAYERED        = 1 << 19, /* ext->layer is there */
     HIO_FLAG_LAYER_DUE      = 1 << 20, /* a connected stream begins its layer in the next pass */
     HIO_FLAG_HANDSHAKING    = 1 << 21, /* the layer is not open yet */
-    HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer has bytes that the wire brought before */
+    HIO_FLAG_LAYER_KEPT     = 1 << 22, /* the layer may have more to tell than the wire */
     HIO_FLAG_HAS_FILES      = 1 << 25, /* ext->files is not empty */
     HIO_FLAG_VIRTUAL        = 1 << 26, /* no descriptor: ext->wire; see hio_virtual.h */
 };

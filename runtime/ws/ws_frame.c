@@ -335,7 +335,8 @@ void ws_mask(char *dst, const char *src, size_t len, const uint8_t mask[4]) {
     uint64_t whole = (uint64_t)half << 32 | half;
     size_t i = 0;
     if (len >= LANES_BYTES_MIN && hlanes_are_here()) {
-        /* Lanes that lie across two cache lines cost twice: words up to where one begins. */
+        /* Lanes that lie across two cache lines cost twice: words up to where one begins, for
+         * payloads at multiples of 8, as those behind a head of 8 bytes are. */
         i = mask_words(dst, src, -(uintptr_t)dst % HLANES_BYTES, whole);
         i += mask_lanes(dst + i, src + i, len - i, whole);
     }
