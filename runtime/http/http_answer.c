@@ -35,10 +35,6 @@ int hv__http_answer_final(hhttp_call_t *call) {
         return 0;
     }
     call->flags &= ~(uint32_t)CALL_HOLDS_BODY;
-    if (HV_UNLIKELY(call->trailers != NULL)) { /* of a redirect before */
-        hv__http_trailers_free(call->trailers);
-        call->trailers = NULL;
-    }
     if (options->body_bytes_max > 0 && call->reply.body == H1_REPLY_COUNTED &&
         call->reply.length > 0 && (uint64_t)call->reply.length > options->body_bytes_max) {
         hv__http_call_end(call, HV_ELIMIT, "the response is longer than allowed");

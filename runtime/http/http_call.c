@@ -216,6 +216,12 @@ void hv__http_call_name_version(hhttp_call_t *call, int version) {
     call->flags ^= CALL_NAMES_HTTP2;
 }
 
+void hv__http_call_forget_reply(hhttp_call_t *call) {
+    call->reply.status = 0;
+    hv__http_trailers_free(call->trailers);
+    call->trailers = NULL;
+}
+
 void hv__http_call_repeat(hhttp_call_t *call, int how) {
     hhttp_client_t *client = call->client;
     if (how & REPEAT_WITHOUT_EXPECT) forget_expectation(call);
@@ -226,7 +232,7 @@ void hv__http_call_repeat(hhttp_call_t *call, int how) {
     call->repeats++;
     call->body_left = call->options.body_len;
     call->sent = 0;
-    call->reply.status = 0;
+    hv__http_call_forget_reply(call);
     client->counts.repeated++;
     int code = hv__http_assign(call);
     if (code != 0) hv__http_call_end(call, code, NULL);

@@ -291,6 +291,8 @@ enum {
 };
 /* Sends it once more. */
 void hv__http_call_repeat(hhttp_call_t *call, int how);
+/* The response that has come is not that of the call: another request follows. */
+void hv__http_call_forget_reply(hhttp_call_t *call);
 /* The head is out: sends the body, or as much as the queue takes. */
 void hv__http_call_send_body(hhttp_call_t *call);
 /* Takes a call out of the line of those that wait. */

@@ -196,7 +196,7 @@ void hv__http_follow_go(hhttp_call_t *call) {
     uint32_t paused = call->flags & CALL_PAUSED;
     follow->options.userdata = call->options.userdata;
     call->state = CALL_WAITING;
-    call->reply.status = 0;
+    hv__http_call_forget_reply(call);
     call->interim_count = 0;
     call->received = call->sent = 0;
     call->group = NULL;

@@ -348,13 +348,27 @@ static int make_absolute(const http_pass_t *pass, hhttp_call_options_t *options,
 /* Trailers are passed on, so the client may ask for them: by HTTP/1.1 it says of which connection
  * (RFC 9110 section 10.1.4). */
 static int wants_trailers(const hhttp_request_t *req, const named_t *named) {
-    hhttp_slice_t list = hhttp_request_header(req, "te", 2), element;
-    if (list.data == NULL) return 0;
+    hhttp_header_t header;
+    size_t cursor = 0;
     if (hhttp_request_version(req) < 20 && !is_named(named, (hhttp_slice_t){"te", 2})) return 0;
-    while (h1_next_element(&list, &element)) {
-        if (name_is(element, "trailers")) return 1;
+    while (hhttp_request_next_header(req, &cursor, &header)) {
+        hhttp_slice_t list = header.value, element;
+        if (!name_is(header.name, "te")) continue;
+        while (h1_next_element(&list, &element)) {
+            if (name_is(element, "trailers")) return 1;
+        }
     }
     return 0;
+}
+
+/* Reads the Connection lines of a request. Returns as note_connection. */
+static int note_request(named_t *named, const hhttp_request_t *req) {
+    hhttp_header_t header;
+    size_t cursor = 0;
+    int code = 0;
+    while (code == 0 && hhttp_request_next_header(req, &cursor, &header))
+        code = note_connection(named, &header);
+    return code;
 }
 
 int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *options,
@@ -365,10 +379,8 @@ int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *opti
     size_t cursor = 0;
     int code = pass->is_forward ? make_absolute(pass, options, head)
                                 : make_target(pass, options, head);
-    while (code == 0 && hhttp_request_next_header(req, &cursor, &header))
-        code = note_connection(&named, &header);
+    if (code == 0) code = note_request(&named, req);
     if (code == 0) code = add_host(pass, head);
-    cursor = 0;
     while (code == 0 && hhttp_request_next_header(req, &cursor, &header)) {
         if (goes_on(pass, header.name, &named)) code = add(head, header.name, header.value);
     }
@@ -389,6 +401,19 @@ int hv__gateway_request_head(const http_pass_t *pass, hhttp_call_options_t *opti
     options->wants_trailers = wants_trailers(req, &named);
     options->headers = head->headers;
     options->header_count = head->count;
+    return code;
+}
+
+int hv__gateway_request_trailers(const http_pass_t *pass, http_passed_head_t *trailers) {
+    hhttp_header_t trailer;
+    named_t named = {.count = 0};
+    size_t cursor = 0;
+    if (hhttp_request_next_trailer(pass->req, &cursor, &trailer) != 1) return 0;
+    int code = note_request(&named, pass->req);
+    cursor = 0;
+    while (code == 0 && hhttp_request_next_trailer(pass->req, &cursor, &trailer) == 1) {
+        if (goes_on(pass, trailer.name, &named)) code = add(trailers, trailer.name, trailer.value);
+    }
     return code;
 }
 
@@ -420,21 +445,45 @@ static hhttp_slice_t moved_location(const http_pass_t *pass, hhttp_slice_t value
     return (hhttp_slice_t){head->location, (size_t)len};
 }
 
+/* Reads the Connection lines of an answer. Returns as note_connection. */
+static int note_answer(named_t *named, const hhttp_call_t *call) {
+    hhttp_header_t header;
+    size_t cursor = 0;
+    int code = 0;
+    while (code == 0 && hhttp_call_next_header(call, &cursor, &header))
+        code = note_connection(named, &header);
+    return code;
+}
+
+/* Whether a field of an answer is the upstream connection's, or written anew. */
+static int stays_behind(hhttp_slice_t name, const named_t *named) {
+    return is_among(name, connection_words, ARRAY_SIZE(connection_words)) ||
+           is_named(named, name) || name_is(name, "date");
+}
+
+int hv__gateway_response_trailers(const hhttp_call_t *call, http_passed_head_t *trailers) {
+    hhttp_header_t trailer;
+    named_t named = {.count = 0};
+    size_t cursor = 0;
+    if (hhttp_call_next_trailer(call, &cursor, &trailer) != 1) return 0;
+    int code = note_answer(&named, call);
+    cursor = 0;
+    while (code == 0 && hhttp_call_next_trailer(call, &cursor, &trailer) == 1) {
+        if (!stays_behind(trailer.name, &named)) code = add(trailers, trailer.name, trailer.value);
+    }
+    return code;
+}
+
 int hv__gateway_response_head(const http_pass_t *pass, const hhttp_call_t *call,
                               http_passed_head_t *head) {
     int is_upgrade = hhttp_call_status(call) == 101;
     hhttp_header_t header;
     named_t named = {.count = 0};
     size_t cursor = 0;
-    int code = 0;
-    while (code == 0 && hhttp_call_next_header(call, &cursor, &header))
-        code = note_connection(&named, &header);
-    cursor = 0;
+    int code = note_answer(&named, call);
     while (code == 0 && hhttp_call_next_header(call, &cursor, &header)) {
         int is_asked = is_upgrade && name_is(header.name, "upgrade");
-        int is_local = is_among(header.name, connection_words, ARRAY_SIZE(connection_words)) ||
-                       is_named(&named, header.name) || name_is(header.name, "date");
-        if (is_local && !is_asked) continue;
+        if (stays_behind(header.name, &named) && !is_asked) continue;
         if (name_is(header.name, "location")) {
             header.value = moved_location(pass, header.value, head);
         }

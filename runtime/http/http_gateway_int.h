@@ -138,6 +138,10 @@ int hv__gateway_is_local(hhttp_slice_t name);
 /* Makes the answer's head for the client. Returns 0 or HV_ELIMIT. */
 int hv__gateway_response_head(const http_pass_t *pass, const hhttp_call_t *call,
                               http_passed_head_t *head);
+/* Add the trailers that go on, by the rules for the fields of heads: nobody says behind a body what
+ * he may not say before it. Return 0; HV_ELIMIT for too many; HV_EPROTO as for heads. */
+int hv__gateway_request_trailers(const http_pass_t *pass, http_passed_head_t *trailers);
+int hv__gateway_response_trailers(const hhttp_call_t *call, http_passed_head_t *trailers);
 
 /* ---- http_pass.c ---- */
 

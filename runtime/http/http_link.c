@@ -482,7 +482,9 @@ static size_t take_body(http_link_t *link, const char *data, size_t len) {
             const h1_limits_t *limits = &link->group->client->limits;
             int code = hv__http_trailers_add(&call->trailers, trailer, limits);
             if (code != 0) {
-                hv__http_call_end(call, code, "the response has too many trailers");
+                hv__http_call_end(call, code, code == HV_ENOMEM
+                                                  ? NULL
+                                                  : "the response has too many trailers");
                 return used;
             }
         }

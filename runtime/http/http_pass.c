@@ -92,14 +92,18 @@ static void pump(http_pass_t *pass);
 
 /* The end of the body, with its trailers. */
 static void hand_on_end(http_pass_t *pass) {
-    hhttp_header_t trailers[HTTP_PASS_HEADERS_MAX];
-    size_t cursor = 0, count = 0;
-    while (count < HTTP_PASS_HEADERS_MAX &&
-           hhttp_request_next_trailer(pass->req, &cursor, &trailers[count]) == 1) {
-        count++;
+    http_passed_head_t trailers;
+    trailers.count = 0;
+    int code = hv__gateway_request_trailers(pass, &trailers);
+    if (code != 0) {
+        hv__pass_fail(pass, code, code == HV_ELIMIT ? 431 : 400, "the trailers cannot go on");
+        return;
     }
-    int code = hhttp_call_finish_with(pass->call, trailers, count);
-    if (code == HV_ENOMEM) hv__pass_fail(pass, code, 503, "no memory for the trailers");
+    code = hhttp_call_finish_with(pass->call, trailers.headers, trailers.count);
+    /* Any other failure is the end of the call, which on_done tells. */
+    if (code == HV_ENOMEM || code == HV_ELIMIT) {
+        hv__pass_fail(pass, code, 503, "the end of the body cannot be sent");
+    }
 }
 
 /* Hands a piece on. Returns whether the next one may be asked for now. */
@@ -275,15 +279,13 @@ static int may_retry(const http_pass_t *pass, const hhttp_call_t *call) {
 
 /* The answer is whole: ends it as it has ended, with its trailers. */
 static void end_answer(http_pass_t *pass, const hhttp_call_t *call) {
-    hhttp_header_t trailers[HTTP_PASS_HEADERS_MAX];
-    size_t cursor = 0, count = 0;
-    while (count < HTTP_PASS_HEADERS_MAX &&
-           hhttp_call_next_trailer(call, &cursor, &trailers[count]) == 1) {
-        count++;
-    }
-    int code = hhttp_response_end_with(pass->req, trailers, count);
-    if (code == HV_ENOMEM) hhttp_request_abort(pass->req);
-    hv__pass_end(pass, code == HV_ENOMEM ? code : 0);
+    http_passed_head_t trailers;
+    trailers.count = 0;
+    int code = hv__gateway_response_trailers(call, &trailers);
+    if (code == 0) code = hhttp_response_end_with(pass->req, trailers.headers, trailers.count);
+    if (code == HV_ECLOSED) code = 0; /* the client has gone by itself */
+    if (code != 0) hhttp_request_abort(pass->req); /* it is to see that the answer is not whole */
+    hv__pass_end(pass, code);
 }
 
 static void on_done(hhttp_call_t *call, int error) {

@@ -100,8 +100,9 @@ int hv__h2_client_on_begin_headers(nghttp2_session *session, const nghttp2_frame
 static int refuse_head(h2_link_t *h2, int error) {
     h2_call_t *self = h2->heading.call;
     h2->heading.call = NULL; /* the rest is only decoded, for HPACK */
-    hv__h2_call_refuse(self, error,
-                       error == HV_ENOMEM ? NULL : "the response head is refused");
+    const char *text = h2->heading.is_trailer ? "the response's trailers are refused"
+                                              : "the response head is refused";
+    hv__h2_call_refuse(self, error, error == HV_ENOMEM ? NULL : text);
     return 0;
 }
 

@@ -191,7 +191,7 @@ static int next_piece(hhttp_request_t *req, hhttp_slice_t *piece) {
     }
     int is_over = stream->flags & STREAM_ENDED && hbuf_len(&stream->in) == 0 &&
                   h2->chunk_stream != stream;
-    if (!is_over) return 0;
+    if (!is_over || piece->len > 0) return 0; /* the end, with its trailers, comes by itself */
     h1_body_set_pending(&req->parser, 0);
     return stream->trailer_status;
 }

@@ -118,6 +118,17 @@ for name, http2 in pairs { ["HTTP/1.1"] = false, ["HTTP/2"] = "prior_knowledge" 
       assert.are.equal("x-sum=abc", assert(client:put(url, { trailers = trailers })).body)
     end)
 
+    it("of a request are not known while its last piece is read", function()
+      app:post("/", function(req)
+        hv.sleep(20) -- by then all of it has come; what is told is the same if not
+        local piece, early = req:read(), select(3, req:trailers())
+        local ended = select(3, req:read())
+        return ("%s %s %s %s"):format(piece, early, ended, lines(assert(req:trailers())))
+      end)
+      local reply = assert(client:post(url, "body", { trailers = { ["x-sum"] = "abc" } }))
+      assert.are.equal("body EBUSY EOF x-sum=abc", reply.body)
+    end)
+
     it("are none where none were sent", function()
       app:get("/", function(req) return lines(assert(req:trailers())) .. "none" end)
       local reply = assert(client:get(url))
@@ -241,5 +252,45 @@ describe("trailers", function()
       .. "X-One: 1\r\nAuthorization: Basic eDp5\r\nHost: evil\r\nContent-Length: 9\r\n\r\n")
     assert.are.equal("x-one=1;nil;nil;x", one:receive().body)
     one.conn:close()
+  end)
+end)
+
+describe("trailers through a gateway", function()
+  local front
+
+  before_each(function()
+    client = assert(hv.http.client())
+    local app_in_front = hv.http.app { max_headers = 400 }
+    app_in_front:proxy("/", url)
+    front = raw.listen(app_in_front)
+  end)
+
+  after_each(function() front:close(0) end) -- what is left of it is waited for with the other
+
+  --- Posts "abc" with these lines behind it, and one Connection line in front.
+  local function post(trailers)
+    local one = raw.connect(front)
+    one:send("POST / HTTP/1.1\r\nHost: x\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\n"
+      .. "\r\n3\r\nabc\r\n0\r\n" .. trailers .. "\r\n")
+    local answer = one:receive()
+    one.conn:close()
+    return answer
+  end
+
+  it("say nothing of who has asked, nor of the connection before it", function()
+    app:post("/", function(req)
+      assert(req:body())
+      return lines(assert(req:trailers()))
+    end)
+    local answer = post("X-Forwarded-For: 6.6.6.6\r\nX-Sum: 1\r\nForwarded: for=6.6.6.6\r\n"
+      .. "X-Real-IP: 6.6.6.6\r\nX-Hop: 1\r\nHTTP2-Settings: x\r\n")
+    assert.are.equal("x-sum=1", answer.body)
+  end)
+
+  it("are refused where they are too many to go on", function()
+    app:post("/", function(req) return req:body() end)
+    local list = {}
+    for i = 1, 300 do list[i] = ("x-%d: y\r\n"):format(i) end
+    assert.are.equal(431, post(table.concat(list)).status)
   end)
 end)
