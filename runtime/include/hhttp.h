@@ -252,8 +252,8 @@ HV_EXPORT int hhttp_response_end(hhttp_request_t *req);
  * chunks over HTTP/1.1; a body with a length over HTTP/1.1, HTTP/1.0 and answers without a body
  * have no place for them, and they are left out.
  *   trailers  copied; none of framing, routing, conditions, authentication or the content's form
- * Returns as hhttp_response_end; HV_EINVAL for such a one, or as hhttp_respond_with; HV_ENOMEM:
- * nothing is sent yet, and the answer not ended. */
+ * Returns as hhttp_response_end; HV_EINVAL for such a one, or as hhttp_respond_with; HV_ENOMEM: the
+ * answer is not ended, and that may be tried again. */
 HV_EXPORT int hhttp_response_end_with(hhttp_request_t *req, const hhttp_header_t *trailers,
                                       size_t count);
 /* Tells whether an answer has begun. */
