@@ -64,7 +64,7 @@ void hvl_forget_refusal(hvl_t *rt) {
 }
 
 int hvl_tell_refusal(hvl_t *rt) {
-    if (rt->refusal_ref == LUA_NOREF || rt->is_stopped) return 0;
+    if (rt->refusal_ref == LUA_NOREF) return 0;
     lua_rawgeti(rt->L, LUA_REGISTRYINDEX, rt->refusal_ref);
     hvl_complain("nothing to do: %s", lua_tostring(rt->L, -1));
     lua_pop(rt->L, 1);

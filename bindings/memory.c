@@ -90,9 +90,10 @@ static int may_pass_limit(hvl_memory_t *memory, size_t more) {
     int is_too_late = more > memory->reserve ||
                       memory->used + more > memory->max * 2 + memory->reserve;
     if (is_too_late && !is_compiled_code_running()) return 0;
+    /* The script may have set a hook of its own meanwhile. */
+    if (lua_gethook(memory->L) != on_limit) lua_sethook(memory->L, on_limit, LUA_MASKCOUNT, 1);
     if (!memory->is_hooked) {
         memory->is_hooked = 1;
-        lua_sethook(memory->L, on_limit, LUA_MASKCOUNT, 1);
         memory->step_mul = lua_gc(memory->L, LUA_GCSETSTEPMUL, 0); /* 0: steps without an end */
     }
     lua_gc(memory->L, LUA_GCRESTART, 0);

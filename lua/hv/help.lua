@@ -162,8 +162,8 @@ end
 --- Reads the reference when it is first asked for: the program carries its sources in itself.
 local function build()
   if index then return end
-  index, folded = {}, {}
   local all = reference.read(reference.embedded())
+  index, folded = {}, {}
   M.classes = all.classes
   for name, module in pairs(all.modules) do
     local functions = reference.public_functions(module)

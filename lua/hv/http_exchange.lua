@@ -186,7 +186,7 @@ end
 --- What the body ends with, as C takes it: a flat list.
 local function trailer_lines(trailers)
   if type(trailers) == "function" then trailers = trailers() end
-  return trailers and headers_of.new(trailers)
+  return trailers and headers_of.of(trailers)
 end
 
 --- Sends the pieces of a source. Runs as a task beside the one that reads the answer, since a
@@ -216,8 +216,13 @@ local function upload(call, source, plan, t, total)
     sent = sent + #piece
     if on_progress then on_progress("up", sent, total) end
   end
-  local _, _, code = finish(call:finish(t.trailers and trailer_lines(t.trailers)))
-  if code == "EINVAL" then give_up("a trailer cannot be sent", code) end
+  local _, message, code = finish(call:finish(t.trailers and trailer_lines(t.trailers)))
+  -- After any other failure the call has ended by itself.
+  if code == "EINVAL" then
+    give_up("a trailer cannot be sent", code)
+  elseif code == "ELIMIT" or code == "ENOMEM" then
+    give_up("the trailers cannot be sent: " .. message, code)
+  end
 end
 
 local function upload_safely(call, source, plan, t, total)

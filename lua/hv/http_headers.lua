@@ -110,4 +110,12 @@ function M.new(lines)
   return headers
 end
 
+--- The headers that a table is, or makes.
+---@param lines hv.HttpHeaders|table<string, string|number|string[]>
+---@return hv.HttpHeaders headers
+function M.of(lines)
+  if getmetatable(lines) == meta then return lines end
+  return M.new(lines)
+end
+
 return M

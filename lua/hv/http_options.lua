@@ -13,8 +13,7 @@ local function headers_kind(value, where)
   if type(value) ~= "table" then
     return misuse(("%s: headers must be a table, got %s"):format(where, type(value)))
   end
-  if getmetatable(value) == headers_of.meta then return value end
-  return headers_of.new(value)
+  return headers_of.of(value)
 end
 
 local function redirects_kind(value, where)
@@ -26,7 +25,8 @@ local function redirects_kind(value, where)
 end
 
 local function trailers_kind(value, where)
-  if type(value) == "table" or type(value) == "function" then return value end
+  if type(value) == "table" then return headers_of.of(value) end
+  if type(value) == "function" then return value end
   return misuse(("%s: trailers must be a table, or a function that gives one, got %s"):format(where,
     type(value)))
 end

@@ -174,13 +174,16 @@ end
 local finish = Response.finish
 
 --- Ends an answer in pieces.
----@param trailers? table<string, string|number> as by res:trailer, before it ends
+---@param trailers? table<string, string|number>|hv.HttpHeaders as by res:trailer, before it ends
 ---@return boolean? ok
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written
 function Response:finish(trailers)
   if trailers then
-    for name, value in pairs(trailers) do self:trailer(name, value) end
+    if type(trailers) ~= "table" then
+      return misuse("res:finish: trailers must be a table, got " .. type(trailers))
+    end
+    for name, value in headers_of.of(trailers):each() do self:trailer(name, value) end
   end
   return finish(self)
 end

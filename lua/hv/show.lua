@@ -168,7 +168,7 @@ function M.error_text(value)
   local meta = debug.getmetatable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") then
     local ok, text = pcall(tostring, value)
-    if ok then return text end
+    if ok and type(text) == "string" then return text end
   end
   return "error value: " .. cut(M.line(value), ERROR_MAX)
 end

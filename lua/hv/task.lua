@@ -1,7 +1,6 @@
 --- hv.task - tasks: `hv.go`, `hv.sleep`, and what runs several at once. The public names stand in
 --- `hv` itself.
 local raw = require "_hv.task"
-local error_text = require("hv.show").error_text
 local loop = require "_hv.loop"
 local wait = require "hv.wait"
 
@@ -75,7 +74,7 @@ function M.all(...)
   if count == 0 then return end
   local results = {}
   local failure, timed_out = run_together(functions, timeout, function(i, ok, first, message, code)
-    if not ok then return { error_text(first), "EFAILED" } end
+    if not ok then return { require("hv.show").error_text(first), "EFAILED" } end
     if first == nil and type(message) == "string" then return { message, code } end
     results[i] = first
   end)
@@ -90,7 +89,7 @@ function M.race(...)
   local functions, timeout = split_options("hv.race", ...)
   if #functions == 0 then return misuse("hv.race: at least one function expected") end
   local winner, timed_out = run_together(functions, timeout, function(_, ok, ...)
-    if not ok then return { n = 3, nil, error_text((...)), "EFAILED" } end
+    if not ok then return { n = 3, nil, require("hv.show").error_text((...)), "EFAILED" } end
     return { n = select("#", ...), ... }
   end)
   if timed_out then return nil, "hv.race: timed out", "ETIMEDOUT" end

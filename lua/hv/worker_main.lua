@@ -1,7 +1,6 @@
 --- hv.worker_main - the main task of a worker's state: runs what was spawned and sends the outcome
 --- back. Private to lua/hv.
 local raw = require "_hv.worker"
-local show = require "hv.show"
 local wire = require "hv.wire"
 
 require "hv.worker"
@@ -17,7 +16,7 @@ end
 
 local function describe(problem)
   if problem == CANCELED then return problem end
-  local message = show.error_text(problem)
+  local message = require("hv.show").error_text(problem)
   return message .. "\0" .. debug.traceback(message, 2)
 end
 

@@ -348,7 +348,7 @@ function Response:write(chunk) end
 ---@param value string|number
 function Response:trailer(name, value) end
 
----@param trailers? table<string, string|number> as by res:trailer
+---@param trailers? table<string, string|number>|hv.HttpHeaders as by res:trailer
 ---@return boolean? ok
 ---@return string? message
 ---@return hv.ErrCode? code ECLOSED, EPROTO where less than Content-Length was written

@@ -13,7 +13,7 @@
 ---@field json? any             encoded, application/json
 ---@field form? table|string    application/x-www-form-urlencoded
 ---@field multipart? table      multipart/form-data: { name = value | { file = path } } or a list of { name=, value= | file=, filename=, type= }; files are streamed
----@field trailers? table<string, string|number>|fun(): table<string, string|number>? fields behind the body, which is then sent in chunks (HTTP/1.1); the function is asked when the body has ended
+---@field trailers? table<string, string|number>|hv.HttpHeaders|fun(): table<string, string|number>? fields behind the body, which is then sent in chunks (HTTP/1.1); the function is asked when the body has ended
 ---@field stream? boolean       the body is read by reply:read() or reply:chunks(), slowly if need be
 ---@field on_progress? fun(direction: "up"|"down", bytes: integer, total: integer?)
 ---@field timeout? integer      ms for all of it, redirects included; 30000; with stream up to the head; 0: none

@@ -204,8 +204,8 @@ HV_EXPORT int hhttp_call_finish(hhttp_call_t *call);
 /* The same with trailers behind the body: over HTTP/2, and over HTTP/1.1 where body_len is -1; else
  * there is no place for them and they are left out.
  *   trailers  copied; as of hhttp_response_end_with
- * Returns as hhttp_call_finish; HV_EINVAL; HV_ENOMEM, or HV_ELIMIT where what waits to be sent is at
- * its limit: the body is not ended. */
+ * Returns as hhttp_call_finish; HV_EINVAL; HV_ENOMEM, or HV_ELIMIT where what waits to be sent is
+ * at its limit: the body is not ended. */
 HV_EXPORT int hhttp_call_finish_with(hhttp_call_t *call, const hhttp_header_t *trailers,
                                      size_t count);
 

@@ -129,6 +129,26 @@ for name, http2 in pairs { ["HTTP/1.1"] = false, ["HTTP/2"] = "prior_knowledge" 
       assert.are.equal("body EBUSY EOF x-sum=abc", reply.body)
     end)
 
+    it("pass from one message to the next as they are", function()
+      app:post("/", function(req, res)
+        res:write(assert(req:body()))
+        res:finish(assert(req:trailers()))
+      end)
+      local first = assert(client:post(url, "body", { trailers = { ["x-sum"] = "abc" } }))
+      local second = assert(client:post(url, "body", { trailers = first:trailers() }))
+      assert.are.equal("x-sum=abc", lines(second:trailers()))
+    end)
+
+    it("that are too many to be sent fail the request at once", function()
+      app:post("/", function(req) return req:body() and "taken" end)
+      local trailers = {}
+      for i = 1, 200 do trailers["x-" .. i] = "y" end
+      local reply, message, code = client:post(url, "body", { trailers = trailers, timeout = 0 })
+      assert.is_nil(reply)
+      assert.matches("the trailers cannot be sent", message)
+      assert.are.equal("ELIMIT", code)
+    end)
+
     it("are none where none were sent", function()
       app:get("/", function(req) return lines(assert(req:trailers())) .. "none" end)
       local reply = assert(client:get(url))

@@ -84,6 +84,8 @@ describe("hv.show", function()
     assert.equal("error value: false", error_text(false))
     local object = setmetatable({}, { __tostring = function() return "mine" end })
     assert.equal("mine", error_text(object))
+    local odd = setmetatable({}, { __tostring = function() return {} end })
+    assert.equal("string", type(error_text(odd)))
     local text = error_text { code = 7, words = { ("long"):rep(15), ("long"):rep(15) } }
     assert.is_nil(text:find "\n")
     assert.matches("^error value: { code = 7, words = { \"long", text)
